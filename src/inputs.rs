@@ -1,0 +1,629 @@
+//! The step's inputs: variables of the environment, then strings, then checked settings.
+//!
+//! Names, defaults and descriptions stand in `action.yml`; a test compares them with this file.
+
+use std::fmt::{self, Display};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use humantime::format_duration;
+use reqwest::Certificate;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use url::{Host, Url};
+
+use crate::access::Tools;
+use crate::agents::{BaseConfig, Connection, TokenPlacement, claude_code};
+use crate::port::{Actions, Credentials, Endpoints, Flow, HttpSettings, Region};
+use crate::runner::Environment;
+use crate::runner::missing::Reason;
+use crate::text::{Quote, either, nearest};
+
+/// Every input's name and default; the empty string is no default.
+pub const INPUTS: [(&str, &str); 19] = [
+    ("client_id", ""),
+    ("client_secret", ""),
+    ("region", "eu"),
+    ("api_url", ""),
+    ("mcp_url", ""),
+    ("auth_method", "auto"),
+    ("allowed_tools", "*"),
+    ("read_only", "true"),
+    ("allowed_actions", ""),
+    ("agent", "claude-code"),
+    ("connection", "direct"),
+    ("token_placement", "inline"),
+    ("server_name", "port"),
+    ("base_config", ""),
+    ("config_file", "false"),
+    ("min_validity", "10m"),
+    ("timeout", "60s"),
+    ("ca_certificate", ""),
+    ("summary", "true"),
+];
+
+/// Names that users bring along from Port's own action and from older guides.
+const FORMER_NAMES: [(&str, &str); 4] = [
+    ("baseurl", "api_url"),
+    ("base_url", "api_url"),
+    ("tools", "allowed_tools"),
+    ("mcp_server_url", "mcp_url"),
+];
+
+/// The largest file that an input may name. A configuration ends up in a variable of the next
+/// step, and Linux lets one hold 128 KiB.
+const LARGEST_BASE_CONFIG: u64 = 64 * 1024;
+const LARGEST_CA_FILE: u64 = 1024 * 1024;
+
+/// The inputs as they arrive: without defaults, the empty ones left out.
+#[derive(Debug, Default, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "the fields are the inputs that action.yml describes"
+)]
+pub struct Inputs {
+    pub client_id: Option<String>,
+    pub client_secret: Option<SecretString>,
+    pub region: Option<String>,
+    pub api_url: Option<String>,
+    pub mcp_url: Option<String>,
+    pub auth_method: Option<String>,
+    pub allowed_tools: Option<String>,
+    pub read_only: Option<String>,
+    pub allowed_actions: Option<String>,
+    pub agent: Option<String>,
+    pub connection: Option<String>,
+    pub token_placement: Option<String>,
+    pub server_name: Option<String>,
+    pub base_config: Option<SecretString>,
+    pub config_file: Option<String>,
+    pub min_validity: Option<String>,
+    pub timeout: Option<String>,
+    pub ca_certificate: Option<String>,
+    pub summary: Option<String>,
+    /// What is wrong with the names or the bytes of the inputs.
+    #[serde(skip)]
+    mistakes: Mistakes,
+}
+
+/// An input that cannot be used: its name, what was found (never a secret), what is accepted.
+#[derive(Debug)]
+pub struct Mistake {
+    input: String,
+    found: String,
+    accepted: String,
+}
+
+impl Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "input `{}` {}; {}",
+            self.input, self.found, self.accepted
+        )
+    }
+}
+
+/// Everything that is wrong with the inputs, in the order of `action.yml`.
+#[derive(Debug, Default)]
+pub struct Mistakes(Vec<Mistake>);
+
+impl std::error::Error for Mistakes {}
+
+impl Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl Mistakes {
+    /// Each mistake.
+    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+        self.0.iter()
+    }
+
+    fn add(&mut self, input: &str, found: impl Into<String>, accepted: impl Into<String>) {
+        self.0.push(Mistake {
+            input: input.to_owned(),
+            found: found.into(),
+            accepted: accepted.into(),
+        });
+    }
+}
+
+impl Inputs {
+    /// Reads the `INPUT_*` variables. What is wrong with them is kept for [`Settings::check`], so
+    /// that a secret that did arrive can be masked before anything is said.
+    #[must_use]
+    pub fn read(environment: &Environment) -> Self {
+        let mut mistakes = Mistakes::default();
+        let mut values = Vec::new();
+        for (name, value) in environment.inputs() {
+            if !INPUTS.iter().any(|(known, _)| *known == name) {
+                mistakes.add(
+                    &Quote::new(&name).to_string(),
+                    "is not an input of this action",
+                    suggestion(&name),
+                );
+                continue;
+            }
+            match value.to_str() {
+                None => mistakes.add(&name, "is not UTF-8", "accepted: text"),
+                Some(value) if value.trim().is_empty() => {}
+                Some(value) => values.push((name, value.trim().to_owned())),
+            }
+        }
+        // Every field is an optional string, so nothing in `values` can fail.
+        let mut inputs: Self = envy::from_iter(values).unwrap_or_default();
+        inputs.mistakes = mistakes;
+        inputs
+    }
+}
+
+fn suggestion(name: &str) -> String {
+    let former = FORMER_NAMES.iter().find(|(former, _)| *former == name);
+    let known = INPUTS.iter().map(|(known, _)| *known);
+    match former.map(|(_, now)| *now).or_else(|| nearest(name, known)) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => "see the table of inputs in the README".to_owned(),
+    }
+}
+
+/// How to get a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// The REST exchange.
+    Auto,
+    /// This flow.
+    Only(Flow),
+}
+
+impl AuthMethod {
+    const ALL: [Self; 3] = [Self::Auto, Self::Only(Flow::Rest), Self::Only(Flow::Oauth)];
+
+    /// The flow to use.
+    #[must_use]
+    pub fn flow(self) -> Flow {
+        match self {
+            Self::Auto => Flow::Rest,
+            Self::Only(flow) => flow,
+        }
+    }
+}
+
+impl Display for AuthMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Only(flow) => flow.fmt(f),
+        }
+    }
+}
+
+/// The agents whose configuration can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agent {
+    /// Anthropic's Claude Code.
+    ClaudeCode,
+}
+
+impl Display for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClaudeCode => f.write_str("claude-code"),
+        }
+    }
+}
+
+/// The inputs, checked. The fields are the inputs that `action.yml` describes, in their own types.
+#[derive(Debug)]
+#[expect(
+    missing_docs,
+    reason = "the fields are the inputs that action.yml describes"
+)]
+pub struct Settings {
+    pub credentials: Credentials,
+    pub endpoints: Endpoints,
+    pub auth_method: AuthMethod,
+    pub allowed_tools: Tools,
+    pub read_only: bool,
+    pub allowed_actions: Actions,
+    pub agent: Agent,
+    pub connection: Connection,
+    pub token_placement: TokenPlacement,
+    pub server_name: String,
+    pub base_config: BaseConfig,
+    pub config_file: bool,
+    pub min_validity: Duration,
+    pub http: HttpSettings,
+    pub summary: bool,
+}
+
+impl Settings {
+    /// Checks `inputs`; `environment` says where the workspace is and why a secret may be empty.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn check(inputs: Inputs, environment: &Environment) -> Result<Self, Mistakes> {
+        let workspace = environment.path("GITHUB_WORKSPACE").unwrap_or_default();
+        let mut check = Check {
+            mistakes: inputs.mistakes,
+            workspace,
+        };
+        let client_id = inputs.client_id;
+        let client_secret = inputs.client_secret;
+        check.credentials(environment, client_id.as_deref(), client_secret.as_ref());
+        let region = check.one_of("region", inputs.region, &Region::ALL);
+        let api = check.url("api_url", inputs.api_url, region.api_url());
+        let mcp = check.url("mcp_url", inputs.mcp_url, region.mcp_url());
+        let endpoints = Endpoints {
+            region,
+            api: without_version(api),
+            mcp: with_version(mcp),
+        };
+        let settings = Self {
+            auth_method: check.one_of("auth_method", inputs.auth_method, &AuthMethod::ALL),
+            allowed_tools: check.tools(inputs.allowed_tools),
+            read_only: check.boolean("read_only", inputs.read_only),
+            allowed_actions: check.actions(inputs.allowed_actions),
+            agent: check.one_of("agent", inputs.agent, &[Agent::ClaudeCode]),
+            connection: check.one_of("connection", inputs.connection, &Connection::ALL),
+            token_placement: check.one_of(
+                "token_placement",
+                inputs.token_placement,
+                &TokenPlacement::ALL,
+            ),
+            server_name: check.server_name(inputs.server_name),
+            base_config: check.base_config(inputs.base_config.as_ref()),
+            config_file: check.boolean("config_file", inputs.config_file),
+            min_validity: check.duration("min_validity", inputs.min_validity, 0, 3 * 3600),
+            http: HttpSettings {
+                timeout: check.duration("timeout", inputs.timeout, 1, 600),
+                ca_certificates: check.ca_certificates(inputs.ca_certificate.as_deref()),
+                is_local: is_loopback(&endpoints.api) && is_loopback(&endpoints.mcp),
+            },
+            summary: check.boolean("summary", inputs.summary),
+            credentials: Credentials {
+                client_id: client_id.unwrap_or_default(),
+                client_secret: client_secret.unwrap_or_default(),
+            },
+            endpoints,
+        };
+        if check.mistakes.0.is_empty() {
+            Ok(settings)
+        } else {
+            Err(check.mistakes)
+        }
+    }
+}
+
+/// Turns strings into values. A string that is wrong becomes a mistake and some value, so that the
+/// check goes on and finds the others.
+struct Check {
+    mistakes: Mistakes,
+    workspace: PathBuf,
+}
+
+impl Check {
+    fn credentials(
+        &mut self,
+        environment: &Environment,
+        id: Option<&str>,
+        secret: Option<&SecretString>,
+    ) {
+        let values = [
+            ("client_id", id),
+            ("client_secret", secret.map(ExposeSecret::expose_secret)),
+        ];
+        for (input, value) in values {
+            match value {
+                None => {
+                    let why = Reason::find(environment).to_string();
+                    self.mistakes.add(input, "is empty", why);
+                }
+                Some(value) if value.bytes().all(|b| b.is_ascii_graphic()) => {}
+                Some(_) => self.mistakes.add(
+                    input,
+                    "holds a blank, a line break or a character that is not ASCII",
+                    "accepted: the value as Port shows it, one plain word",
+                ),
+            }
+        }
+    }
+
+    fn one_of<T: Copy + Display>(&mut self, input: &str, value: Option<String>, all: &[T]) -> T {
+        let value = or_default(input, value);
+        if let Some(choice) = all.iter().find(|choice| choice.to_string() == value) {
+            return *choice;
+        }
+        let near = all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let near = nearest(&value, near.iter().map(String::as_str))
+            .map(|choice| format!(" (did you mean `{choice}`?)"))
+            .unwrap_or_default();
+        self.mistakes.add(
+            input,
+            format!("is `{}`", Quote::new(&value)),
+            format!("accepted: {}{near}", either(all)),
+        );
+        all[0]
+    }
+
+    /// The booleans of YAML 1.2's core schema, which is what a workflow is written in.
+    fn boolean(&mut self, input: &str, value: Option<String>) -> bool {
+        let value = or_default(input, value);
+        match value.as_str() {
+            "true" | "True" | "TRUE" => true,
+            "false" | "False" | "FALSE" => false,
+            _ => {
+                let found = format!("is `{}`", Quote::new(&value));
+                self.mistakes
+                    .add(input, found, "accepted: `true` or `false`");
+                false
+            }
+        }
+    }
+
+    fn duration(&mut self, input: &str, value: Option<String>, least: u64, most: u64) -> Duration {
+        let value = or_default(input, value);
+        let range = Duration::from_secs(least)..=Duration::from_secs(most);
+        match humantime::parse_duration(&value) {
+            Ok(duration) if range.contains(&duration) => duration,
+            _ => {
+                self.mistakes.add(
+                    input,
+                    format!("is `{}`", Quote::new(&value)),
+                    format!(
+                        "accepted: a time with its unit, such as `90s` or `10m`, from {} to {}",
+                        format_duration(*range.start()),
+                        format_duration(*range.end())
+                    ),
+                );
+                *range.end()
+            }
+        }
+    }
+
+    fn url(&mut self, input: &str, value: Option<String>, default: &str) -> Url {
+        let value = value.unwrap_or_else(|| default.to_owned());
+        let problem = match Url::parse(&value) {
+            Err(_) => "is not a URL",
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                "holds credentials, which belong into `client_id` and `client_secret`"
+            }
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+                "holds a query or a fragment"
+            }
+            Ok(url) if url.scheme() != "https" && !is_loopback_http(&url) => {
+                "would send credentials unencrypted"
+            }
+            Ok(url) => return url,
+        };
+        let accepted = format!("accepted: an https URL such as `{default}`");
+        self.mistakes.add(input, problem, accepted);
+        placeholder()
+    }
+
+    fn tools(&mut self, value: Option<String>) -> Tools {
+        let value = or_default("allowed_tools", value);
+        let entries: Vec<&str> = entries(&value).collect();
+        if entries.is_empty() {
+            let accepted = "accepted: names of tools, or `*` by itself";
+            self.mistakes
+                .add("allowed_tools", "names no tool", accepted);
+        }
+        Tools::read(entries).unwrap_or_else(|wrong| {
+            for why in wrong {
+                self.mistakes.add(
+                    "allowed_tools",
+                    format!("holds an entry that cannot be used: {why}"),
+                    "accepted: names of tools, split by commas or line breaks, or `*` by itself",
+                );
+            }
+            Tools::Named(Vec::new())
+        })
+    }
+
+    fn actions(&mut self, value: Option<String>) -> Actions {
+        let value = value.unwrap_or_default();
+        let entries: Vec<String> = entries(&value).map(str::to_owned).collect();
+        if entries == ["*"] {
+            return Actions::All;
+        }
+        for entry in &entries {
+            // The characters of an identifier in Port, none of which ends a header's list.
+            let is_identifier = entry
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"@_.+:/=-".contains(&b));
+            if !is_identifier {
+                self.mistakes.add(
+                    "allowed_actions",
+                    format!("holds `{}`, which is no identifier", Quote::new(entry)),
+                    "accepted: identifiers of Port actions, split by commas or line breaks, or `*` by itself",
+                );
+            }
+        }
+        Actions::Only(entries)
+    }
+
+    fn server_name(&mut self, value: Option<String>) -> String {
+        let name = or_default("server_name", value);
+        let is_name = name.len() <= 20
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !is_name {
+            self.mistakes.add(
+                "server_name",
+                format!("is `{}`", Quote::new(&name)),
+                "accepted: up to 20 lower-case letters, digits and hyphens, a letter first",
+            );
+        }
+        name
+    }
+
+    fn base_config(&mut self, value: Option<&SecretString>) -> BaseConfig {
+        const INPUT: &str = "base_config";
+        let Some(value) = value.map(ExposeSecret::expose_secret) else {
+            return BaseConfig::default();
+        };
+        let text = if value.starts_with(['{', '[']) {
+            (value.len() as u64 <= LARGEST_BASE_CONFIG)
+                .then(|| value.to_owned())
+                .ok_or(FileProblem::TooLarge(LARGEST_BASE_CONFIG))
+        } else {
+            self.file_in_workspace(value)
+        };
+        let parsed = text
+            .map_err(|problem| problem.to_string())
+            .and_then(|text| {
+                claude_code::base_config(&text).map_err(|error| format!("holds {error}"))
+            });
+        parsed.unwrap_or_else(|found| {
+            self.mistakes.add(
+                INPUT,
+                found,
+                "accepted: a JSON object, or the path of a file in the workspace that holds one",
+            );
+            BaseConfig::default()
+        })
+    }
+
+    /// Reads a file of the workspace. What it holds ends up in an output, so nothing outside the
+    /// workspace is read, not through `..` and not through a symlink either.
+    fn file_in_workspace(&self, path: &str) -> Result<String, FileProblem> {
+        let missing = |_| FileProblem::Missing(Quote::new(path));
+        let root = self.workspace.canonicalize().map_err(missing)?;
+        let file = root.join(path).canonicalize().map_err(missing)?;
+        if !file.starts_with(&root) {
+            return Err(FileProblem::Outside(Quote::new(path)));
+        }
+        read_bounded(&file, path, LARGEST_BASE_CONFIG)
+    }
+
+    fn ca_certificates(&mut self, value: Option<&str>) -> Vec<Certificate> {
+        let Some(value) = value else {
+            return Vec::new();
+        };
+        let pem = if value.contains("-----BEGIN") {
+            Ok(value.to_owned())
+        } else {
+            read_bounded(&self.workspace.join(value), value, LARGEST_CA_FILE)
+        };
+        let certificates = pem.map_err(|problem| problem.to_string()).and_then(|pem| {
+            match Certificate::from_pem_bundle(pem.as_bytes()) {
+                Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+                _ => Err("holds no PEM certificate".to_owned()),
+            }
+        });
+        certificates.unwrap_or_else(|found| {
+            let accepted = "accepted: PEM text (`-----BEGIN CERTIFICATE-----` …), or a file's path";
+            self.mistakes.add("ca_certificate", found, accepted);
+            Vec::new()
+        })
+    }
+}
+
+/// Why a file that an input names cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum FileProblem {
+    #[error(
+        "names the file `{0}`, which is not there or cannot be read (is the checkout before this step?)"
+    )]
+    Missing(Quote),
+    #[error("names the file `{0}`, which is outside the workspace")]
+    Outside(Quote),
+    #[error("is larger than {} KiB", .0 / 1024)]
+    TooLarge(u64),
+    #[error("names the file `{0}`, which is not UTF-8")]
+    NotText(Quote),
+}
+
+fn read_bounded(file: &Path, shown: &str, most: u64) -> Result<String, FileProblem> {
+    let missing = |_| FileProblem::Missing(Quote::new(shown));
+    let metadata = fs::metadata(file).map_err(missing)?;
+    if !metadata.is_file() {
+        return Err(FileProblem::Missing(Quote::new(shown)));
+    }
+    if metadata.len() > most {
+        return Err(FileProblem::TooLarge(most));
+    }
+    let bytes = fs::read(file).map_err(missing)?;
+    String::from_utf8(bytes).map_err(|_| FileProblem::NotText(Quote::new(shown)))
+}
+
+fn or_default(input: &str, value: Option<String>) -> String {
+    value.unwrap_or_else(|| {
+        let default = INPUTS.iter().find(|(name, _)| *name == input);
+        default
+            .map(|(_, default)| (*default).to_owned())
+            .unwrap_or_default()
+    })
+}
+
+/// The entries of a list, split by commas or line breaks.
+fn entries(list: &str) -> impl Iterator<Item = &str> {
+    list.split([',', '\n', '\r'])
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn is_loopback_http(url: &Url) -> bool {
+    url.scheme() == "http" && is_loopback(url)
+}
+
+/// Stands where a URL was wrong; never used, since the check fails.
+fn placeholder() -> Url {
+    #[expect(clippy::expect_used, reason = "a constant")]
+    Url::parse("https://invalid.invalid").expect("a constant URL is a URL")
+}
+
+/// Port's clients give the API's address with or without its version; we add it where it is needed.
+fn without_version(mut url: Url) -> Url {
+    let path = url.path().trim_end_matches('/');
+    let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
+    url.set_path(&path);
+    url
+}
+
+/// The MCP server is at `/v1` of its host, unless another path is given.
+fn with_version(mut url: Url) -> Url {
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(if path.is_empty() { "/v1" } else { &path });
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_accepted_with_and_without_the_version() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        for api in ["https://h/v1", "https://h/v1/", "https://h", "https://h/"] {
+            assert_eq!(without_version(url(api)).as_str(), "https://h/");
+        }
+        assert_eq!(
+            without_version(url("https://h/port/v1")).as_str(),
+            "https://h/port"
+        );
+        for mcp in ["https://h/v1", "https://h/v1/", "https://h", "https://h/"] {
+            assert_eq!(with_version(url(mcp)).as_str(), "https://h/v1");
+        }
+        assert_eq!(
+            with_version(url("https://h/mcp/")).as_str(),
+            "https://h/mcp"
+        );
+    }
+}

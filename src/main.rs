@@ -1,0 +1,104 @@
+//! `port-mcp`: one binary for every phase of the action.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use port_mcp_action::runner::{Environment, Log};
+use port_mcp_action::{cleanup, connect, report};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Connects an AI agent in a GitHub workflow to Port's MCP server.
+#[derive(Parser)]
+#[command(name = "port-mcp", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Phase {
+    /// The main phase: credentials in, masked token and MCP configuration out. Reads `INPUT_*`.
+    Connect,
+    /// The post phase: removes the configuration file that `connect` wrote.
+    Cleanup,
+}
+
+fn main() -> ExitCode {
+    let environment = Environment::of_process();
+    let mut log = Log::of_process(&environment);
+    log.catch_panics();
+    let phase = match Cli::try_parse_from(arguments(std::env::args_os())) {
+        Ok(cli) => cli.phase,
+        Err(text) => {
+            log.plain(&text.to_string());
+            return ExitCode::from(if text.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report(&mut log, &error.into());
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(async {
+        tokio::select! {
+            result = run(phase, &environment, &mut log) => result.map_err(Some),
+            () = cancelled() => Err(None),
+        }
+    });
+    // A look-up of a host name cannot be stopped, and must not keep the process.
+    runtime.shutdown_background();
+    match code {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Some(error)) => {
+            report(&mut log, &error);
+            ExitCode::FAILURE
+        }
+        Err(None) => {
+            log.info("Cancelled.");
+            ExitCode::from(130)
+        }
+    }
+}
+
+async fn run(phase: Phase, environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
+    match phase {
+        Phase::Connect => connect::run(environment, log).await,
+        Phase::Cleanup => cleanup::run(environment, log),
+    }
+}
+
+/// The arguments, with the phase first when the binary was started under a phase's name: the runner
+/// takes an entry point as one word, so the image has a link for each phase.
+fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = given.collect();
+    let name = arguments
+        .first()
+        .and_then(|path| Path::new(path).file_name())
+        .map(OsString::from);
+    if let Some(name) = name.filter(|name| name == "connect" || name == "cleanup") {
+        arguments.insert(1, name);
+    }
+    arguments
+}
+
+/// Ends when the runner cancels the job. As process 1 of the container we get no default action for
+/// a signal: without this the runner would wait ten seconds and kill the container.
+async fn cancelled() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

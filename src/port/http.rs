@@ -1,0 +1,361 @@
+//! One HTTP client for everything: time limits, bounded reads, classified retries.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Certificate, Client, RequestBuilder, StatusCode, redirect};
+use tokio::time::{Instant, sleep, timeout_at};
+use url::Url;
+
+use super::error::{Cause, Error};
+use crate::text::Quote;
+
+/// How often a request is sent before giving up, the first time included.
+const TRIES: usize = 5;
+/// The time limit of a single try.
+const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The backoff before the second try; it doubles with each further one.
+const BACKOFF: Duration = Duration::from_millis(250);
+/// The most that is read of an answer.
+const LARGEST_BODY: usize = 1024 * 1024;
+/// `x-ratelimit-reset` is documented both as seconds to wait and as a point in time; a larger
+/// number than this can only be the latter.
+const LONGEST_RESET: u64 = 10_000;
+
+/// How to reach the network.
+#[derive(Debug, Default)]
+pub struct HttpSettings {
+    /// Trusted beside the system's certificate authorities.
+    pub ca_certificates: Vec<Certificate>,
+    /// One limit for everything, retries included.
+    pub timeout: Duration,
+    /// Whether every host is this very machine, where a proxy can only be in the way.
+    pub is_local: bool,
+}
+
+/// The HTTP client, and the deadline that all of its requests share.
+#[derive(Debug)]
+pub struct Http {
+    client: Client,
+    deadline: Instant,
+    proxies: Option<Matcher>,
+}
+
+/// What a server answered, whatever the status.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) trace_id: Option<Quote>,
+    pub(crate) is_json: bool,
+    pub(crate) location: Option<Quote>,
+    pub(crate) body: Vec<u8>,
+    /// Why each earlier try was not the last.
+    pub(crate) failed_tries: Vec<String>,
+    /// How long the server asks to wait before the next request.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl Http {
+    /// Builds the client; the deadline starts to run.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up: a CA certificate that is none, or a system without any.
+    pub fn new(settings: HttpSettings) -> Result<Self, reqwest::Error> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("port-mcp-action/", env!("CARGO_PKG_VERSION")))
+            // Credentials travel in these requests: they go where they were sent, or nowhere.
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .dns_resolver(Arc::new(SystemResolver))
+            .tls_certs_merge(settings.ca_certificates);
+        if settings.is_local {
+            builder = builder.no_proxy();
+        }
+        Ok(Self {
+            client: builder.build()?,
+            deadline: Instant::now() + settings.timeout,
+            proxies: (!settings.is_local).then(Matcher::from_env),
+        })
+    }
+
+    /// Sends a POST that may safely be repeated, and repeats it while that may help: after a failed
+    /// connection, a time-out, a broken answer, and the statuses 408, 429 and 5xx.
+    ///
+    /// Waits between tries are random up to a doubling limit ("full jitter"), or what the server
+    /// asks for. A wait that would pass the deadline is not begun.
+    ///
+    /// # Errors
+    /// The last try's failure, when there was no answer at all. Any status is an answer.
+    pub(crate) async fn post(
+        &self,
+        url: &Url,
+        prepare: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Answer, Error> {
+        let mut failed_tries = Vec::new();
+        let outcome = loop {
+            let outcome = self
+                .attempt(prepare(self.client.post(url.clone())), url)
+                .await;
+            let (why, wait) = match &outcome {
+                Ok(answer) if is_transient(answer.status) => {
+                    (answer.status.to_string(), answer.wait)
+                }
+                Err(cause) if cause.is_transient() => (cause.to_string(), None),
+                _ => break outcome,
+            };
+            let wait = wait.unwrap_or_else(|| jittered(failed_tries.len()));
+            if failed_tries.len() + 1 == TRIES || wait >= self.time_left() {
+                break outcome;
+            }
+            failed_tries.push(why);
+            sleep(wait).await;
+        };
+        let tries = failed_tries.len() + 1;
+        match outcome {
+            Ok(answer) => Ok(Answer {
+                failed_tries,
+                ..answer
+            }),
+            Err(cause) => Err(Error::new(cause, url).after(tries)),
+        }
+    }
+
+    fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    async fn attempt(&self, request: RequestBuilder, url: &Url) -> Result<Answer, Cause> {
+        let limit = (Instant::now() + TRY_TIMEOUT).min(self.deadline);
+        let started = Instant::now();
+        match timeout_at(limit, read(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(Unread::TooLarge)) => Err(Cause::TooLarge(LARGEST_BODY)),
+            Ok(Err(Unread::Failed(error))) => Err(self.cause(&error, url)),
+            Err(_) => Err(Cause::Timeout(started.elapsed())),
+        }
+    }
+
+    /// What went wrong below HTTP, told from the chain of errors by type.
+    fn cause(&self, error: &reqwest::Error, url: &Url) -> Cause {
+        let proxy = self.proxy_for(url);
+        let detail = Quote::new(&innermost(error).to_string());
+        if error.is_timeout() {
+            Cause::Timeout(TRY_TIMEOUT)
+        } else if let Some(tls) = find::<rustls::Error>(error) {
+            Cause::Tls(tls.clone())
+        } else if let (Some(proxy), true) = (proxy, error.is_connect()) {
+            Cause::Proxy { proxy, detail }
+        } else if find::<ResolveError>(error).is_some() {
+            Cause::Dns(detail)
+        } else if find::<std::io::Error>(error)
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused)
+        {
+            Cause::Refused
+        } else if error.is_connect() {
+            Cause::Connect(detail)
+        } else {
+            Cause::Broken(detail)
+        }
+    }
+
+    /// The proxy that a request to `url` goes through: its scheme, host and port, without
+    /// credentials.
+    fn proxy_for(&self, url: &Url) -> Option<String> {
+        let destination = url.as_str().parse().ok()?;
+        let proxy = self.proxies.as_ref()?.intercept(&destination)?;
+        let uri = proxy.uri();
+        let port = uri
+            .port_u16()
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
+        Some(format!("{}://{}{port}", uri.scheme_str()?, uri.host()?))
+    }
+}
+
+enum Unread {
+    Failed(reqwest::Error),
+    TooLarge,
+}
+
+impl From<reqwest::Error> for Unread {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+async fn read(request: RequestBuilder) -> Result<Answer, Unread> {
+    let mut response = request.send().await?;
+    let headers = response.headers();
+    let header = |name: &str| headers.get(name)?.to_str().ok();
+    let mut answer = Answer {
+        status: response.status(),
+        trace_id: header("x-trace-id")
+            .map(Quote::new)
+            .filter(|id| !id.is_empty()),
+        is_json: header(CONTENT_TYPE.as_str()).is_some_and(|kind| kind.contains("json")),
+        location: header(LOCATION.as_str()).map(Quote::new),
+        body: Vec::new(),
+        failed_tries: Vec::new(),
+        wait: wait_asked_for(headers, response.status(), SystemTime::now()),
+    };
+    while let Some(chunk) = response.chunk().await? {
+        if answer.body.len() + chunk.len() > LARGEST_BODY {
+            return Err(Unread::TooLarge);
+        }
+        answer.body.extend_from_slice(&chunk);
+    }
+    Ok(answer)
+}
+
+fn is_transient(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+/// How long the server asks to wait: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3),
+/// else, of an answer 429, `x-ratelimit-reset` in seconds or as a point in time.
+fn wait_asked_for(headers: &HeaderMap, status: StatusCode, now: SystemTime) -> Option<Duration> {
+    let until = |moment: SystemTime| moment.duration_since(now).unwrap_or_default();
+    let header = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    if let Some(value) = header(RETRY_AFTER.as_str()) {
+        if let Ok(seconds) = value.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        if let Ok(moment) = httpdate::parse_http_date(value) {
+            return Some(until(moment));
+        }
+    }
+    if status != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let reset: u64 = header("x-ratelimit-reset")?.parse().ok()?;
+    if reset <= LONGEST_RESET {
+        Some(Duration::from_secs(reset))
+    } else {
+        let moment = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(reset))?;
+        Some(until(moment))
+    }
+}
+
+/// A random wait of at most `BACKOFF`, doubled for each try that failed before.
+fn jittered(failed_before: usize) -> Duration {
+    let limit = BACKOFF * (1 << failed_before.min(TRIES));
+    let random = getrandom::u32().unwrap_or(u32::MAX);
+    limit.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+/// The first error of type `T` in the chain of `error`, also where an `io::Error` hides it.
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        let wrapped = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn innermost<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}
+
+/// The system's resolver, with failures that can be told from others by their type.
+struct SystemResolver;
+
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct ResolveError(std::io::Error);
+
+impl Resolve for SystemResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let addresses = tokio::net::lookup_host((name.as_str(), 0))
+                .await
+                .map_err(ResolveError)?
+                .collect::<Vec<_>>();
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn wait(status: u16, headers: &[(&'static str, &str)]) -> Option<u64> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| {
+                let value = HeaderValue::from_str(value).unwrap();
+                (HeaderName::from_static(name), value)
+            })
+            .collect();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+        wait_asked_for(&headers, StatusCode::from_u16(status).unwrap(), now)
+            .map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        assert_eq!(wait(503, &[("retry-after", "7")]), Some(7));
+        assert_eq!(
+            wait(503, &[("retry-after", "Fri, 15 Jan 2027 08:00:30 GMT")]),
+            Some(30)
+        );
+        assert_eq!(
+            wait(503, &[("retry-after", "Fri, 15 Jan 2021 08:00:30 GMT")]),
+            Some(0)
+        );
+        assert_eq!(wait(503, &[("retry-after", "soon")]), None);
+    }
+
+    #[test]
+    fn the_reset_of_the_rate_limit_is_read_in_both_readings() {
+        assert_eq!(wait(429, &[("x-ratelimit-reset", "42")]), Some(42));
+        assert_eq!(
+            wait(429, &[("x-ratelimit-reset", &(NOW + 90).to_string())]),
+            Some(90)
+        );
+        assert_eq!(
+            wait(429, &[("x-ratelimit-reset", "18446744073709551615")]),
+            None
+        );
+        assert_eq!(
+            wait(429, &[("retry-after", "1"), ("x-ratelimit-reset", "42")]),
+            Some(1)
+        );
+        assert_eq!(
+            wait(503, &[("x-ratelimit-reset", "42")]),
+            None,
+            "every answer carries it"
+        );
+    }
+
+    #[test]
+    fn the_backoff_grows_and_stays_below_its_limit() {
+        for failed_before in 0..TRIES {
+            assert!(jittered(failed_before) <= BACKOFF * (1 << failed_before));
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Credentials in, token out: Port's two flows.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use reqwest::{RequestBuilder, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use super::error::{Cause, Error};
+use super::http::{Answer, Http};
+use super::{Credentials, Endpoints};
+use crate::text::Quote;
+
+/// Seconds from the epoch to the end of the year 9999, the last that RFC 3339 can write.
+const END_OF_TIME: u64 = 253_402_300_799;
+
+/// A way from credentials to a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// `POST {api}/v1/auth/access_token`, Port's own exchange.
+    Rest,
+    /// OAuth 2.0 client credentials (RFC 6749, 4.4) at the MCP server: `POST {mcp}/token`.
+    Oauth,
+}
+
+impl Flow {
+    fn url(self, endpoints: &Endpoints) -> Url {
+        match self {
+            Self::Rest => join(&endpoints.api, "/v1/auth/access_token"),
+            Self::Oauth => join(&endpoints.mcp, "/token"),
+        }
+    }
+
+    /// The request's body. REST refuses additional properties, so there are none.
+    fn body(self, credentials: &Credentials, request: RequestBuilder) -> RequestBuilder {
+        let (id, secret) = (
+            credentials.client_id.as_str(),
+            credentials.client_secret.expose_secret(),
+        );
+        match self {
+            Self::Rest => {
+                request.json(&serde_json::json!({"clientId": id, "clientSecret": secret}))
+            }
+            Self::Oauth => request.form(&[
+                ("grant_type", "client_credentials"),
+                ("client_id", id),
+                ("client_secret", secret),
+            ]),
+        }
+    }
+
+    fn token_field(self) -> &'static str {
+        match self {
+            Self::Rest => "accessToken",
+            Self::Oauth => "access_token",
+        }
+    }
+
+    fn lifetime_field(self) -> &'static str {
+        match self {
+            Self::Rest => "expiresIn",
+            Self::Oauth => "expires_in",
+        }
+    }
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rest => "api",
+            Self::Oauth => "oauth",
+        })
+    }
+}
+
+/// An access token for Port's API and MCP server.
+///
+/// Port keeps one token alive for a set of credentials and hands that same one to whoever asks
+/// until it lapses. So it may lapse soon, no request makes it live longer, and nobody may revoke
+/// it: other jobs hold it too.
+#[derive(Debug)]
+pub struct Token {
+    /// The token itself, without `Bearer`.
+    pub secret: SecretString,
+    /// When it lapses; `None` when Port did not say.
+    pub expires_at: Option<SystemTime>,
+    /// The flow that it came from.
+    pub flow: Flow,
+    /// Why each try before the successful one was not the last.
+    pub failed_tries: Vec<String>,
+}
+
+impl Token {
+    /// How long the token is still valid at `now`; `None` when Port did not say.
+    #[must_use]
+    pub fn valid_for(&self, now: SystemTime) -> Option<Duration> {
+        self.expires_at
+            .map(|at| at.duration_since(now).unwrap_or_default())
+    }
+}
+
+/// Exchanges `credentials` for a token by `flow`.
+///
+/// # Errors
+/// Whatever kept Port from answering with a token that can be used.
+pub async fn fetch(
+    http: &Http,
+    endpoints: &Endpoints,
+    credentials: &Credentials,
+    flow: Flow,
+) -> Result<Token, Error> {
+    let url = flow.url(endpoints);
+    let answer = http
+        .post(&url, |request| flow.body(credentials, request))
+        .await?;
+    let tries = answer.failed_tries.len() + 1;
+    let trace_id = answer.trace_id.clone();
+    read(answer, credentials, flow, SystemTime::now())
+        .map_err(|cause| Error::new(cause, &url).after(tries).traced(trace_id))
+}
+
+fn read(
+    answer: Answer,
+    credentials: &Credentials,
+    flow: Flow,
+    now: SystemTime,
+) -> Result<Token, Cause> {
+    let status = answer.status;
+    if !status.is_success() {
+        return Err(refusal(answer, credentials));
+    }
+    // An answer that succeeded is never quoted: it may hold the token in a place we do not know.
+    let body: Value =
+        serde_json::from_slice(&answer.body).map_err(|_| Cause::NotJson { status })?;
+    let field = flow.token_field();
+    let secret = body[field]
+        .as_str()
+        .filter(|token| !token.is_empty())
+        .map(SecretString::from)
+        .ok_or(Cause::NoToken { field })?;
+    if !is_bearer_token(secret.expose_secret()) {
+        return Err(Cause::Unprintable);
+    }
+    // On a token that was handed out before, the claimed lifetime may still be that of a new one:
+    // the token's own claim is the truth.
+    let expires_at = expiry_claim(&secret).or_else(|| {
+        let seconds = whole_seconds(&body[flow.lifetime_field()])?;
+        now.checked_add(Duration::from_secs(seconds))
+    });
+    if let Some(lapsed) = expires_at.and_then(|at| now.duration_since(at).ok()) {
+        return Err(Cause::Lapsed(lapsed));
+    }
+    Ok(Token {
+        secret,
+        expires_at,
+        flow,
+        failed_tries: answer.failed_tries,
+    })
+}
+
+fn refusal(answer: Answer, credentials: &Credentials) -> Cause {
+    let status = answer.status;
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let field = |name: &str| body[name].as_str();
+    let code = field("error").unwrap_or_default();
+    // Port's REST errors carry `message`, OAuth's `error_description`. Only these are quoted.
+    let said = field("message")
+        .or_else(|| field("error_description"))
+        .unwrap_or(code);
+    let message = Quote::without(said, &[&credentials.client_secret]);
+    match status {
+        StatusCode::UNAUTHORIZED => Cause::Credentials { status, message },
+        StatusCode::BAD_REQUEST if matches!(code, "invalid_client" | "unauthorized_client") => {
+            Cause::Credentials { status, message }
+        }
+        StatusCode::FORBIDDEN => Cause::Forbidden { status, message },
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if answer.is_json => {
+            Cause::Invalid { status, message }
+        }
+        StatusCode::TOO_MANY_REQUESTS => Cause::RateLimited {
+            status,
+            message,
+            wait: answer.wait,
+        },
+        _ if status.is_server_error() => Cause::Server { status, message },
+        _ if status.is_redirection() => Cause::Redirect {
+            status,
+            to: answer.location.unwrap_or_else(|| Quote::new("nowhere")),
+        },
+        _ => Cause::Status { status, message },
+    }
+}
+
+/// Whether `token` is of the form that a bearer token must have (`b64token` of RFC 6750, 2.1).
+///
+/// No character of that form is changed by JSON, by a shell's quotes, by URL paths or by an agent's
+/// `${…}` expansion, so the token reads the same everywhere it is written, and its mask holds.
+fn is_bearer_token(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    !body.is_empty()
+        && body
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
+}
+
+/// The `exp` claim of a JWT (RFC 7519, 4.1.4). The signature is not checked: the claim is believed
+/// for display and for warnings only.
+fn expiry_claim(token: &SecretString) -> Option<SystemTime> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: Value,
+    }
+    let payload = token.expose_secret().split('.').nth(1)?;
+    let payload = BASE64_URL_SAFE_NO_PAD
+        .decode(payload.trim_end_matches('='))
+        .ok()?;
+    let claims: Claims = serde_json::from_slice(&payload).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(whole_seconds(&claims.exp)?))
+}
+
+/// A number of seconds, written as an integer, with a fraction, or in quotes.
+fn whole_seconds(value: &Value) -> Option<u64> {
+    let seconds = value
+        .as_u64()
+        .or_else(|| value.as_str()?.parse().ok())
+        .or_else(|| {
+            let seconds = Duration::try_from_secs_f64(value.as_f64()?).ok()?;
+            Some(seconds.as_secs())
+        })?;
+    (seconds <= END_OF_TIME).then_some(seconds)
+}
+
+fn join(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jwt(claims: &str) -> SecretString {
+        format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(claims)).into()
+    }
+
+    #[test]
+    fn the_expiry_claim_is_read_where_there_is_one() {
+        let at = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        assert_eq!(
+            expiry_claim(&jwt(r#"{"exp":1800000000}"#)),
+            at(1_800_000_000)
+        );
+        assert_eq!(
+            expiry_claim(&jwt(r#"{"exp":1800000000.7}"#)),
+            at(1_800_000_000)
+        );
+        for other in [
+            r#"{"iat":1}"#,
+            r#"{"exp":"soon"}"#,
+            r#"{"exp":-1}"#,
+            r#"{"exp":1e300}"#,
+            "x",
+        ] {
+            assert_eq!(expiry_claim(&jwt(other)), None, "{other}");
+        }
+        assert_eq!(expiry_claim(&"opaque".into()), None);
+        assert_eq!(expiry_claim(&"a.!.c".into()), None);
+    }
+
+    #[test]
+    fn a_bearer_token_is_what_rfc_6750_says() {
+        for good in ["abc", "a.b-c_d~e+f/g==", "eyJhbGciOiJIUzI1NiJ9.e30.x-_y"] {
+            assert!(is_bearer_token(good), "{good}");
+        }
+        for bad in [
+            "", "=", "a b", "a=b", "a\"b", "a'b", "a\nb", "${HOME}", "tökén", "a\u{7f}",
+        ] {
+            assert!(!is_bearer_token(bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The runner's file commands: outputs, state and summary are files that it reads when the step
+//! ends (`FileCommandManager.cs` of the runner).
+
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+
+use anyhow::{Context as _, bail};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::Environment;
+
+/// The variable that names the file of the step's outputs.
+pub const OUTPUT: &str = "GITHUB_OUTPUT";
+/// The variable that names the file of values for the step's post phase, which arrive there as
+/// `STATE_<name>`.
+pub const STATE: &str = "GITHUB_STATE";
+/// The variable that names the file of the step's part of the job summary.
+pub const SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+
+/// Appends names and values to the file command `variable` ([`OUTPUT`] or [`STATE`]), all of them
+/// in one write.
+///
+/// # Errors
+/// When the variable is not set (the program was not started by a runner) or the file cannot be
+/// written.
+pub fn set(
+    environment: &Environment,
+    variable: &str,
+    values: &[(&str, &SecretString)],
+) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for (name, value) in values {
+        let value = value.expose_secret();
+        let delimiter = delimiter()?;
+        if value.contains(&delimiter) {
+            bail!("the value of `{name}` contains the random delimiter that was to end it");
+        }
+        writeln!(text, "{name}<<{delimiter}\n{value}\n{delimiter}")?;
+    }
+    append(environment, variable, &text)
+}
+
+/// Appends `text` to the file command `variable`.
+///
+/// # Errors
+/// As for [`set`].
+pub fn append(environment: &Environment, variable: &str, text: &str) -> anyhow::Result<()> {
+    let path = environment.path(variable).with_context(|| {
+        format!(
+            "`{variable}` is not set, so there is no runner to hand anything to\n\
+             hint: `port-mcp` runs as a step of a GitHub workflow; to try it elsewhere, run \
+             `cargo run --example quickstart`"
+        )
+    })?;
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| {
+            format!(
+                "could not write the file that `{variable}` names: {}\n\
+                 hint: the action's container must run as root, with the runner's folders mounted",
+                path.display()
+            )
+        })
+}
+
+/// A delimiter that no value can contain by accident or by intent: 128 random bits.
+fn delimiter() -> anyhow::Result<String> {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits).context("the system gave no random numbers")?;
+    Ok(format!("port_mcp_{:032x}", u128::from_ne_bytes(bits)))
+}

@@ -1,0 +1,202 @@
+//! The step's log: masks, annotations and lines, in the runner's workflow commands.
+
+use std::io::{self, Write};
+
+use anyhow::Context as _;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::Environment;
+use crate::text::redact;
+
+/// The one way to print.
+///
+/// Three properties hold for everything that goes through it:
+/// * a secret given to [`Log::mask`] is never printed again, whatever the runner does: it is
+///   replaced before it leaves the process;
+/// * no text can become a workflow command: data is escaped, and `##[`, which the runner obeys in
+///   the middle of any line, is broken up;
+/// * masks are flushed before the call returns, since the runner reads the two output streams
+///   concurrently.
+pub struct Log<'a> {
+    out: Box<dyn Write + 'a>,
+    debug: bool,
+    secrets: Vec<SecretString>,
+}
+
+impl<'a> Log<'a> {
+    /// A log that writes to `out`; debug lines appear only if `environment` asks for them.
+    pub fn new(environment: &Environment, out: impl Write + 'a) -> Self {
+        Self {
+            out: Box::new(out),
+            debug: environment.debug(),
+            secrets: Vec::new(),
+        }
+    }
+
+    /// The log of this process, on its standard output.
+    #[must_use]
+    pub fn of_process(environment: &Environment) -> Log<'static> {
+        Log::new(environment, io::stdout())
+    }
+
+    /// Makes a bug in this program an annotation that says where it is and nothing else: a panic's
+    /// own message may hold any value.
+    pub fn catch_panics(&self) {
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic
+                .location()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let _ = writeln!(
+                io::stdout(),
+                "::error title=Port MCP::this is a bug in port-mcp, at {}; please open an issue",
+                escape_data(&place)
+            );
+        }));
+    }
+
+    /// Registers `secret` with the runner and with this log.
+    ///
+    /// The runner masks each line of a value by itself, and so does this log.
+    ///
+    /// # Errors
+    /// When the command could not be written and flushed. Going on would risk the secret: stop.
+    pub fn mask(&mut self, secret: &SecretString) -> anyhow::Result<()> {
+        let value = secret.expose_secret();
+        if value.trim().is_empty() {
+            return Ok(());
+        }
+        writeln!(self.out, "::add-mask::{}", escape_data(value))
+            .and_then(|()| self.out.flush())
+            .context("could not register a mask with the runner, so nothing else may be printed")?;
+        self.secrets.push(secret.clone());
+        self.secrets
+            .extend(value.lines().map(str::trim).map(SecretString::from));
+        Ok(())
+    }
+
+    /// A plain line for whoever reads the log.
+    pub fn info(&mut self, line: impl AsRef<str>) {
+        // A line of ours never starts with `::`; a space keeps a quoted one from doing so.
+        let line = line.as_ref().replace(['\r', '\n'], " ");
+        let line = if line.trim_start().starts_with("::") {
+            line.trim_start().replacen("::", ": :", 1)
+        } else {
+            line
+        };
+        self.line(&line);
+    }
+
+    /// Text exactly as it is, for `--help` and `--version`.
+    pub fn plain(&mut self, text: &str) {
+        for line in text.lines() {
+            self.info(line);
+        }
+    }
+
+    /// A line that appears only in runs with debug logging.
+    pub fn debug(&mut self, message: impl AsRef<str>) {
+        if self.debug {
+            self.line(&format!("::debug::{}", escape_data(message.as_ref())));
+        }
+    }
+
+    /// An annotation that informs.
+    pub fn notice(&mut self, title: &str, message: impl AsRef<str>) {
+        self.annotation("notice", title, message.as_ref());
+    }
+
+    /// An annotation for what works now and may not later.
+    pub fn warning(&mut self, title: &str, message: impl AsRef<str>) {
+        self.annotation("warning", title, message.as_ref());
+    }
+
+    /// An annotation that says why the step fails.
+    pub fn error(&mut self, title: &str, message: impl AsRef<str>) {
+        self.annotation("error", title, message.as_ref());
+    }
+
+    /// `text` without any secret that this log was told to mask, for what goes to a file instead.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        redact(text, &self.secrets)
+    }
+
+    fn annotation(&mut self, kind: &str, title: &str, message: &str) {
+        let (title, message) = (self.redact(title), self.redact(message));
+        self.line(&format!(
+            "::{kind} title={}::{}",
+            escape_property(&title),
+            escape_data(&message)
+        ));
+    }
+
+    fn line(&mut self, line: &str) {
+        let line = self.redact(line).replace("##[", "## [");
+        // A log that nobody can read any more is no reason to fail the job.
+        let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
+    }
+}
+
+/// Escapes the data of a workflow command, as `ActionCommand.cs` of the runner unescapes it.
+fn escape_data(data: &str) -> String {
+    data.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
+}
+
+/// Escapes a property of a workflow command, as `ActionCommand.cs` of the runner unescapes it.
+fn escape_property(property: &str) -> String {
+    escape_data(property)
+        .replace(':', "%3A")
+        .replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(write: impl FnOnce(&mut Log<'_>)) -> String {
+        let mut out = Vec::new();
+        write(&mut Log::new(&Environment::default(), &mut out));
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn no_text_becomes_a_command() {
+        let text = printed(|log| {
+            log.info("  ::set-output name=a::b\n::add-path::/tmp");
+            log.info("x ##[add-mask]y");
+            log.error("a,b:c=d", "100%\r\n::stop-commands::x");
+        });
+        insta::assert_snapshot!(text, @r"
+        : :set-output name=a::b ::add-path::/tmp
+        x ## [add-mask]y
+        ::error title=a%2Cb%3Ac=d::100%25%0D%0A::stop-commands::x
+        ");
+    }
+
+    #[test]
+    fn a_masked_secret_is_never_printed_again() {
+        let text = printed(|log| {
+            log.mask(&SecretString::from("first line\nsecond%line"))
+                .unwrap();
+            log.info("here is second%line and first line");
+            log.warning("second%line", "second%line");
+        });
+        insta::assert_snapshot!(text, @r"
+        ::add-mask::first line%0Asecond%25line
+        here is *** and ***
+        ::warning title=***::***
+        ");
+    }
+
+    #[test]
+    fn debug_lines_need_debug_logging() {
+        assert_eq!(printed(|log| log.debug("x")), "");
+        let environment: Environment = [("RUNNER_DEBUG", "1")].into_iter().collect();
+        let mut out = Vec::new();
+        Log::new(&environment, &mut out).debug("a\nb");
+        assert_eq!(out, b"::debug::a%0Ab\n");
+    }
+}

@@ -1,0 +1,240 @@
+/// A workflow command: `::name property=value::data`, or the older
+/// `##[name property=value]data`.
+///
+/// Source: `src/Runner.Common/ActionCommand.cs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// As printed; the runner ignores its case.
+    pub name: String,
+    /// Unescaped, in the order printed; one with an empty name or value is dropped.
+    pub properties: Vec<(String, String)>,
+    /// Unescaped.
+    pub data: String,
+}
+
+/// What the runner acts upon. Any other name leaves the line an ordinary one.
+///
+/// Source: the extensions in `src/Runner.Worker/ActionCommandManager.cs`.
+const REGISTERED: [&str; 15] = [
+    "add-mask",
+    "add-matcher",
+    "add-path",
+    "debug",
+    "echo",
+    "endgroup",
+    "error",
+    "group",
+    "notice",
+    "remove-matcher",
+    "save-state",
+    "set-env",
+    "set-output",
+    "stop-commands",
+    "warning",
+];
+
+/// Escapes of `::` data, in the order in which the runner undoes them. The percent sign
+/// is last, so that `%250A` ends as the three characters `%0A`.
+const DATA: [(&str, &str); 3] = [("%0D", "\r"), ("%0A", "\n"), ("%25", "%")];
+const PROPERTY: [(&str, &str); 5] = [
+    ("%0D", "\r"),
+    ("%0A", "\n"),
+    ("%3A", ":"),
+    ("%2C", ","),
+    ("%25", "%"),
+];
+/// The older form has one set of escapes for properties and data.
+const OLDER: [(&str, &str); 5] = [
+    ("%3B", ";"),
+    ("%0D", "\r"),
+    ("%0A", "\n"),
+    ("%5D", "]"),
+    ("%25", "%"),
+];
+
+impl Command {
+    /// The command that the runner finds in `line`, if any.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        Self::parse_known(line, is_registered)
+    }
+
+    /// The value of a property; the runner ignores the case of its name.
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<&str> {
+        let mut properties = self.properties.iter();
+        properties
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Whether this is the command `name`, in any case.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    pub(crate) fn parse_known(line: &str, known: impl Fn(&str) -> bool) -> Option<Self> {
+        Self::parse_current(line, &known).or_else(|| Self::parse_older(line, &known))
+    }
+
+    /// `TryParseV2`: only blanks may precede the command.
+    fn parse_current(line: &str, known: impl Fn(&str) -> bool) -> Option<Self> {
+        let (head, data) = line.trim_start().strip_prefix("::")?.split_once("::")?;
+        let (name, properties) = head.split_once(' ').unwrap_or((head, ""));
+        known(name).then(|| Self {
+            name: name.to_owned(),
+            properties: read_properties(properties.trim(), ',', &PROPERTY),
+            data: unescape(data, &DATA),
+        })
+    }
+
+    /// `TryParse`: the command may stand anywhere in the line, and only the first `##[`
+    /// counts.
+    fn parse_older(line: &str, known: impl Fn(&str) -> bool) -> Option<Self> {
+        let (_, command) = line.split_once("##[")?;
+        let (head, data) = command.split_once(']')?;
+        let (name, properties) = head.split_once(' ').unwrap_or((head, ""));
+        known(name).then(|| Self {
+            name: name.to_owned(),
+            properties: read_properties(properties, ';', &OLDER),
+            data: unescape(data, &OLDER),
+        })
+    }
+}
+
+pub(crate) fn is_registered(name: &str) -> bool {
+    REGISTERED
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn read_properties(text: &str, separator: char, escapes: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut properties: Vec<(String, String)> = Vec::new();
+    for property in text.split(separator) {
+        // .NET's split without empty entries swallows every `=` before the name and
+        // before the value.
+        let Some((name, value)) = property.trim_start_matches('=').split_once('=') else {
+            continue;
+        };
+        let value = unescape(value.trim_start_matches('='), escapes);
+        if value.is_empty() {
+            continue;
+        }
+        match properties
+            .iter_mut()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        {
+            Some((_, earlier)) => *earlier = value,
+            None => properties.push((name.to_owned(), value)),
+        }
+    }
+    properties
+}
+
+fn unescape(text: &str, escapes: &[(&str, &str)]) -> String {
+    escapes
+        .iter()
+        .fold(text.to_owned(), |text, (escaped, plain)| {
+            text.replace(escaped, plain)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn parsed(line: &str) -> (String, Vec<(String, String)>, String) {
+        let Command {
+            name,
+            properties,
+            data,
+        } = Command::parse(line).expect(line);
+        (name, properties, data)
+    }
+
+    fn owned(
+        name: &str,
+        properties: &[(&str, &str)],
+        data: &str,
+    ) -> (String, Vec<(String, String)>, String) {
+        let properties = properties
+            .iter()
+            .map(|&(name, value)| (name.into(), value.into()));
+        (name.into(), properties.collect(), data.into())
+    }
+
+    #[test]
+    fn a_command_may_follow_blanks_only() {
+        assert_eq!(parsed(" \t\u{a0}::error::no"), owned("error", &[], "no"));
+        assert_eq!(Command::parse(">> ::error::no"), None);
+        assert_eq!(Command::parse("::error"), None);
+        assert_eq!(Command::parse(":: error::no"), None);
+    }
+
+    #[test]
+    fn the_older_form_may_stand_anywhere() {
+        assert_eq!(parsed("server said ##[error]no"), owned("error", &[], "no"));
+        assert_eq!(
+            parsed("##[error file=a;line=1]no"),
+            owned("error", &[("file", "a"), ("line", "1")], "no")
+        );
+        assert_eq!(Command::parse("##[unknown]##[error]no"), None);
+        assert_eq!(Command::parse("##[error"), None);
+    }
+
+    #[test]
+    fn a_line_that_is_no_current_command_may_be_an_older_one() {
+        assert_eq!(
+            parsed("::unknown::##[add-mask]x"),
+            owned("add-mask", &[], "x")
+        );
+    }
+
+    #[test]
+    fn unknown_names_are_ordinary_lines() {
+        assert_eq!(Command::parse("::unknown::x"), None);
+        assert_eq!(Command::parse("::internal-set-repo-path::x"), None);
+        assert_eq!(Command::parse("std::vec::Vec"), None);
+        assert_eq!(parsed("::ERROR::x"), owned("ERROR", &[], "x"));
+    }
+
+    #[test]
+    fn percent_is_unescaped_last() {
+        assert_eq!(parsed("::error::a%0Ab%0D%25c").2, "a\nb\r%c");
+        assert_eq!(parsed("::error::%250A").2, "%0A");
+        assert_eq!(parsed("::error::%0a%3A%2C").2, "%0a%3A%2C");
+        assert_eq!(parsed("##[error]%3B%5D%253B").2, ";]%3B");
+    }
+
+    #[test]
+    fn properties_are_split_and_unescaped() {
+        assert_eq!(
+            parsed("::error title=a%2Cb%3A%0A%253A,file=x=y::m"),
+            owned("error", &[("title", "a,b:\n%3A"), ("file", "x=y")], "m")
+        );
+        assert_eq!(
+            parsed("::error title=,=x,file::m"),
+            owned("error", &[], "m")
+        );
+        assert_eq!(
+            parsed("::error =title==x::m"),
+            owned("error", &[("title", "x")], "m")
+        );
+        assert_eq!(parsed("::error title=a, file=b::m").1[1].0, " file");
+    }
+
+    #[test]
+    fn the_last_of_two_properties_counts() {
+        let command = Command::parse("::error title=a,Title=b::m").expect("a command");
+        assert_eq!(command.properties.len(), 1);
+        assert_eq!(command.property("TITLE"), Some("b"));
+    }
+
+    #[test]
+    fn a_data_part_may_hold_colons() {
+        assert_eq!(parsed("::error::a::b").2, "a::b");
+        assert_eq!(parsed("::error::").2, "");
+    }
+}

@@ -1,0 +1,134 @@
+//! The two endpoints that exchange credentials for a token.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Form, State, rejection::FormRejection},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{server::Port, tokens::Flow};
+
+const TOKEN_TYPE: &str = "Bearer";
+
+/// The properties of a REST exchange: these, and no others.
+const PROPERTIES: [&str; 2] = ["clientId", "clientSecret"];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RestToken {
+    ok: bool,
+    access_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in: Option<u64>,
+    token_type: &'static str,
+}
+
+/// `POST /v1/auth/access_token`: Port's own exchange.
+pub(crate) async fn rest(State(port): State<Arc<Port>>, body: Bytes) -> Response {
+    let Ok(Value::Object(given)) = serde_json::from_slice(&body) else {
+        return invalid_request("body must be object");
+    };
+    for property in PROPERTIES {
+        match given.get(property) {
+            None => {
+                return invalid_request(&format!("body must have required property '{property}'"));
+            }
+            Some(Value::String(_)) => {}
+            Some(_) => return invalid_request(&format!("body/{property} must be string")),
+        }
+    }
+    if given.len() > PROPERTIES.len() {
+        return invalid_request("body must NOT have additional properties");
+    }
+    if PROPERTIES.map(|property| given[property].as_str()) != port.credentials().map(Some) {
+        return refusal(
+            StatusCode::UNAUTHORIZED,
+            "invalid_credentials",
+            "Invalid credentials supplied to the generate token API",
+        );
+    }
+    Json(RestToken {
+        ok: true,
+        access_token: port.tokens.hand_out(Flow::Rest),
+        expires_in: port.claimed_expires_in(),
+        token_type: TOKEN_TYPE,
+    })
+    .into_response()
+}
+
+fn invalid_request(message: &str) -> Response {
+    refusal(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message)
+}
+
+/// An error in the form that Port's REST API gives it.
+pub(crate) fn refusal(status: StatusCode, error: &str, message: &str) -> Response {
+    let body = json!({"ok": false, "error": error, "message": message});
+    (status, Json(body)).into_response()
+}
+
+/// The parameters of a client credentials request (RFC 6749, section 4.4.2).
+#[derive(Deserialize)]
+pub(crate) struct ClientCredentials {
+    grant_type: String,
+    #[serde(default)]
+    client_id: String,
+    #[serde(default)]
+    client_secret: String,
+}
+
+#[derive(Serialize)]
+struct OauthToken {
+    access_token: String,
+    token_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in: Option<u64>,
+}
+
+/// `POST /v1/token`: OAuth 2.0 client credentials at the MCP server.
+pub(crate) async fn oauth(
+    State(port): State<Arc<Port>>,
+    grant: Result<Form<ClientCredentials>, FormRejection>,
+) -> Response {
+    let grant = match grant {
+        Ok(Form(grant)) => grant,
+        Err(rejection) => {
+            return oauth_error(
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                &rejection.body_text(),
+            );
+        }
+    };
+    if grant.grant_type != "client_credentials" {
+        return oauth_error(
+            StatusCode::BAD_REQUEST,
+            "unsupported_grant_type",
+            "Only client_credentials is supported",
+        );
+    }
+    if [grant.client_id, grant.client_secret] != port.credentials() {
+        return oauth_error(
+            StatusCode::UNAUTHORIZED,
+            "invalid_client",
+            "Client authentication failed",
+        );
+    }
+    let token = OauthToken {
+        access_token: port.tokens.hand_out(Flow::Oauth),
+        token_type: TOKEN_TYPE,
+        expires_in: port.claimed_expires_in(),
+    };
+    ([(header::CACHE_CONTROL, "no-store")], Json(token)).into_response()
+}
+
+/// An error in the form of RFC 6749, section 5.2.
+pub(crate) fn oauth_error(status: StatusCode, error: &str, description: &str) -> Response {
+    let body = json!({"error": error, "error_description": description});
+    (status, Json(body)).into_response()
+}

@@ -1,0 +1,185 @@
+//! The MCP server: who may come in, what is offered, and what may run.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
+        DiscoverRequestMethod, DiscoverResult, Implementation, ListToolsResult,
+        PaginatedRequestParams, ServerCapabilities, ServerConfig,
+    },
+    service::RequestContext,
+    transport::streamable_http_server::{
+        StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+    },
+};
+use serde_json::json;
+
+use crate::{
+    catalogue::{self, Kind, Offer},
+    server::Port,
+};
+
+/// The MCP server behind the door that [`answer`] guards.
+pub(crate) type Service = StreamableHttpService<Server, LocalSessionManager>;
+
+/// The MCP server, with sessions and event streams.
+pub(crate) fn service(port: Arc<Port>) -> Service {
+    StreamableHttpService::new(
+        move || Ok(Server(Arc::clone(&port))),
+        Arc::default(),
+        // Only the loopback interface is served, under whatever name it was reached.
+        StreamableHttpServerConfig::default().disable_allowed_hosts(),
+    )
+}
+
+/// Lets the holder of a valid token through to the MCP server, and nobody else.
+pub(crate) async fn answer(port: &Port, service: &Service, request: Request) -> Response {
+    match bearer(request.headers()) {
+        Some(token) if port.tokens.admit(token) => service.handle(request).await.map(Body::new),
+        Some(_) => unauthorized(
+            r#"Bearer realm="port", error="invalid_token", error_description="The access token is unknown or has expired""#,
+        ),
+        None => unauthorized(r#"Bearer realm="port""#),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+fn unauthorized(challenge: &'static str) -> Response {
+    let body = json!({
+        "error": "invalid_token",
+        "error_description": "The access token is unknown or has expired",
+    });
+    (
+        StatusCode::UNAUTHORIZED,
+        [(header::WWW_AUTHENTICATE, challenge)],
+        Json(body),
+    )
+        .into_response()
+}
+
+/// What one request asks the server to withhold; the headers count anew with every request.
+struct Limits {
+    read_only: bool,
+    /// The actions that may run; `None` is all of them.
+    actions: Option<Vec<String>>,
+}
+
+impl Limits {
+    fn of(context: &RequestContext<RoleServer>) -> Self {
+        let headers = context
+            .extensions
+            .get::<Parts>()
+            .map(|parts| &parts.headers);
+        let header = |name| headers?.get(name)?.to_str().ok();
+        Self {
+            read_only: header("x-read-only-mode") == Some("1"),
+            actions: header("x-allowed-actions-to-run").map(|list| {
+                list.split(',')
+                    .map(str::trim)
+                    .filter(|action| !action.is_empty())
+                    .map(str::to_owned)
+                    .collect()
+            }),
+        }
+    }
+
+    fn may_run(&self, action: &str) -> bool {
+        self.actions
+            .as_ref()
+            .is_none_or(|actions| actions.iter().any(|allowed| allowed == action))
+    }
+}
+
+pub(crate) struct Server(Arc<Port>);
+
+impl Server {
+    fn withholds(&self, kind: Kind, limits: &Limits) -> bool {
+        limits.read_only
+            && match kind {
+                Kind::Read => false,
+                Kind::Execute => self.0.settings.read_only_hides_runs,
+                Kind::Write => true,
+            }
+    }
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(Implementation::new("Port MCP Server", "sandbox"))
+            .with_instructions("Query and change the software catalogue.")
+    }
+
+    // Port is not known to have gone beyond the `initialize` handshake, and clients have to
+    // cope with that: this is how a server of that age meets the newer opening.
+    async fn discover(
+        &self,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<DiscoverResult, ErrorData> {
+        Err(ErrorData::method_not_found::<DiscoverRequestMethod>())
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let limits = Limits::of(&context);
+        let offered = catalogue::offers()
+            .into_iter()
+            .filter(|offer| !self.withholds(offer.kind, &limits))
+            .map(|offer| offer.tool)
+            .collect();
+        Ok(ListToolsResult::with_all_items(offered))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let limits = Limits::of(&context);
+        let name = request.name.as_ref();
+        let Some(Offer { kind, .. }) = catalogue::offers()
+            .into_iter()
+            .find(|offer| offer.tool.name == name)
+        else {
+            return Err(ErrorData::invalid_params(
+                format!("Unknown tool: {name}"),
+                None,
+            ));
+        };
+        if self.withholds(kind, &limits) {
+            let message = format!("Tool {name} is not available in read-only mode");
+            return Err(ErrorData::invalid_params(message, None));
+        }
+        let arguments = request.arguments.unwrap_or_default();
+        // The list covers `run_action`; nothing says that it covers `trigger_run` too.
+        if name == "run_action" {
+            let action = arguments
+                .get("actionIdentifier")
+                .and_then(|action| action.as_str())
+                .unwrap_or_default();
+            if !limits.may_run(action) {
+                let message = format!("Action '{action}' is not allowed to run");
+                return Ok(CallToolResult::error(vec![ContentBlock::text(message)]).into());
+            }
+        }
+        let data = catalogue::call(name, &arguments);
+        Ok(CallToolResult::success(vec![ContentBlock::text(data.to_string())]).into())
+    }
+}

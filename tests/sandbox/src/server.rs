@@ -1,0 +1,235 @@
+//! The one listener: routes, the record of requests, and the headers of every answer.
+
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{
+    Json, Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, request::Parts},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{any, get, post},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Builder, ExpiresIn, auth,
+    faults::{Endpoint, Fault, Faults, MCP_PATH, OAUTH_PATH, REST_PATH},
+    mcp,
+    tls::{Identity, TlsListener},
+    tokens::Tokens,
+};
+
+/// The largest request body that is read.
+const BODY_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Requests under this path steer the sandbox: they are neither recorded nor part of Port.
+const ADMIN_PREFIX: &str = "/sandbox/";
+
+/// Port's rate limit for token requests: it is announced, but never enforced.
+const RATE_LIMIT: [(HeaderName, HeaderValue); 4] = [
+    (
+        HeaderName::from_static("x-ratelimit-limit"),
+        HeaderValue::from_static("100"),
+    ),
+    (
+        HeaderName::from_static("x-ratelimit-period"),
+        HeaderValue::from_static("300"),
+    ),
+    (
+        HeaderName::from_static("x-ratelimit-remaining"),
+        HeaderValue::from_static("99"),
+    ),
+    (
+        HeaderName::from_static("x-ratelimit-reset"),
+        HeaderValue::from_static("300"),
+    ),
+];
+
+/// A request as it arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// The method, in capitals.
+    pub method: String,
+    /// The path, with its query if there was one.
+    pub path: String,
+    /// Names in lower case and their values, in the order of arrival.
+    pub headers: Vec<(String, String)>,
+    /// The body as text; bytes that are not UTF-8 are replaced.
+    pub body: String,
+}
+
+impl Received {
+    /// The first value of this header; the name is matched without regard to case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn new(parts: &Parts, body: &[u8]) -> Self {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            method: parts.method.to_string(),
+            path: parts.uri.to_string(),
+            headers: parts
+                .headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+                .collect(),
+            body: text(body),
+        }
+    }
+}
+
+/// Everything that the endpoints share.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) settings: Builder,
+    pub(crate) tokens: Tokens,
+    pub(crate) faults: Faults,
+    received: Mutex<Vec<Received>>,
+    answers: AtomicU64,
+}
+
+impl Port {
+    pub(crate) fn new(settings: Builder) -> Self {
+        Self {
+            tokens: Tokens::new(&settings),
+            settings,
+            faults: Faults::default(),
+            received: Mutex::default(),
+            answers: AtomicU64::default(),
+        }
+    }
+
+    pub(crate) fn received(&self) -> Vec<Received> {
+        self.received
+            .lock()
+            .expect("no holder of the lock panics")
+            .clone()
+    }
+
+    /// The client id and the client secret, in this order.
+    pub(crate) fn credentials(&self) -> [&str; 2] {
+        [&self.settings.client_id, &self.settings.client_secret]
+    }
+
+    /// What a token response says about the token's lifetime.
+    pub(crate) fn claimed_expires_in(&self) -> Option<u64> {
+        match self.settings.expires_in {
+            ExpiresIn::Lifetime => Some(self.settings.token_lifetime.as_secs()),
+            ExpiresIn::Claim(seconds) => seconds,
+        }
+    }
+
+    fn record(&self, request: Received) {
+        self.received
+            .lock()
+            .expect("no holder of the lock panics")
+            .push(request);
+    }
+
+    /// Adds the headers that Port sends with every answer, errors included.
+    fn stamp(&self, mut response: Response) -> Response {
+        let number = self.answers.fetch_add(1, Ordering::Relaxed);
+        let trace_id = HeaderValue::try_from(format!("5a4db0c5{number:024x}"))
+            .expect("hexadecimal digits are a valid header");
+        let headers = response.headers_mut();
+        for (name, value) in RATE_LIMIT {
+            headers.entry(name).or_insert(value);
+        }
+        headers.entry("x-trace-id").or_insert(trace_id);
+        response
+    }
+}
+
+/// Serves the sandbox until the future is dropped.
+pub(crate) async fn serve(listener: TcpListener, identity: Option<Identity>, port: Arc<Port>) {
+    let listener = tokio::net::TcpListener::from_std(listener)
+        .expect("the listener was made non-blocking, in a runtime with I/O");
+    let routes = routes(port);
+    match identity {
+        None => axum::serve(listener, routes).into_future().await,
+        Some(identity) => {
+            let listener = TlsListener::new(listener, identity);
+            axum::serve(listener, routes).into_future().await
+        }
+    }
+    .expect("axum serves for ever");
+}
+
+fn routes(port: Arc<Port>) -> Router {
+    let mcp = mcp::service(Arc::clone(&port));
+    Router::new()
+        .route(REST_PATH, post(auth::rest))
+        .route(OAUTH_PATH, post(auth::oauth))
+        .route(
+            MCP_PATH,
+            any(
+                move |State(port): State<Arc<Port>>, request: Request| async move {
+                    mcp::answer(&port, &mcp, request).await
+                },
+            ),
+        )
+        .route("/sandbox/received", get(received))
+        .route("/sandbox/fault", post(fault))
+        .fallback(async || auth::refusal(StatusCode::NOT_FOUND, "not_found", "Route not found"))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&port),
+            front_door,
+        ))
+        .with_state(port)
+}
+
+/// Records each request, lets a fault take its place, and stamps the answer.
+async fn front_door(State(port): State<Arc<Port>>, request: Request, next: Next) -> Response {
+    if request.uri().path().starts_with(ADMIN_PREFIX) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
+        let response = auth::refusal(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            "Request body is too large",
+        );
+        return port.stamp(response);
+    };
+    port.record(Received::new(&parts, &body));
+    let fault = Endpoint::at(parts.uri.path()).and_then(|endpoint| port.faults.next(endpoint));
+    let response = match fault {
+        Some(fault) => fault.answer(&parts.headers, &body).await,
+        None => next.run(Request::from_parts(parts, Body::from(body))).await,
+    };
+    port.stamp(response)
+}
+
+/// `GET /sandbox/received`: what [`Sandbox::received`](crate::Sandbox::received) returns.
+async fn received(State(port): State<Arc<Port>>) -> impl IntoResponse {
+    Json(port.received())
+}
+
+#[derive(Deserialize)]
+struct FaultRequest {
+    endpoint: Endpoint,
+    fault: Fault,
+}
+
+/// `POST /sandbox/fault`: what [`Sandbox::fault`](crate::Sandbox::fault) does.
+async fn fault(
+    State(port): State<Arc<Port>>,
+    Json(FaultRequest { endpoint, fault }): Json<FaultRequest>,
+) -> StatusCode {
+    port.faults.push(endpoint, fault);
+    StatusCode::NO_CONTENT
+}

@@ -1,0 +1,327 @@
+//! The token endpoints, and how they fail on demand.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step is a failed test, in helpers too"
+)]
+
+use std::{collections::HashSet, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use port_sandbox::{Endpoint, Fault, Flow, Sandbox, Token};
+use reqwest::{Certificate, Client, Response, redirect::Policy};
+use serde_json::{Value, json};
+
+fn client() -> Client {
+    Client::builder()
+        .redirect(Policy::none())
+        .tls_certs_only([])
+        .build()
+        .unwrap()
+}
+
+fn credentials(sandbox: &Sandbox) -> Value {
+    json!({"clientId": sandbox.client_id(), "clientSecret": sandbox.client_secret()})
+}
+
+async fn try_rest(sandbox: &Sandbox, body: &Value) -> reqwest::Result<Response> {
+    let url = format!("{}/v1/auth/access_token", sandbox.api_url());
+    client().post(url).json(body).send().await
+}
+
+async fn rest(sandbox: &Sandbox, body: &Value) -> Response {
+    try_rest(sandbox, body).await.unwrap()
+}
+
+async fn oauth(sandbox: &Sandbox, grant_type: &str, secret: &str) -> (u16, Value) {
+    let url = format!("{}/token", sandbox.mcp_url());
+    let form = [
+        ("grant_type", grant_type),
+        ("client_id", sandbox.client_id()),
+        ("client_secret", secret),
+    ];
+    read(client().post(url).form(&form).send().await.unwrap()).await
+}
+
+async fn read(response: Response) -> (u16, Value) {
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn each_flow_hands_out_one_token_until_it_lapses() {
+    let sandbox = Sandbox::start();
+    let rest_token = sandbox.token(Flow::Rest);
+    let oauth_token = sandbox.token(Flow::Oauth);
+    assert_ne!(rest_token, oauth_token);
+
+    for _ in 0..2 {
+        assert_eq!(
+            read(rest(&sandbox, &credentials(&sandbox)).await).await,
+            (
+                200,
+                json!({"ok": true, "accessToken": rest_token, "expiresIn": 10800, "tokenType": "Bearer"})
+            )
+        );
+        assert_eq!(
+            oauth(&sandbox, "client_credentials", sandbox.client_secret()).await,
+            (
+                200,
+                json!({"access_token": oauth_token, "token_type": "Bearer", "expires_in": 10800})
+            )
+        );
+    }
+
+    sandbox.lapse_tokens();
+    assert_ne!(sandbox.token(Flow::Rest), rest_token);
+    assert_ne!(sandbox.token(Flow::Oauth), oauth_token);
+}
+
+#[test]
+fn a_token_without_lifetime_has_a_successor_at_once() {
+    let sandbox = Sandbox::builder().token_lifetime(Duration::ZERO).start();
+    assert_ne!(sandbox.token(Flow::Rest), sandbox.token(Flow::Rest));
+}
+
+#[tokio::test]
+async fn the_claimed_lifetime_and_the_true_one_may_differ() {
+    let sandbox = Sandbox::builder()
+        .token_validity_left(Duration::from_mins(2))
+        .start();
+    let (_, body) = read(rest(&sandbox, &credentials(&sandbox)).await).await;
+    let claims = claims(&sandbox.token(Flow::Rest));
+    assert_eq!(body["expiresIn"], 10800);
+    assert_eq!(claims["isMachine"], true);
+    let (iat, exp) = (claims["iat"].as_u64(), claims["exp"].as_u64());
+    assert_eq!(exp.unwrap() - iat.unwrap(), 10800);
+    let left = exp.unwrap() - std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    assert!((1..=120).contains(&left), "{left} s left");
+
+    let silent = Sandbox::builder().expires_in(None).start();
+    let (_, body) = read(rest(&silent, &credentials(&silent)).await).await;
+    assert_eq!(body.get("expiresIn"), None);
+}
+
+#[tokio::test]
+async fn a_token_may_be_any_text() {
+    let hostile = "line\n::error::\u{1b}[31m\"".to_owned();
+    let sandbox = Sandbox::builder()
+        .token(Token::Literal(hostile.clone()))
+        .expires_in(60)
+        .start();
+    let (_, body) = read(rest(&sandbox, &credentials(&sandbox)).await).await;
+    assert_eq!(body["accessToken"], hostile);
+    assert_eq!(body["expiresIn"], 60);
+}
+
+#[tokio::test]
+async fn wrong_requests_are_refused_in_the_words_of_port() {
+    let sandbox = Sandbox::start();
+    let refused =
+        |error: &str, message: &str| json!({"ok": false, "error": error, "message": message});
+
+    assert_eq!(
+        read(
+            rest(
+                &sandbox,
+                &json!({"clientId": "someone", "clientSecret": "else"})
+            )
+            .await
+        )
+        .await,
+        (
+            401,
+            refused(
+                "invalid_credentials",
+                "Invalid credentials supplied to the generate token API"
+            )
+        )
+    );
+    assert_eq!(
+        read(rest(&sandbox, &json!({"clientId": "someone"})).await).await,
+        (
+            422,
+            refused(
+                "invalid_request",
+                "body must have required property 'clientSecret'"
+            )
+        )
+    );
+    let mut body = credentials(&sandbox);
+    body["grantType"] = json!("client_credentials");
+    assert_eq!(
+        read(rest(&sandbox, &body).await).await,
+        (
+            422,
+            refused(
+                "invalid_request",
+                "body must NOT have additional properties"
+            )
+        )
+    );
+
+    let (status, body) = oauth(&sandbox, "client_credentials", "wrong").await;
+    assert_eq!((status, &body["error"]), (401, &json!("invalid_client")));
+    let (status, body) = oauth(&sandbox, "password", sandbox.client_secret()).await;
+    assert_eq!(
+        (status, &body["error"]),
+        (400, &json!("unsupported_grant_type"))
+    );
+}
+
+#[tokio::test]
+async fn every_answer_can_be_traced_and_every_request_is_recorded() {
+    let sandbox = Sandbox::start();
+    let mut traces = HashSet::new();
+    for body in [credentials(&sandbox), json!({})] {
+        let response = rest(&sandbox, &body).await;
+        assert_eq!(response.headers()["x-ratelimit-limit"], "100");
+        traces.insert(response.headers()["x-trace-id"].clone());
+    }
+    let nowhere = client().get(sandbox.api_url()).send().await.unwrap();
+    assert_eq!(nowhere.status(), 404);
+    traces.insert(nowhere.headers()["x-trace-id"].clone());
+    assert_eq!(traces.len(), 3);
+
+    let received = sandbox.received();
+    assert_eq!(received.len(), 3);
+    assert_eq!(received[0].method, "POST");
+    assert_eq!(received[0].path, "/v1/auth/access_token");
+    assert_eq!(received[0].header("Content-Type"), Some("application/json"));
+    assert_eq!(received[0].body, credentials(&sandbox).to_string());
+}
+
+#[tokio::test]
+async fn faults_are_met_in_order_and_then_it_behaves() {
+    let sandbox = Sandbox::start();
+    let body = credentials(&sandbox);
+    sandbox.fault(
+        Endpoint::Rest,
+        Fault::status(503)
+            .header("retry-after", "0")
+            .header("x-ratelimit-remaining", "0")
+            .json(json!({"ok": false})),
+    );
+    sandbox.fault(Endpoint::Rest, Fault::NotJson);
+    sandbox.fault(
+        Endpoint::Rest,
+        Fault::Redirect("http://localhost:1/".into()),
+    );
+    sandbox.fault(Endpoint::Rest, Fault::Echo);
+
+    let unavailable = rest(&sandbox, &body).await;
+    assert_eq!(unavailable.headers()["retry-after"], "0");
+    assert_eq!(unavailable.headers()["x-ratelimit-remaining"], "0");
+    assert_eq!(read(unavailable).await, (503, json!({"ok": false})));
+
+    let page = rest(&sandbox, &body).await;
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().starts_with("<!doctype html>"));
+
+    let elsewhere = rest(&sandbox, &body).await;
+    assert_eq!(elsewhere.status(), 307);
+    assert_eq!(elsewhere.headers()["location"], "http://localhost:1/");
+
+    let (status, echo) = read(rest(&sandbox, &body).await).await;
+    assert_eq!(status, 401);
+    assert!(
+        echo["message"]
+            .as_str()
+            .unwrap()
+            .contains(&body.to_string())
+    );
+
+    // A fault of one endpoint leaves the others alone.
+    sandbox.fault(Endpoint::Mcp, Fault::status(500));
+    assert_eq!(rest(&sandbox, &body).await.status(), 200);
+    assert_eq!(sandbox.received().len(), 5);
+}
+
+#[tokio::test]
+async fn broken_and_endless_answers() {
+    let sandbox = Sandbox::start();
+    let body = credentials(&sandbox);
+
+    sandbox.fault(Endpoint::Rest, Fault::Close);
+    let error = try_rest(&sandbox, &body).await.unwrap_err();
+    assert!(error.is_request(), "no status line arrives: {error:?}");
+
+    sandbox.fault(Endpoint::Rest, Fault::Truncated);
+    let mut truncated = rest(&sandbox, &body).await;
+    assert_eq!(truncated.content_length(), Some(1024));
+    assert!(truncated.chunk().await.unwrap().unwrap().starts_with(b"{"));
+    assert!(truncated.chunk().await.is_err());
+
+    sandbox.fault(Endpoint::Rest, Fault::Huge);
+    let huge = rest(&sandbox, &body).await;
+    assert_eq!(huge.content_length(), None);
+    let (_, huge) = read(huge).await;
+    assert_eq!(huge["accessToken"].as_str().unwrap().len(), 8 * 1024 * 1024);
+
+    sandbox.fault(Endpoint::Rest, Fault::Hang);
+    let hanging = tokio::spawn({
+        let request = client().post(format!("{}/v1/auth/access_token", sandbox.api_url()));
+        async move { request.json(&body).send().await }
+    });
+    while sandbox.received().len() < 4 {
+        tokio::task::yield_now().await;
+    }
+    drop(sandbox);
+    assert!(hanging.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn faults_and_the_record_are_there_for_other_processes() {
+    let sandbox = Sandbox::start();
+    let client = client();
+    let admin = |path| format!("{}/sandbox/{path}", sandbox.api_url());
+    for fault in [
+        json!("not_json"),
+        json!({"status": {"status": 429, "headers": [["retry-after", "1"]]}}),
+    ] {
+        let body = json!({"endpoint": "oauth", "fault": fault});
+        let queued = client
+            .post(admin("fault"))
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(queued.status(), 204);
+    }
+    let url = format!("{}/token", sandbox.mcp_url());
+    assert_eq!(client.post(&url).send().await.unwrap().status(), 200);
+    assert_eq!(client.post(&url).send().await.unwrap().status(), 429);
+
+    let received = client.get(admin("received")).send().await.unwrap();
+    let (_, received) = read(received).await;
+    assert_eq!(received, json!(sandbox.received()));
+    assert_eq!(received[0]["path"], "/v1/token");
+}
+
+#[tokio::test]
+async fn https_is_trusted_by_those_who_trust_its_authority() {
+    let sandbox = Sandbox::builder().tls(true).start();
+    let url = format!("{}/v1/auth/access_token", sandbox.api_url());
+    assert!(url.starts_with("https://127.0.0.1:"));
+    assert!(client().get(&url).send().await.is_err());
+
+    let authority = Certificate::from_pem(sandbox.ca_pem().unwrap().as_bytes()).unwrap();
+    let trusting = Client::builder()
+        .tls_certs_only([authority])
+        .build()
+        .unwrap();
+    let by_name = url.replace("127.0.0.1", "localhost");
+    for url in [url, by_name] {
+        let response = trusting
+            .post(url)
+            .json(&credentials(&sandbox))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200);
+    }
+}
