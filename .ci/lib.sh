@@ -1,11 +1,15 @@
 # shellcheck shell=bash
 # Sourced by .ci/run and tests/e2e/run.
 
-repository=$(git -C "$(dirname "${BASH_SOURCE[0]}")" rev-parse --show-toplevel)
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# What outlives a run and no clean clone has.
 cache=$repository/target/ci
 timings=()
 
-# Functions run in this shell and in no condition, so that errexit holds in them.
+# stage NAME COMMAND...
+#
+# The command runs in this shell and in no condition, so that errexit holds
+# inside a function too.
 stage() {
   local started=$SECONDS
   running=$1
@@ -15,16 +19,14 @@ stage() {
   running=
 }
 
-# To be called first thing in an EXIT trap, while the status is still at hand.
+# For the EXIT trap, with the script's status.
 report() {
-  local status=$?
-  printf '\n=== timings (%s)\n' "${0#"$repository/"}"
+  printf '\n=== timings of %s\n' "${0#"$repository/"}"
   printf '%s\n' "${timings[@]}"
   printf '%5d s  in all\n' "$SECONDS"
-  if ((status)); then
-    printf '\nFAILED in: %s\n' "${running:-the script itself}" >&2
+  if (($1)); then
+    printf '\nFAILED: %s\n' "${running:-the script itself}" >&2
   fi
-  return "$status"
 }
 
 fail() {
@@ -32,13 +34,27 @@ fail() {
   exit 1
 }
 
-# The Python tools of .ci/requirements.txt, hadolint to act, first on PATH.
+# need COMMAND [PACKAGE]: installs the Debian package where the command is missing.
+need() {
+  if ! command -v "$1" >/dev/null; then
+    install_packages "${2:-$1}"
+  fi
+}
+
+install_packages() {
+  apt-get update --quiet
+  DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes "$@"
+}
+
+# The tools that come from PyPI, first on PATH.
 python_tools() {
-  local venv=$cache/venv
-  if ! cmp --silent "$repository/.ci/requirements.txt" "$venv/requirements.txt"; then
+  local wanted=$repository/.ci/requirements.txt venv=$cache/venv
+  if ! cmp --silent "$wanted" "$venv/requirements.txt"; then
+    # Debian's Python may come without the part that fills a new venv.
+    python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
     python3 -m venv --clear "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$repository/.ci/requirements.txt"
-    cp "$repository/.ci/requirements.txt" "$venv/"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
+    cp "$wanted" "$venv/"
   fi
   export PATH=$venv/bin:$PATH
 }

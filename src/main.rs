@@ -48,8 +48,10 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         tokio::select! {
-            result = run(phase, &environment, &mut log) => result.map_err(Some),
+            // Signals come first: their handlers are in place before anything is done.
+            biased;
             () = cancelled() => Err(None),
+            result = run(phase, &environment, &mut log) => result.map_err(Some),
         }
     });
     // A look-up of a host name cannot be stopped, and must not keep the process.

@@ -59,18 +59,31 @@ impl fmt::Display for Quote {
     }
 }
 
-/// Replaces every occurrence of each secret in `text` by [`REDACTED`], the longest secret first,
+/// Replaces every occurrence of each secret in `text` by [`REDACTED`]: as it is, and as JSON, a form
+/// or a URL writes it, since a server may repeat our request in its answer. The longest goes first,
 /// so that a secret that contains another leaves nothing behind.
 pub fn redact<'a>(text: &str, secrets: impl IntoIterator<Item = &'a SecretString>) -> String {
-    let mut secrets: Vec<&str> = secrets
+    let mut forms: Vec<String> = secrets
         .into_iter()
         .map(ExposeSecret::expose_secret)
         .filter(|secret| !secret.is_empty())
+        .flat_map(written_forms)
         .collect();
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    secrets.iter().fold(text.to_owned(), |text, secret| {
-        text.replace(secret, REDACTED)
-    })
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms
+        .iter()
+        .fold(text.to_owned(), |text, form| text.replace(form, REDACTED))
+}
+
+fn written_forms(secret: &str) -> [String; 4] {
+    let json = serde_json::Value::from(secret).to_string();
+    let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    [
+        secret.to_owned(),
+        json[1..json.len() - 1].to_owned(),
+        form.replace('+', "%20"),
+        form,
+    ]
 }
 
 /// Whether a character may appear in a line of the log: no control characters (C0, C1), and none
@@ -154,6 +167,13 @@ mod tests {
         assert_eq!(nearest("allowed_tool", known), Some("allowed_tools"));
         assert_eq!(nearest("regoin", known), Some("region"));
         assert_eq!(nearest("prompt", known), None);
+    }
+
+    #[test]
+    fn a_secret_is_found_as_json_forms_and_urls_write_it() {
+        let secret = SecretString::from(r#"a+b"c /d"#);
+        let text = r#"{"x":"a+b\"c /d"} x=a%2Bb%22c+%2Fd&y=a%2Bb%22c%20%2Fd"#;
+        assert_eq!(redact(text, [&secret]), r#"{"x":"***"} x=***&y=***"#);
     }
 
     proptest! {

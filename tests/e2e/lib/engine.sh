@@ -1,25 +1,31 @@
 # shellcheck shell=bash
-# The Docker engine and the base images: those of the machine where there are
-# any, else our own. What is made once stays: a second run finds it.
+# The Docker engine and the base images: the machine's, or the registry's, or as
+# a last resort our own. What is made once stays for the next run.
 
 engine() {
   if ! docker info >/dev/null 2>&1; then
-    if ! command -v dockerd >/dev/null; then
-      apt-get update --quiet
-      DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends docker.io
-    fi
-    dockerd >"$scratch/dockerd.log" 2>&1 &
-    dockerd_pid=$!
-    for _ in {1..60}; do
-      docker info >/dev/null 2>&1 && break
-      kill -0 "$dockerd_pid" || break
-      sleep 0.5
-    done
+    start_engine
   fi
-  docker info --format 'Docker {{.ServerVersion}} on {{.OperatingSystem}}' || {
-    tail -n 20 "$scratch/dockerd.log" >&2
-    fail 'no Docker engine runs here and none could be started'
-  }
+  docker info --format 'Docker {{.ServerVersion}}, {{.OperatingSystem}}, {{.Architecture}}'
+}
+
+start_engine() {
+  local log=$scratch/dockerd.log deadline
+  if ! command -v dockerd >/dev/null; then
+    need dockerd docker.io
+    # Only an init system would have done it.
+    cgroupfs-mount
+  fi
+  dockerd >"$log" 2>&1 &
+  engine_pid=$!
+  deadline=$((SECONDS + 60))
+  until docker info >/dev/null 2>&1; do
+    if ((SECONDS > deadline)) || ! kill -0 "$engine_pid"; then
+      tail -n 20 "$log" >&2
+      fail 'no Docker engine runs here and none could be started'
+    fi
+    sleep 0.2
+  done
 }
 
 images() {
@@ -28,38 +34,36 @@ images() {
   docker build --quiet --tag "$runner_image" - <"$e2e/images/runner.Dockerfile"
 }
 
-# base_image NAME FALLBACK: present, or pulled, or made by the function FALLBACK.
+# base_image NAME MAKER
 base_image() {
-  docker image inspect "$1" >/dev/null 2>&1 && return
-  if ! docker pull --quiet "$1"; then
-    echo "$1 cannot be pulled; making it"
+  if ! docker image inspect "$1" >/dev/null 2>&1 && ! docker pull --quiet "$1"; then
+    echo "making $1, which is neither here nor to be had"
     "$2" "$1"
   fi
 }
 
 debian_from_packages() {
-  if ! command -v debootstrap >/dev/null; then
-    apt-get update --quiet
-    DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends debootstrap
-  fi
-  debootstrap --variant=minbase bookworm "$scratch/debian" >"$scratch/debootstrap.log" || {
-    tail -n 20 "$scratch/debootstrap.log" >&2
+  local root=$scratch/debian log=$scratch/debootstrap.log
+  need debootstrap
+  if ! debootstrap --variant=minbase bookworm "$root" >"$log"; then
+    tail -n 20 "$log" >&2
     fail 'debootstrap failed'
-  }
-  tar --create --directory "$scratch/debian" . | docker import - "$1"
-  rm -rf --one-file-system "$scratch/debian"
+  fi
+  tar --create --directory "$root" . | docker import - "$1"
+  rm -rf --one-file-system "$root"
 }
 
+# The context is put together on the way: a toolchain is too large to copy twice.
 rust_from_toolchain() {
-  local version sysroot
-  version=$(rustc --version)
-  [[ $version == 'rustc 1.95.'* ]] || fail "$1 cannot be made of $version"
+  local sysroot version
   sysroot=$(rustc --print sysroot)
-  tar --create \
-    --exclude=share --exclude=rustlib/src \
-    --transform "s,^${sysroot#/},toolchain," \
-    --transform 's,^.*/ca-certificates.crt$,ca-certificates.crt,' \
-    --transform 's,^.*/rust.Dockerfile$,Dockerfile,' \
+  version=$(rustc --version)
+  if [[ $version != 'rustc 1.95.'* ]]; then
+    fail "$1 cannot be made of $version"
+  fi
+  tar --create --absolute-names \
+    --exclude="$sysroot/share" \
+    --transform "s,^$sysroot,toolchain," --transform 's,^/.*/,,' \
     "$sysroot" /etc/ssl/certs/ca-certificates.crt "$e2e/images/rust.Dockerfile" |
-    docker build --quiet --tag "$1" -
+    docker build --quiet --tag "$1" --file rust.Dockerfile -
 }

@@ -1,0 +1,81 @@
+//! The configuration as a file of the job.
+
+use std::os::unix::fs::MetadataExt as _;
+
+use crate::harness::{Step, assert_snapshot};
+
+fn step() -> Step {
+    Step::new().input("config_file", "true")
+}
+
+#[test]
+fn a_file_for_the_next_step_alone_and_gone_after_the_job() {
+    let step = step();
+    let run = step.succeed();
+    let name = &run.outputs["config_file"];
+    assert!(!name.contains('/'), "{name}");
+    let path = step.job.temp().join(name);
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        run.outputs["mcp_config"]
+    );
+    let (file, owner) = (
+        path.metadata().unwrap(),
+        step.job.temp().metadata().unwrap(),
+    );
+    assert_eq!(file.mode() & 0o777, 0o600);
+    assert_eq!((file.uid(), file.gid()), (owner.uid(), owner.gid()));
+
+    let post = step.clean_up();
+    assert_eq!(post.exit, Some(0));
+    assert_snapshot!(post.log(), @"");
+    assert!(!path.exists());
+}
+
+#[test]
+fn each_run_has_a_name_of_its_own() {
+    let step = step();
+    let names = [step.succeed(), step.succeed()].map(|run| run.outputs["config_file"].clone());
+    assert_ne!(names[0], names[1]);
+}
+
+#[test]
+fn older_runners_mount_only_home() {
+    let mut step = step();
+    step.job.without("RUNNER_TEMP");
+    let run = step.succeed();
+    let name = &run.outputs["config_file"];
+    let path = step.job.temp().join(name);
+    assert!(name.starts_with("_github_home/port-mcp-"), "{name}");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        run.outputs["mcp_config"]
+    );
+    step.clean_up();
+    assert!(!path.exists());
+}
+
+#[test]
+fn without_a_file_there_is_nothing_to_clean_up() {
+    let step = Step::new();
+    step.succeed();
+    let post = step.clean_up();
+    assert_eq!((post.exit, post.log()), (Some(0), ""));
+}
+
+#[test]
+fn a_file_that_is_gone_is_no_error() {
+    let step = step();
+    let run = step.succeed();
+    std::fs::remove_file(step.job.temp().join(&run.outputs["config_file"])).unwrap();
+    assert_eq!(step.clean_up().exit, Some(0));
+}
+
+#[test]
+fn the_post_phase_removes_no_file_but_ours() {
+    let step = Step::new().variable("STATE_config_file", "../catalogue/precious.txt");
+    let step = step.file("precious.txt", "x");
+    let post = step.clean_up();
+    assert_eq!(post.exit, Some(1));
+    assert!(step.job.workspace().join("precious.txt").exists());
+}

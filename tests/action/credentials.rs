@@ -1,0 +1,91 @@
+//! Empty credentials say why they are empty.
+
+use serde_json::json;
+
+use crate::harness::{Step, assert_snapshot};
+
+fn without_secrets() -> Step {
+    Step::new()
+        .input("client_id", "")
+        .input("client_secret", "")
+}
+
+#[test]
+fn a_fork() {
+    let event = json!({"pull_request": {"head": {"repo": {"fork": true, "full_name": "someone/catalogue"}}}});
+    assert_snapshot!(without_secrets().event("pull_request", &event).fail(), @"");
+}
+
+#[test]
+fn a_fork_that_was_deleted() {
+    let event = json!({"pull_request": {"head": {"repo": null}}});
+    let errors = without_secrets().event("pull_request", &event).fail();
+    assert!(errors.contains("pull request from a fork"), "{errors}");
+}
+
+#[test]
+fn a_pull_request_of_the_repository_itself_is_no_fork() {
+    // A repository that is itself a fork of another says `fork: true` for its own branches.
+    let event =
+        json!({"pull_request": {"head": {"repo": {"fork": true, "full_name": "acme/catalogue"}}}});
+    let errors = without_secrets().event("pull_request", &event).fail();
+    assert!(!errors.contains("from a fork"), "{errors}");
+}
+
+#[test]
+fn dependabot() {
+    let step = without_secrets()
+        .variable("GITHUB_ACTOR", "dependabot[bot]")
+        .variable("GITHUB_TRIGGERING_ACTOR", "a-person");
+    assert_snapshot!(step.fail(), @"");
+}
+
+#[test]
+fn a_workflow_of_another_repository() {
+    let reference = "acme/.github/.github/workflows/agent.yml@refs/heads/main";
+    assert_snapshot!(without_secrets().variable("GITHUB_WORKFLOW_REF", reference).fail(), @"");
+}
+
+const WORKFLOW: &str = ".github/workflows/ask.yml";
+
+fn from_workflow(text: &str) -> String {
+    without_secrets()
+        .variable(
+            "GITHUB_WORKFLOW_REF",
+            &format!("acme/catalogue/{WORKFLOW}@refs/heads/main"),
+        )
+        .variable("GITHUB_JOB", "agent")
+        .file(WORKFLOW, text)
+        .fail()
+}
+
+#[test]
+fn a_reusable_workflow_of_the_same_repository() {
+    let errors = from_workflow("jobs:\n  ask:\n    uses: ./.github/workflows/agent.yml\n");
+    assert!(errors.contains("runs in a reusable workflow"), "{errors}");
+}
+
+#[test]
+fn a_secret_of_an_environment() {
+    assert_snapshot!(from_workflow("jobs:\n  agent:\n    environment: prod\n    steps: []\n"), @"");
+}
+
+#[test]
+fn simply_unset() {
+    assert_snapshot!(without_secrets().fail(), @"");
+    let errors = from_workflow("jobs:\n  agent:\n    steps: []\n");
+    assert!(errors.contains("its name is misspelled"), "{errors}");
+}
+
+#[test]
+fn a_secret_that_was_not_pasted_well() {
+    assert_snapshot!(Step::new().input("client_secret", "two words").fail(), @"");
+}
+
+#[test]
+fn personal_credentials_are_warned_of() {
+    let sandbox =
+        port_sandbox::Sandbox::builder().credentials("jo@acme.example", "s3cret-of-a-person");
+    let run = Step::against(sandbox).succeed();
+    assert_snapshot!(crate::harness::annotations(&run, "warning"), @"");
+}

@@ -1,0 +1,356 @@
+//! Credentials to token: both flows, retries, and every way in which it can fail.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use port_sandbox::{Endpoint, Fault, Flow, Sandbox, Token};
+use serde_json::json;
+
+use crate::harness::{Step, annotations, assert_snapshot, outputs};
+
+fn rest() -> Step {
+    Step::new().input("allowed_tools", "list_blueprints, list_entities")
+}
+
+fn failing(fault: impl Into<Fault>) -> String {
+    let step = rest();
+    step.sandbox.fault(Endpoint::Rest, fault);
+    step.fail()
+}
+
+#[test]
+fn the_main_job() {
+    let step = rest();
+    let run = step.succeed();
+    assert_snapshot!("main_job.log", run.log());
+    assert_snapshot!("main_job.outputs", outputs(&run));
+    assert_eq!(run.outputs["access_token"], step.sandbox.token(Flow::Rest));
+
+    let requests = step.sandbox.received();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(
+        (requests[0].method.as_str(), requests[0].path.as_str()),
+        ("POST", "/v1/auth/access_token")
+    );
+    let body: serde_json::Value = serde_json::from_str(&requests[0].body).unwrap();
+    let expected =
+        json!({"clientId": step.sandbox.client_id(), "clientSecret": step.sandbox.client_secret()});
+    assert_eq!(body, expected);
+    assert_eq!(requests[0].header("content-type"), Some("application/json"));
+    assert!(
+        requests[0]
+            .header("user-agent")
+            .unwrap()
+            .starts_with("port-mcp-action/")
+    );
+}
+
+#[test]
+fn oauth_at_the_mcp_server() {
+    let step = rest().input("auth_method", "oauth");
+    let run = step.succeed();
+    assert_eq!(run.outputs["access_token"], step.sandbox.token(Flow::Oauth));
+    assert_eq!(step.sandbox.received()[0].path, "/v1/token");
+}
+
+#[test]
+fn the_api_url_is_taken_with_and_without_its_version() {
+    let step = rest();
+    let api = format!("{}/v1/", step.sandbox.api_url());
+    step.input("api_url", api).succeed();
+}
+
+#[test]
+fn the_token_knows_better_than_port_when_it_lapses() {
+    let sandbox = Sandbox::builder().token_validity_left(Duration::from_secs(120));
+    let run = Step::against(sandbox).succeed();
+    let left: u64 = run.outputs["expires_in"].parse().unwrap();
+    assert!((100..=120).contains(&left), "{left}");
+    assert_snapshot!(annotations(&run, "warning"), @"");
+}
+
+#[test]
+fn an_opaque_token_lapses_when_port_says() {
+    let sandbox = Sandbox::builder().token(Token::Opaque).expires_in(5000);
+    let run = Step::against(sandbox).succeed();
+    let left: u64 = run.outputs["expires_in"].parse().unwrap();
+    assert!((4990..=5000).contains(&left), "{left}");
+}
+
+#[test]
+fn a_token_of_unknown_validity_is_used_with_a_warning() {
+    let sandbox = Sandbox::builder().token(Token::Opaque).expires_in(None);
+    let run = Step::against(sandbox).succeed();
+    assert_eq!(run.outputs["expires_at"], "");
+    assert_snapshot!(annotations(&run, "warning"), @"");
+}
+
+#[test]
+fn a_token_that_lapsed_is_refused() {
+    let sandbox = Sandbox::builder().token_lifetime(Duration::ZERO);
+    let errors = Step::against(sandbox).fail();
+    assert!(
+        errors.starts_with("the token has lapsed already"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_token_that_could_not_be_masked_everywhere_is_refused() {
+    for token in [
+        "abc\u{7}def",
+        "abc\ndef",
+        "a b",
+        "tok\u{e9}n",
+        "a\"b",
+        "${HOME}",
+    ] {
+        let sandbox = Sandbox::builder().token(Token::Literal(token.to_owned()));
+        let errors = Step::against(sandbox).fail();
+        assert!(errors.starts_with("the token holds characters"), "{errors}");
+    }
+}
+
+#[test]
+fn what_may_pass_is_tried_again() {
+    let step = rest();
+    for status in [408, 429, 500] {
+        step.sandbox.fault(
+            Endpoint::Rest,
+            Fault::status(status).header("retry-after", "0"),
+        );
+    }
+    step.sandbox.fault(Endpoint::Rest, Fault::Close);
+    let run = step.succeed();
+    assert_eq!(step.sandbox.received().len(), 5);
+    assert_snapshot!("retries.log", run.log());
+}
+
+#[test]
+fn a_wait_is_asked_for_in_two_forms_and_two_headers() {
+    let step = rest();
+    let date = "Fri, 15 Jan 2021 08:00:00 GMT";
+    step.sandbox.fault(
+        Endpoint::Rest,
+        Fault::status(503).header("retry-after", date),
+    );
+    step.sandbox.fault(
+        Endpoint::Rest,
+        Fault::status(429).header("x-ratelimit-reset", "0"),
+    );
+    step.sandbox.fault(
+        Endpoint::Rest,
+        Fault::status(429).header("x-ratelimit-reset", "1600000000"),
+    );
+    step.succeed();
+    assert_eq!(step.sandbox.received().len(), 4);
+}
+
+#[test]
+fn a_wait_beyond_the_deadline_is_not_begun() {
+    let step = rest();
+    step.sandbox.fault(
+        Endpoint::Rest,
+        Fault::status(429).header("x-ratelimit-reset", "240"),
+    );
+    let errors = step.fail();
+    assert_eq!(step.sandbox.received().len(), 1);
+    assert_snapshot!(errors, @"");
+}
+
+#[test]
+fn what_stays_is_not_tried_again() {
+    for status in [400, 401, 403, 404, 422] {
+        let step = rest();
+        step.sandbox.fault(Endpoint::Rest, Fault::status(status));
+        step.fail();
+        assert_eq!(step.sandbox.received().len(), 1, "{status}");
+    }
+}
+
+#[test]
+fn giving_up_says_how_often_it_was_tried() {
+    let step = rest();
+    for _ in 0..5 {
+        step.sandbox.fault(
+            Endpoint::Rest,
+            Fault::status(503).header("retry-after", "0"),
+        );
+    }
+    assert_snapshot!(step.fail(), @"");
+}
+
+#[test]
+fn wrong_credentials() {
+    let errors = rest().input("client_secret", "another-secret").fail();
+    assert_snapshot!(errors, @"");
+    let errors = rest()
+        .input("client_secret", "another-secret")
+        .input("auth_method", "oauth")
+        .fail();
+    assert_snapshot!(errors, @"");
+}
+
+#[test]
+fn forbidden() {
+    assert_snapshot!(failing(Fault::status(403).json(json!({"ok": false, "message": "IP not allowed"}))), @"");
+}
+
+#[test]
+fn malformed() {
+    assert_snapshot!(failing(Fault::status(422).json(json!({"ok": false, "error": "invalid_request"}))), @"");
+}
+
+#[test]
+fn not_found() {
+    assert_snapshot!(failing(Fault::status(404).text("nothing here")), @"");
+}
+
+#[test]
+fn not_json() {
+    assert_snapshot!(failing(Fault::NotJson), @"");
+}
+
+#[test]
+fn no_token_in_the_answer() {
+    assert_snapshot!(failing(Fault::status(200).json(json!({"ok": true, "token": "somewhere else"}))), @"");
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let step = rest();
+    let elsewhere = Sandbox::start();
+    step.sandbox.fault(
+        Endpoint::Rest,
+        Fault::Redirect(elsewhere.api_url().to_owned()),
+    );
+    assert_snapshot!(step.fail(), @"");
+    assert!(
+        elsewhere.received().is_empty(),
+        "credentials went elsewhere"
+    );
+}
+
+#[test]
+fn a_huge_answer_is_not_read_to_its_end() {
+    assert_snapshot!(failing(Fault::Huge), @"");
+}
+
+#[test]
+fn a_truncated_answer_is_asked_for_again() {
+    let step = rest();
+    step.sandbox.fault(Endpoint::Rest, Fault::Truncated);
+    step.succeed();
+    assert_eq!(step.sandbox.received().len(), 2);
+}
+
+#[test]
+fn a_server_that_echoes_the_request_gives_no_secret_away() {
+    let errors = failing(Fault::Echo);
+    assert!(
+        errors.starts_with("Port does not accept these credentials"),
+        "{errors}"
+    );
+    assert!(errors.contains("***"), "{errors}");
+}
+
+#[test]
+fn a_server_cannot_give_the_runner_commands() {
+    let message = "x\n::add-path::/tmp\r::set-output name=a::b ##[add-mask]c \u{1b}[2J\u{202e}";
+    let step = rest();
+    step.sandbox.fault(
+        Endpoint::Rest,
+        Fault::status(401).json(json!({"message": message})),
+    );
+    let run = step.run();
+    let names: Vec<&str> = run
+        .commands
+        .iter()
+        .map(|command| command.name.as_str())
+        .collect();
+    assert_eq!(names, ["add-mask", "error"]);
+    assert!(!run.stdout.contains(['\u{1b}', '\u{202e}', '\r']));
+}
+
+#[test]
+fn no_answer_in_time() {
+    let step = rest().input("timeout", "1s");
+    step.sandbox.fault(Endpoint::Rest, Fault::Hang);
+    let errors = step.fail();
+    assert!(
+        errors.starts_with("there was no answer within "),
+        "{errors}"
+    );
+    assert!(errors.ends_with("or raise `timeout`"), "{errors}");
+}
+
+#[test]
+fn nobody_listens() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let step = rest()
+        .input("api_url", format!("http://{free}"))
+        .input("timeout", "1s");
+    let errors = step.fail();
+    assert!(
+        errors.starts_with("the connection was refused\ntried: POST http://127.0.0.1:"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn an_unknown_host() {
+    let step = rest()
+        .input("api_url", "https://port.invalid")
+        .input("timeout", "1s");
+    let errors = step.fail();
+    assert!(
+        errors.starts_with("the host name could not be resolved"),
+        "{errors}"
+    );
+    assert!(errors.contains("its DNS knows port.invalid"), "{errors}");
+}
+
+#[test]
+fn a_proxy_that_is_not_there() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let step = rest()
+        .input("api_url", "https://port.invalid")
+        .input("timeout", "1s")
+        .variable("https_proxy", &format!("http://user:pa55word@{free}"));
+    let errors = step.fail();
+    assert!(
+        errors.starts_with("the proxy http://127.0.0.1:"),
+        "{errors}"
+    );
+    assert!(!errors.contains("pa55word"), "{errors}");
+}
+
+#[test]
+fn an_unknown_certificate_authority_is_told_and_not_tried_again() {
+    let step = Step::against(Sandbox::builder().tls(true));
+    assert_snapshot!(step.fail(), @"");
+}
+
+#[test]
+fn a_certificate_authority_of_ones_own() {
+    let step = Step::against(Sandbox::builder().tls(true));
+    let ca = step.sandbox.ca_pem().unwrap().to_owned();
+    let step = step
+        .file("certs/ca.pem", &ca)
+        .input("ca_certificate", "certs/ca.pem");
+    step.succeed();
+    step.input("ca_certificate", ca).succeed();
+}
+
+#[test]
+fn plain_http_on_a_tls_port_is_told() {
+    let step = rest();
+    let api = step.sandbox.api_url().replace("http:", "https:");
+    assert_snapshot!(step.input("api_url", api).fail(), @"");
+}

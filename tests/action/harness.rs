@@ -1,0 +1,185 @@
+//! What the tests share: a job, a sandbox, and the inputs of the step.
+
+use actions_runner_double::{Finished, Job, Phase, Place, Program, Running};
+use port_sandbox::{Builder, Flow, Sandbox};
+use serde_json::Value;
+
+/// A step of the action that is about to run against a sandbox.
+pub(crate) struct Step {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) job: Job,
+    inputs: Vec<(String, String)>,
+}
+
+impl Step {
+    /// Credentials that the sandbox knows, and its addresses.
+    pub(crate) fn new() -> Self {
+        Self::against(Sandbox::builder())
+    }
+
+    pub(crate) fn against(sandbox: Builder) -> Self {
+        let sandbox = sandbox.start();
+        let step = Self {
+            job: Job::new(),
+            inputs: Vec::new(),
+            sandbox,
+        };
+        let (id, secret) = (
+            step.sandbox.client_id().to_owned(),
+            step.sandbox.client_secret().to_owned(),
+        );
+        let (api, mcp) = (
+            step.sandbox.api_url().to_owned(),
+            step.sandbox.mcp_url().to_owned(),
+        );
+        step.input("client_id", id)
+            .input("client_secret", secret)
+            .input("api_url", api)
+            .input("mcp_url", mcp)
+    }
+
+    /// Sets an input, in place of an earlier value.
+    pub(crate) fn input(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.inputs.retain(|(known, _)| known != name);
+        self.inputs.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.job.var(name, value);
+        self
+    }
+
+    pub(crate) fn event(mut self, name: &str, event: &Value) -> Self {
+        self.job.var("GITHUB_EVENT_NAME", name).event(event);
+        self
+    }
+
+    /// Puts a file into the workspace.
+    pub(crate) fn file(self, path: &str, contents: &str) -> Self {
+        let path = self.job.workspace().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, contents).unwrap();
+        self
+    }
+
+    pub(crate) fn run(&self) -> Finished {
+        let finished = self.job.step(&program(), Phase::Main, &self.inputs());
+        self.assert_tight(&finished);
+        finished
+    }
+
+    /// Runs a step that has to succeed.
+    pub(crate) fn succeed(&self) -> Finished {
+        let finished = self.run();
+        assert_eq!(finished.exit, Some(0), "{}", finished.log());
+        finished
+    }
+
+    /// Runs a step that has to fail, and gives its annotations as one text.
+    pub(crate) fn fail(&self) -> String {
+        let finished = self.run();
+        assert_eq!(finished.exit, Some(1), "{}", finished.log());
+        assert!(finished.outputs.is_empty(), "a failed step has no outputs");
+        errors(&finished)
+    }
+
+    pub(crate) fn clean_up(&self) -> Finished {
+        self.job.step(&program(), Phase::Post, &self.inputs())
+    }
+
+    pub(crate) fn spawn(&self) -> Running {
+        self.job.spawn(&program(), Phase::Main, &self.inputs())
+    }
+
+    fn inputs(&self) -> Vec<(&str, &str)> {
+        let pairs = self.inputs.iter();
+        pairs
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect()
+    }
+
+    /// No test passes while a secret stands anywhere but in the outputs meant for it.
+    fn assert_tight(&self, finished: &Finished) {
+        let meant = |place: &Place| match place {
+            Place::Output(name) => {
+                matches!(name.as_str(), "access_token" | "mcp_config" | "agent_args")
+            }
+            Place::File(path) => path.to_string_lossy().contains("port-mcp-"),
+            _ => false,
+        };
+        let tokens = [Flow::Rest, Flow::Oauth].map(|flow| self.sandbox.token(flow));
+        for token in tokens.iter().filter(|token| !token.trim().is_empty()) {
+            let leaks = finished.leaks(token);
+            let leaks: Vec<_> = leaks.iter().filter(|leak| !meant(&leak.place)).collect();
+            assert!(leaks.is_empty(), "the token leaked: {leaks:?}");
+        }
+        let secret = self.inputs.iter().find(|(name, _)| name == "client_secret");
+        if let Some((_, secret)) = secret.filter(|(_, secret)| !secret.is_empty()) {
+            let leaks = finished.leaks(secret);
+            assert!(leaks.is_empty(), "the client secret leaked: {leaks:?}");
+        }
+    }
+}
+
+/// The error annotations, one after the other.
+pub(crate) fn errors(finished: &Finished) -> String {
+    annotations(finished, "error")
+}
+
+pub(crate) fn annotations(finished: &Finished, kind: &str) -> String {
+    let texts: Vec<&str> = finished
+        .commands
+        .iter()
+        .filter(|command| command.is(kind))
+        .map(|command| command.data.as_str())
+        .collect();
+    texts.join("\n\n")
+}
+
+pub(crate) fn program() -> Program {
+    Program::image_from("PORT_MCP_IMAGE")
+        .unwrap_or_else(|| Program::binary(env!("CARGO_BIN_EXE_port-mcp")))
+}
+
+/// Compares with a snapshot, with what changes from run to run replaced by its name.
+macro_rules! assert_snapshot {
+    ($value:expr, @$snapshot:literal) => {
+        $crate::harness::settings().bind(|| insta::assert_snapshot!($value, @$snapshot))
+    };
+    ($name:literal, $value:expr) => {
+        $crate::harness::settings().bind(|| insta::assert_snapshot!($name, $value))
+    };
+}
+pub(crate) use assert_snapshot;
+
+pub(crate) fn settings() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_omit_expression(true);
+    settings.set_prepend_module_to_snapshot(false);
+    for (pattern, name) in [
+        (r"127\.0\.0\.1:\d+", "[SANDBOX]"),
+        (r"\b5a4db0c5[0-9a-f]{24}\b", "[TRACE]"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "[TIME]"),
+        (r"\beyJ[\w-]+\.[\w-]+\.[\w-]+", "[TOKEN]"),
+        (r"port-mcp-[A-Za-z0-9]{16}\b", "port-mcp-[RANDOM]"),
+        (r"\(in 2h 59m\)|\(in 3h\)", "(in [LEFT])"),
+        (r"(lapses in )[\dhms ]+,", "$1[LEFT],"),
+        (r"(expires_in=)\d+", "$1[SECONDS]"),
+    ] {
+        settings.add_filter(pattern, name);
+    }
+    settings
+}
+
+/// The outputs, one a line, as the next step reads them.
+pub(crate) fn outputs(finished: &Finished) -> String {
+    let lines = finished.outputs.iter();
+    lines
+        .map(|(name, value)| format!("{name}={value}\n"))
+        .collect()
+}
+
+pub(crate) fn config(finished: &Finished) -> Value {
+    serde_json::from_str(&finished.outputs["mcp_config"]).expect("the configuration is JSON")
+}

@@ -1,0 +1,93 @@
+//! Inputs: everything wrong is said at once, and nothing is sent before it is right.
+
+use crate::harness::{Step, assert_snapshot};
+
+#[test]
+fn every_mistake_is_its_own_annotation() {
+    let step = Step::new()
+        .input("region", "europe")
+        .input("api_url", "http://api.port.io")
+        .input("mcp_url", "https://user:pass@mcp.port.io/v1")
+        .input("auth_method", "o-auth")
+        .input("allowed_tools", "list_*, mcp__port__get_page, a b")
+        .input("read_only", "yes")
+        .input("allowed_actions", "deploy, two words")
+        .input("agent", "claude")
+        .input("connection", "gateway")
+        .input("token_placement", "file")
+        .input("server_name", "Port Prod")
+        .input("base_config", "{\"mcpServers\": {},\n  \"broken\": }")
+        .input("config_file", "1")
+        .input("min_validity", "10")
+        .input("timeout", "1h")
+        .input("ca_certificate", "certs/missing.pem")
+        .input("summary", "on");
+    let run = step.run();
+    assert_snapshot!("every_mistake.log", run.log());
+    assert_eq!(run.exit, Some(1));
+    assert!(step.sandbox.received().is_empty());
+}
+
+#[test]
+fn names_that_are_no_inputs_are_refused_with_the_likely_one() {
+    let step = Step::new()
+        .input("clientId", "x")
+        .input("client-secret", "x")
+        .input("allowed_tool", "list_blueprints")
+        .input("baseUrl", "https://api.port.io")
+        .input("prompt", "hello");
+    assert_snapshot!(step.fail(), @"");
+}
+
+#[test]
+fn empty_inputs_are_their_defaults_and_booleans_are_yamls() {
+    let step = Step::new()
+        .input("region", "")
+        .input("allowed_tools", "")
+        .input("read_only", "True")
+        .input("summary", "FALSE")
+        .input("timeout", " ");
+    let run = step.succeed();
+    assert_eq!(run.outputs["allowed_tools"], "mcp__port");
+    assert_eq!(run.summary, "");
+}
+
+#[test]
+fn a_list_of_nothing_grants_nothing_by_mistake() {
+    assert_snapshot!(Step::new().input("allowed_tools", ",").fail(), @"");
+}
+
+#[test]
+fn a_base_configuration_stays_inside_the_workspace() {
+    let step = Step::new().input("base_config", "../_temp/_github_workflow/event.json");
+    assert_snapshot!(step.fail(), @"");
+    let step = Step::new().input("base_config", "link.json");
+    std::os::unix::fs::symlink("/etc/hostname", step.job.workspace().join("link.json")).unwrap();
+    let errors = step.fail();
+    assert!(
+        errors.contains("outside the workspace") || errors.contains("is not there"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn the_shapes_of_a_base_configuration() {
+    for (text, found) in [
+        ("[]", "JSON in which the whole is no object"),
+        (
+            "{\"mcpServers\": []}",
+            "JSON in which mcpServers is no object",
+        ),
+        (
+            "{\"mcpServers\": {",
+            "it ends too early at line 1, column 16",
+        ),
+        (
+            "missing.json",
+            "names the file `missing.json`, which is not there",
+        ),
+    ] {
+        let errors = Step::new().input("base_config", text).fail();
+        assert!(errors.contains(found), "{errors}");
+    }
+}

@@ -1,0 +1,19 @@
+//! Black-box tests: the real binary (or, where `PORT_MCP_IMAGE` names one, the real image), started
+//! as GitHub's runner starts it, against a stand-in Port. One file per subject.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say so"
+)]
+
+mod claude_code;
+mod config_file;
+mod credentials;
+mod exchange;
+mod harness;
+mod inputs;
+mod interface;
+mod process;
+mod secrets;
+mod summary;

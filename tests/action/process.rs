@@ -1,0 +1,76 @@
+//! The process: signals, arguments, and a machine without a runner.
+
+use std::process::Command;
+
+use port_sandbox::{Endpoint, Fault};
+
+use crate::harness::{Step, assert_snapshot};
+
+#[test]
+fn a_cancelled_run_ends_at_once() {
+    let step = Step::new().variable("RUNNER_DEBUG", "1");
+    step.sandbox.fault(Endpoint::Rest, Fault::Hang);
+    let running = step.spawn();
+    running.wait_for_line("asking for a token");
+    running.terminate();
+    let finished = running.wait();
+    assert_eq!(finished.exit, Some(130));
+    assert!(finished.outputs.is_empty());
+
+    step.sandbox.fault(Endpoint::Rest, Fault::Hang);
+    let running = step.spawn();
+    running.wait_for_line("asking for a token");
+    running.interrupt();
+    assert_eq!(running.wait().exit, Some(130));
+}
+
+fn port_mcp(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
+        .args(arguments)
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(
+        output.stderr.is_empty(),
+        "the runner reads the two streams in no order"
+    );
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
+}
+
+#[test]
+fn help_and_version() {
+    let (code, text) = port_mcp(&["--version"]);
+    assert_eq!(
+        (code, text),
+        (Some(0), format!("port-mcp {}\n", env!("CARGO_PKG_VERSION")))
+    );
+    let (code, text) = port_mcp(&["--help"]);
+    assert_eq!(code, Some(0));
+    assert_snapshot!("help", text);
+    assert_eq!(port_mcp(&["conect"]).0, Some(2));
+    assert_eq!(port_mcp(&[]).0, Some(2));
+}
+
+#[test]
+fn without_a_runner_it_says_so() {
+    let step = Step::new();
+    let output = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
+        .arg("connect")
+        .env_clear()
+        .envs([
+            ("INPUT_CLIENT_ID", step.sandbox.client_id()),
+            ("INPUT_CLIENT_SECRET", step.sandbox.client_secret()),
+            ("INPUT_API_URL", step.sandbox.api_url()),
+            ("INPUT_MCP_URL", step.sandbox.mcp_url()),
+            ("INPUT_SUMMARY", "false"),
+        ])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("`GITHUB_OUTPUT` is not set"), "{text}");
+    assert!(text.contains("cargo run --example quickstart"), "{text}");
+}

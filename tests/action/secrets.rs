@@ -1,0 +1,75 @@
+//! No secret on any stream or in any file but where it is meant to be. The harness checks that
+//! after every run of every test; these are the runs that were made to break it.
+
+use port_sandbox::{Endpoint, Fault, Flow, Sandbox};
+
+use crate::harness::{Step, annotations};
+
+#[test]
+fn masks_come_before_everything_else() {
+    let step = Step::new();
+    let run = step.succeed();
+    let first = run.stdout.lines().next().unwrap();
+    assert!(
+        first.starts_with("::add-mask::"),
+        "the client secret's mask is the first line"
+    );
+    assert_eq!(
+        run.masks,
+        [
+            step.sandbox.client_secret(),
+            &step.sandbox.token(Flow::Rest)
+        ]
+    );
+    assert_eq!(
+        run.stderr, "",
+        "the runner reads the two streams in no order"
+    );
+}
+
+#[test]
+fn the_secret_is_masked_even_when_the_inputs_are_wrong() {
+    let run = Step::new().input("region", "mars").run();
+    assert!(run.stdout.starts_with("::add-mask::"));
+}
+
+#[test]
+fn debug_logging_shows_no_secret() {
+    let run = Step::new().variable("RUNNER_DEBUG", "1").succeed();
+    assert!(!annotations(&run, "debug").is_empty());
+    let run = Step::new().succeed();
+    assert_eq!(annotations(&run, "debug"), "");
+}
+
+#[test]
+fn a_secret_in_the_wrong_input_is_not_repeated() {
+    let step = Step::new();
+    let secret = step.sandbox.client_secret().to_owned();
+    for input in [
+        "region",
+        "server_name",
+        "agent",
+        "timeout",
+        "read_only",
+        "base_config",
+        "ca_certificate",
+    ] {
+        Step::new().input(input, secret.as_str()).fail();
+    }
+}
+
+#[test]
+fn a_token_among_unexpected_answers_is_not_shown() {
+    for status in [200, 201, 400, 500] {
+        let step = Step::against(Sandbox::builder()).input("timeout", "2s");
+        let token = step.sandbox.token(Flow::Rest);
+        for _ in 0..5 {
+            let answer = Fault::status(status).header("retry-after", "0");
+            step.sandbox.fault(
+                Endpoint::Rest,
+                answer.text(format!("here you are: {token}")),
+            );
+        }
+        step.fail();
+    }
+}

@@ -1,0 +1,55 @@
+# shellcheck shell=bash
+# Workflows in act, which takes the part of GitHub's runner.
+
+log=$scratch/act.log
+
+# To be run in a subshell, which becomes act: its process can then be signalled.
+run_act() {
+  # RUNNER_TEMP is /tmp here. GitHub's runner shares it between a job and its
+  # actions, act does not. The cache server would listen beyond loopback.
+  exec act workflow_dispatch \
+    --directory "$repository" --workflows "$e2e/workflows/$1.yml" \
+    --platform "ubuntu-latest=$runner_image" --pull=false --rm --no-cache-server \
+    --network host --container-options "--volume $scratch/runner-temp:/tmp" \
+    --secret-file <(printf "PORT_CLIENT_ID='%s'\nPORT_CLIENT_SECRET='%s'\n" "$client_id" "$client_secret") \
+    --var "PORT_AUTH_BASE_URL=$API_URL/v1" --var "PORT_MCP_URL=$MCP_URL" \
+    >"$log" 2>&1 </dev/null
+}
+
+# succeeds WORKFLOW
+succeeds() {
+  local status=0
+  (run_act "$1") || status=$?
+  show_log
+  ((status == 0)) || fail "act ended with $status"
+  in_log 'The token is ***.' 'Success - Post Connect to Port'
+}
+
+# fails WORKFLOW
+fails() {
+  local status=0
+  (run_act "$1") || status=$?
+  show_log
+  ((status)) || fail 'act ended well'
+  in_log 'Failure - Main Connect to Port' 'Success - Post Connect to Port'
+  not_in_log 'Run Main Never'
+}
+
+# The log is looked through before it is shown, and shown whatever it holds else.
+show_log() {
+  no_secret_in "$log"
+  cat "$log"
+}
+
+in_log() {
+  local text
+  for text; do
+    grep --quiet --fixed-strings -- "$text" "$log" || fail "not in the log: $text"
+  done
+}
+
+not_in_log() {
+  if grep --quiet --fixed-strings -- "$1" "$log"; then
+    fail "in the log: $1"
+  fi
+}
