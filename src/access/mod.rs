@@ -110,6 +110,13 @@ mod tests {
             "x;y",
             "*",
         ];
-        insta::assert_snapshot!(read(&entries).unwrap_err(), @"");
+        insta::assert_snapshot!(read(&entries).unwrap_err(), @"
+        `list_*` is a pattern, and only `*` by itself may stand for more than one tool: write the names out
+        `!delete_entity` is a pattern, and only `*` by itself may stand for more than one tool: write the names out
+        `mcp__port__get_page` is Claude Code's notation: write `get_page`
+        `a b` is no tool's name, which has up to 128 letters, digits and `_`, `-`, `.`
+        `x;y` is no tool's name, which has up to 128 letters, digits and `_`, `-`, `.`
+        `*` is a pattern, and only `*` by itself may stand for more than one tool: write the names out
+        ");
     }
 }

@@ -248,3 +248,27 @@ fn seconds(duration: Duration) -> humantime::FormattedDuration {
     let millis = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     format_duration(if whole.is_zero() { millis } else { whole })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_401_names_the_other_region() {
+        let hint = |url: &str| region_hint(Url::parse(url).unwrap().host_str().unwrap());
+        for eu in [
+            "https://api.port.io/v1/auth/access_token",
+            "https://mcp.port.io/v1/token",
+        ] {
+            assert!(hint(eu).contains("set `region: us`"), "{}", hint(eu));
+        }
+        assert!(hint("https://api.us.port.io").contains("set `region: eu`"));
+        assert!(hint("https://port.acme.example").contains("check that `api_url`"));
+    }
+
+    #[test]
+    fn durations_are_told_in_whole_seconds() {
+        assert_eq!(seconds(Duration::from_millis(1_234)).to_string(), "1s");
+        assert_eq!(seconds(Duration::from_micros(250_900)).to_string(), "250ms");
+    }
+}

@@ -66,7 +66,29 @@ fn mcp_remote() {
         .input("connection", "mcp-remote")
         .input("server_name", "port-prod")
         .succeed();
-    assert_snapshot!(serde_json::to_string_pretty(&config(&run)).unwrap(), @"");
+    assert_snapshot!(serde_json::to_string_pretty(&config(&run)).unwrap(), @r#"
+    {
+      "mcpServers": {
+        "port-prod": {
+          "command": "npx",
+          "args": [
+            "-y",
+            "mcp-remote@0.15.1",
+            "http://[SANDBOX]/v1",
+            "--header",
+            "Authorization:${PORT_MCP_AUTHORIZATION}",
+            "--header",
+            "x-read-only-mode:1",
+            "--header",
+            "x-allowed-actions-to-run:"
+          ],
+          "env": {
+            "PORT_MCP_AUTHORIZATION": "Bearer [TOKEN]"
+          }
+        }
+      }
+    }
+    "#);
     assert_eq!(
         run.outputs["allowed_tools"],
         "mcp__port-prod__list_blueprints,mcp__port-prod__list_entities"
@@ -90,7 +112,7 @@ fn a_base_configuration_is_merged_into() {
     assert_eq!(merged["mcpServers"]["github"], base["mcpServers"]["github"]);
     assert_eq!(merged["other"], 1);
     assert_eq!(merged["mcpServers"]["port"]["type"], "http");
-    assert_snapshot!(annotations(&run, "notice"), @"");
+    assert_snapshot!(annotations(&run, "notice"), @"`base_config` already had a server named `port`; this step's took its place. Set `server_name` to keep both.");
 
     let inline = step
         .input("base_config", base.to_string())

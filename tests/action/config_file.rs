@@ -28,7 +28,7 @@ fn a_file_for_the_next_step_alone_and_gone_after_the_job() {
 
     let post = step.clean_up();
     assert_eq!(post.exit, Some(0));
-    assert_snapshot!(post.log(), @"");
+    assert_snapshot!(post.log(), @"Removed the MCP configuration file.");
     assert!(!path.exists());
 }
 

@@ -13,7 +13,11 @@ fn without_secrets() -> Step {
 #[test]
 fn a_fork() {
     let event = json!({"pull_request": {"head": {"repo": {"fork": true, "full_name": "someone/catalogue"}}}});
-    assert_snapshot!(without_secrets().event("pull_request", &event).fail(), @"");
+    assert_snapshot!(without_secrets().event("pull_request", &event).fail(), @"
+    input `client_id` is empty; this run belongs to a pull request from a fork, and GitHub gives those no secrets. Skip the step for forks: `if: github.event.pull_request.head.repo.fork == false`
+
+    input `client_secret` is empty; this run belongs to a pull request from a fork, and GitHub gives those no secrets. Skip the step for forks: `if: github.event.pull_request.head.repo.fork == false`
+    ");
 }
 
 #[test]
@@ -37,13 +41,21 @@ fn dependabot() {
     let step = without_secrets()
         .variable("GITHUB_ACTOR", "dependabot[bot]")
         .variable("GITHUB_TRIGGERING_ACTOR", "a-person");
-    assert_snapshot!(step.fail(), @"");
+    assert_snapshot!(step.fail(), @"
+    input `client_id` is empty; this run was started by Dependabot, which reads Dependabot secrets only, even when a person re-runs it. Add the secret under Settings > Secrets and variables > Dependabot, or skip the step: `if: github.actor != 'dependabot[bot]'`
+
+    input `client_secret` is empty; this run was started by Dependabot, which reads Dependabot secrets only, even when a person re-runs it. Add the secret under Settings > Secrets and variables > Dependabot, or skip the step: `if: github.actor != 'dependabot[bot]'`
+    ");
 }
 
 #[test]
 fn a_workflow_of_another_repository() {
     let reference = "acme/.github/.github/workflows/agent.yml@refs/heads/main";
-    assert_snapshot!(without_secrets().variable("GITHUB_WORKFLOW_REF", reference).fail(), @"");
+    assert_snapshot!(without_secrets().variable("GITHUB_WORKFLOW_REF", reference).fail(), @"
+    input `client_id` is empty; the step runs in a reusable workflow, which sees only the secrets that its caller hands over. In the calling job write `secrets: inherit` or name the secret under `secrets:`; a secret of an environment is seen only where the called workflow's own job says `environment:`
+
+    input `client_secret` is empty; the step runs in a reusable workflow, which sees only the secrets that its caller hands over. In the calling job write `secrets: inherit` or name the secret under `secrets:`; a secret of an environment is seen only where the called workflow's own job says `environment:`
+    ");
 }
 
 const WORKFLOW: &str = ".github/workflows/ask.yml";
@@ -67,19 +79,27 @@ fn a_reusable_workflow_of_the_same_repository() {
 
 #[test]
 fn a_secret_of_an_environment() {
-    assert_snapshot!(from_workflow("jobs:\n  agent:\n    environment: prod\n    steps: []\n"), @"");
+    assert_snapshot!(from_workflow("jobs:\n  agent:\n    environment: prod\n    steps: []\n"), @"
+    input `client_id` is empty; the secret is not set for this repository or its organisation, nor in the environment that the job names; check its spelling, and that the job that runs this step is the one that says `environment:`
+
+    input `client_secret` is empty; the secret is not set for this repository or its organisation, nor in the environment that the job names; check its spelling, and that the job that runs this step is the one that says `environment:`
+    ");
 }
 
 #[test]
 fn simply_unset() {
-    assert_snapshot!(without_secrets().fail(), @"");
+    assert_snapshot!(without_secrets().fail(), @"
+    input `client_id` is empty; the secret is not set for this repository or its organisation, or its name is misspelled. If it is a secret of an environment, the job must say `environment: NAME`
+
+    input `client_secret` is empty; the secret is not set for this repository or its organisation, or its name is misspelled. If it is a secret of an environment, the job must say `environment: NAME`
+    ");
     let errors = from_workflow("jobs:\n  agent:\n    steps: []\n");
     assert!(errors.contains("its name is misspelled"), "{errors}");
 }
 
 #[test]
 fn a_secret_that_was_not_pasted_well() {
-    assert_snapshot!(Step::new().input("client_secret", "two words").fail(), @"");
+    assert_snapshot!(Step::new().input("client_secret", "two words").fail(), @"input `client_secret` holds a blank, a line break or a character that is not ASCII; accepted: the value as Port shows it, one plain word");
 }
 
 #[test]
@@ -87,5 +107,5 @@ fn personal_credentials_are_warned_of() {
     let sandbox =
         port_sandbox::Sandbox::builder().credentials("jo@acme.example", "s3cret-of-a-person");
     let run = Step::against(sandbox).succeed();
-    assert_snapshot!(crate::harness::annotations(&run, "warning"), @"");
+    assert_snapshot!(crate::harness::annotations(&run, "warning"), @"`client_id` looks like a person's own credentials: the agent acts with that person's rights, and stops when they leave. Create a service account in Port for CI.");
 }

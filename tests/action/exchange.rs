@@ -66,7 +66,7 @@ fn the_token_knows_better_than_port_when_it_lapses() {
     let run = Step::against(sandbox).succeed();
     let left: u64 = run.outputs["expires_in"].parse().unwrap();
     assert!((100..=120).contains(&left), "{left}");
-    assert_snapshot!(annotations(&run, "warning"), @"");
+    assert_snapshot!(annotations(&run, "warning"), @"The token lapses in [LEFT], sooner than `min_validity` (10m). Port hands out the same token until it lapses, so no request gets a fresher one before [TIME]: a longer job has to start after that.");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_token_of_unknown_validity_is_used_with_a_warning() {
     let sandbox = Sandbox::builder().token(Token::Opaque).expires_in(None);
     let run = Step::against(sandbox).succeed();
     assert_eq!(run.outputs["expires_at"], "");
-    assert_snapshot!(annotations(&run, "warning"), @"");
+    assert_snapshot!(annotations(&run, "warning"), @"Port did not say how long the token is valid, so `expires_at` and `expires_in` are empty.");
 }
 
 #[test]
@@ -155,7 +155,12 @@ fn a_wait_beyond_the_deadline_is_not_begun() {
     );
     let errors = step.fail();
     assert_eq!(step.sandbox.received().len(), 1);
-    assert_snapshot!(errors, @"");
+    assert_snapshot!(errors, @"
+    Port's rate limit is reached (429 Too Many Requests)
+    tried: POST http://[SANDBOX]/v1/auth/access_token
+    X-Trace-Id: [TRACE]
+    hint: Port asks to wait 4m. Port counts requests by address and by credentials: lower the matrix's `max-parallel`, let one job connect for several steps, or raise `timeout`
+    ");
 }
 
 #[test]
@@ -177,43 +182,83 @@ fn giving_up_says_how_often_it_was_tried() {
             Fault::status(503).header("retry-after", "0"),
         );
     }
-    assert_snapshot!(step.fail(), @"");
+    assert_snapshot!(step.fail(), @"
+    Port has a problem of its own (503 Service Unavailable)
+    tried: POST http://[SANDBOX]/v1/auth/access_token, 5 times
+    X-Trace-Id: [TRACE]
+    hint: see https://status.port.io, run the job again later, and give Port's support the trace id if it stays
+    ");
 }
 
 #[test]
 fn wrong_credentials() {
     let errors = rest().input("client_secret", "another-secret").fail();
-    assert_snapshot!(errors, @"");
+    assert_snapshot!(errors, @"
+    Port does not accept these credentials (401 Unauthorized: Invalid credentials supplied to the generate token API)
+    tried: POST http://[SANDBOX]/v1/auth/access_token
+    X-Trace-Id: [TRACE]
+    hint: check that `api_url` and `mcp_url` belong to the organisation of these credentials. Otherwise the secret was rotated or belongs to another client id; find both in Port under … > Credentials
+    ");
     let errors = rest()
         .input("client_secret", "another-secret")
         .input("auth_method", "oauth")
         .fail();
-    assert_snapshot!(errors, @"");
+    assert_snapshot!(errors, @"
+    Port does not accept these credentials (401 Unauthorized: Client authentication failed)
+    tried: POST http://[SANDBOX]/v1/token
+    X-Trace-Id: [TRACE]
+    hint: check that `api_url` and `mcp_url` belong to the organisation of these credentials. Otherwise the secret was rotated or belongs to another client id; find both in Port under … > Credentials
+    ");
 }
 
 #[test]
 fn forbidden() {
-    assert_snapshot!(failing(Fault::status(403).json(json!({"ok": false, "message": "IP not allowed"}))), @"");
+    assert_snapshot!(failing(Fault::status(403).json(json!({"ok": false, "message": "IP not allowed"}))), @"
+    Port forbids it (403 Forbidden: IP not allowed)
+    tried: POST http://[SANDBOX]/v1/auth/access_token
+    X-Trace-Id: [TRACE]
+    hint: ask an administrator of your Port organisation whether an IP allow-list or a policy bars these credentials, and whether the runner's address is on it
+    ");
 }
 
 #[test]
 fn malformed() {
-    assert_snapshot!(failing(Fault::status(422).json(json!({"ok": false, "error": "invalid_request"}))), @"");
+    assert_snapshot!(failing(Fault::status(422).json(json!({"ok": false, "error": "invalid_request"}))), @"
+    Port refuses the form of the credentials (422 Unprocessable Entity: invalid_request)
+    tried: POST http://[SANDBOX]/v1/auth/access_token
+    X-Trace-Id: [TRACE]
+    hint: check `client_id` and `client_secret` for quotes, blanks or JSON around the value: they are two plain words
+    ");
 }
 
 #[test]
 fn not_found() {
-    assert_snapshot!(failing(Fault::status(404).text("nothing here")), @"");
+    assert_snapshot!(failing(Fault::status(404).text("nothing here")), @"
+    the answer is 404 Not Found
+    tried: POST http://[SANDBOX]/v1/auth/access_token
+    X-Trace-Id: [TRACE]
+    hint: check `api_url` and `mcp_url` if you set them: the path may be wrong
+    ");
 }
 
 #[test]
 fn not_json() {
-    assert_snapshot!(failing(Fault::NotJson), @"");
+    assert_snapshot!(failing(Fault::NotJson), @"
+    the answer is not JSON (200 OK)
+    tried: POST http://[SANDBOX]/v1/auth/access_token
+    X-Trace-Id: [TRACE]
+    hint: something else than Port answers at 127.0.0.1: a proxy's login page, or an `api_url` or `mcp_url` that leads elsewhere
+    ");
 }
 
 #[test]
 fn no_token_in_the_answer() {
-    assert_snapshot!(failing(Fault::status(200).json(json!({"ok": true, "token": "somewhere else"}))), @"");
+    assert_snapshot!(failing(Fault::status(200).json(json!({"ok": true, "token": "somewhere else"}))), @"
+    the answer holds no token (`accessToken` is missing)
+    tried: POST http://[SANDBOX]/v1/auth/access_token
+    X-Trace-Id: [TRACE]
+    hint: something that is not Port answers, or Port has changed: set `auth_method` to the other of `api` and `oauth`, and open an issue with the trace id
+    ");
 }
 
 #[test]
@@ -224,7 +269,12 @@ fn a_redirect_is_not_followed() {
         Endpoint::Rest,
         Fault::Redirect(elsewhere.api_url().to_owned()),
     );
-    assert_snapshot!(step.fail(), @"");
+    assert_snapshot!(step.fail(), @"
+    the answer is a redirect to http://[SANDBOX] (307 Temporary Redirect)
+    tried: POST http://[SANDBOX]/v1/auth/access_token
+    X-Trace-Id: [TRACE]
+    hint: redirects are not followed, since the request carries credentials: set `api_url` or `mcp_url` to the final address
+    ");
     assert!(
         elsewhere.received().is_empty(),
         "credentials went elsewhere"
@@ -233,7 +283,11 @@ fn a_redirect_is_not_followed() {
 
 #[test]
 fn a_huge_answer_is_not_read_to_its_end() {
-    assert_snapshot!(failing(Fault::Huge), @"");
+    assert_snapshot!(failing(Fault::Huge), @"
+    the answer is larger than 1 MiB
+    tried: POST http://[SANDBOX]/v1/auth/access_token
+    hint: something else than Port answers at 127.0.0.1: a proxy's login page, or an `api_url` or `mcp_url` that leads elsewhere
+    ");
 }
 
 #[test]
@@ -334,7 +388,11 @@ fn a_proxy_that_is_not_there() {
 #[test]
 fn an_unknown_certificate_authority_is_told_and_not_tried_again() {
     let step = Step::against(Sandbox::builder().tls(true));
-    assert_snapshot!(step.fail(), @"");
+    assert_snapshot!(step.fail(), @"
+    TLS failed (invalid peer certificate: UnknownIssuer)
+    tried: POST https://[SANDBOX]/v1/auth/access_token
+    hint: the certificate of 127.0.0.1 was issued by an authority that is not known here; if a proxy of your company inspects TLS, hand its CA certificate in as `ca_certificate`
+    ");
 }
 
 #[test]
@@ -352,5 +410,9 @@ fn a_certificate_authority_of_ones_own() {
 fn plain_http_on_a_tls_port_is_told() {
     let step = rest();
     let api = step.sandbox.api_url().replace("http:", "https:");
-    assert_snapshot!(step.input("api_url", api).fail(), @"");
+    assert_snapshot!(step.input("api_url", api).fail(), @"
+    TLS failed (received corrupt message of type InvalidContentType)
+    tried: POST https://[SANDBOX]/v1/auth/access_token
+    hint: check that 127.0.0.1 speaks TLS on this port, and whether a proxy on the way inspects it
+    ");
 }

@@ -36,7 +36,17 @@ fn names_that_are_no_inputs_are_refused_with_the_likely_one() {
         .input("allowed_tool", "list_blueprints")
         .input("baseUrl", "https://api.port.io")
         .input("prompt", "hello");
-    assert_snapshot!(step.fail(), @"");
+    assert_snapshot!(step.fail(), @"
+    input `allowed_tool` is not an input of this action; did you mean `allowed_tools`?
+
+    input `baseurl` is not an input of this action; did you mean `api_url`?
+
+    input `client-secret` is not an input of this action; did you mean `client_secret`?
+
+    input `clientid` is not an input of this action; did you mean `client_id`?
+
+    input `prompt` is not an input of this action; see the table of inputs in the README
+    ");
 }
 
 #[test]
@@ -54,13 +64,13 @@ fn empty_inputs_are_their_defaults_and_booleans_are_yamls() {
 
 #[test]
 fn a_list_of_nothing_grants_nothing_by_mistake() {
-    assert_snapshot!(Step::new().input("allowed_tools", ",").fail(), @"");
+    assert_snapshot!(Step::new().input("allowed_tools", ",").fail(), @"input `allowed_tools` names no tool; accepted: names of tools, or `*` by itself");
 }
 
 #[test]
 fn a_base_configuration_stays_inside_the_workspace() {
     let step = Step::new().input("base_config", "../_temp/_github_workflow/event.json");
-    assert_snapshot!(step.fail(), @"");
+    assert_snapshot!(step.fail(), @"input `base_config` names the file `../_temp/_github_workflow/event.json`, which is outside the workspace; accepted: a JSON object, or the path of a file in the workspace that holds one");
     let step = Step::new().input("base_config", "link.json");
     std::os::unix::fs::symlink("/etc/hostname", step.job.workspace().join("link.json")).unwrap();
     let errors = step.fail();
