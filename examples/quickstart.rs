@@ -150,5 +150,5 @@ async fn offered(mcp_config: &str) -> anyhow::Result<Vec<String>> {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    text.lines().flat_map(|line| ["  ", line, "\n"]).collect()
 }

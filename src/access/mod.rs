@@ -92,11 +92,11 @@ mod tests {
 
     #[test]
     fn names_are_kept_in_order_and_once() {
-        let named = read(&["list_entities", "list_blueprints", "list_entities"]).unwrap();
+        let read_back = read(&["list_entities", "list_blueprints", "list_entities"]).unwrap();
         let names = ["list_entities", "list_blueprints"]
             .map(str::to_owned)
             .to_vec();
-        assert_eq!(named, Tools::Named(names));
+        assert_eq!(read_back, Tools::Named(names));
         assert_eq!(read(&["*"]), Ok(Tools::Whole));
     }
 

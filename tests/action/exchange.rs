@@ -62,7 +62,7 @@ fn the_api_url_is_taken_with_and_without_its_version() {
 
 #[test]
 fn the_token_knows_better_than_port_when_it_lapses() {
-    let sandbox = Sandbox::builder().token_validity_left(Duration::from_secs(120));
+    let sandbox = Sandbox::builder().token_validity_left(Duration::from_mins(2));
     let run = Step::against(sandbox).succeed();
     let left: u64 = run.outputs["expires_in"].parse().unwrap();
     assert!((100..=120).contains(&left), "{left}");

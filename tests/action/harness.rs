@@ -174,10 +174,12 @@ pub(crate) fn settings() -> insta::Settings {
 
 /// The outputs, one a line, as the next step reads them.
 pub(crate) fn outputs(finished: &Finished) -> String {
-    let lines = finished.outputs.iter();
-    lines
-        .map(|(name, value)| format!("{name}={value}\n"))
-        .collect()
+    let lines: Vec<String> = finished
+        .outputs
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    lines.join("\n")
 }
 
 pub(crate) fn config(finished: &Finished) -> Value {

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The stand-in Port on loopback, and the secrets that no log may show.
 
-client_id=e2e-client
+client_id='e2e-client'
 # Random, and with what JSON, URLs and forms must encode.
 client_secret="$(head --bytes 24 /dev/urandom | base64)\"%&=\\+"
 
