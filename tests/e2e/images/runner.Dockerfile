@@ -1,5 +1,6 @@
 # The machine that a job of the e2e workflows runs on: what their steps call, no more.
 FROM debian:bookworm-slim
+# hadolint ignore=DL3008 # Debian keeps no older version to pin.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates curl git jq \
     && rm -rf /var/lib/apt/lists/*

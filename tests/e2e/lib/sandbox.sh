@@ -12,7 +12,7 @@ start_sandbox() {
   cargo run --quiet --locked --package port-sandbox --bin port-sandbox -- \
     --client-id "$client_id" --client-secret "$client_secret" >"$log" &
   sandbox_pid=$!
-  until grep --quiet '^MCP_URL=' "$log"; do
+  until grep --quiet --no-messages '^MCP_URL=' "$log"; do
     kill -0 "$sandbox_pid" || fail 'the sandbox did not start'
     sleep 0.1
   done
