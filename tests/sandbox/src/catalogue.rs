@@ -1,24 +1,9 @@
-//! What the MCP server offers, and the small software catalogue behind it.
+//! Port's tools, and the small software catalogue behind them.
 
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
-/// What a tool can do to the organisation.
-#[derive(Clone, Copy)]
-pub(crate) enum Kind {
-    /// Changes nothing.
-    Read,
-    /// Runs one of the organisation's own automations, with whatever effect that has.
-    Execute,
-    /// Changes the catalogue itself.
-    Write,
-}
-
-/// A tool on offer.
-pub(crate) struct Offer {
-    pub(crate) kind: Kind,
-    pub(crate) tool: Tool,
-}
+use crate::offers::{Kind, Offer, Role};
 
 /// Every tool, as an identity with the role of a builder sees them.
 #[rustfmt::skip]
@@ -93,41 +78,45 @@ pub(crate) fn offers() -> Vec<Offer> {
 }
 
 fn read(name: &'static str, title: &str, description: &'static str, takes: &[&str]) -> Offer {
-    let hints = ToolAnnotations::new().read_only(true).destructive(false);
-    offer(Kind::Read, hints, name, title, description, takes)
+    offer(Kind::Read, false, name, title, description, takes)
 }
 
 fn execute(name: &'static str, title: &str, description: &'static str, takes: &[&str]) -> Offer {
-    let hints = ToolAnnotations::new().read_only(false).destructive(true);
-    offer(Kind::Execute, hints, name, title, description, takes)
+    offer(Kind::Execute, true, name, title, description, takes)
 }
 
 fn write(name: &'static str, title: &str, description: &'static str, takes: &[&str]) -> Offer {
-    let hints = ToolAnnotations::new().read_only(false).destructive(false);
-    offer(Kind::Write, hints, name, title, description, takes)
+    offer(Kind::Write, false, name, title, description, takes)
 }
 
 fn delete(name: &'static str, title: &str, description: &'static str, takes: &[&str]) -> Offer {
-    let hints = ToolAnnotations::new().read_only(false).destructive(true);
-    offer(Kind::Write, hints, name, title, description, takes)
+    offer(Kind::Write, true, name, title, description, takes)
 }
 
 fn offer(
     kind: Kind,
-    hints: ToolAnnotations,
+    destructive: bool,
     name: &'static str,
     title: &str,
     description: &'static str,
     takes: &[&str],
 ) -> Offer {
-    let tool = Tool::new(name, description, schema(takes))
-        .with_title(title)
-        .with_annotations(hints);
-    Offer { kind, tool }
+    let tool = Tool::new(name, description, schema(takes)).with_title(title);
+    Offer {
+        kind,
+        tool: tool.with_annotations(hints(kind, destructive)),
+    }
+}
+
+/// What a tool of this kind says about itself.
+pub(crate) fn hints(kind: Kind, destructive: bool) -> ToolAnnotations {
+    ToolAnnotations::new()
+        .read_only(matches!(kind, Kind::Read))
+        .destructive(destructive)
 }
 
 /// The JSON Schema of parameters such as `name: string` and `limit?: integer`.
-fn schema(takes: &[&str]) -> JsonObject {
+pub(crate) fn schema(takes: &[&str]) -> JsonObject {
     let mut properties = JsonObject::new();
     let mut required = Vec::new();
     for parameter in takes {
@@ -151,8 +140,8 @@ fn schema(takes: &[&str]) -> JsonObject {
     schema
 }
 
-/// What a tool answers.
-pub(crate) fn call(name: &str, arguments: &JsonObject) -> Value {
+/// What a tool answers to an identity with this role.
+pub(crate) fn call(role: Role, name: &str, arguments: &JsonObject) -> Value {
     match name {
         "list_blueprints" => json!({"blueprints": blueprints()}),
         "list_entities" => {
@@ -175,7 +164,7 @@ pub(crate) fn call(name: &str, arguments: &JsonObject) -> Value {
         ]}),
         "describe_user_details" => json!({
             "organization": {"id": "org_sandbox7Yq2LmXc", "name": "Sandbox"},
-            "user": {"type": "machine", "roles": ["Builder"]},
+            "user": {"type": "machine", "roles": role.names()},
         }),
         "run_action" | "trigger_run" => json!({
             "ok": true,

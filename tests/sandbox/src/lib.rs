@@ -27,13 +27,16 @@ mod auth;
 mod catalogue;
 mod faults;
 mod mcp;
+mod offers;
 mod server;
+mod synthetic;
 mod tls;
 mod tokens;
 
 use std::{
     io,
     net::{Ipv4Addr, TcpListener},
+    num::NonZeroUsize,
     sync::Arc,
     thread::JoinHandle,
     time::Duration,
@@ -42,6 +45,7 @@ use std::{
 use tokio::sync::oneshot;
 
 pub use faults::{Answer, Endpoint, Fault};
+pub use offers::{Role, Tool};
 pub use server::Received;
 pub use tokens::{Accepts, Flow, Token};
 
@@ -153,6 +157,10 @@ impl Drop for Sandbox {
 
 /// What a [`Sandbox`] is to be like.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, and any combination makes a server"
+)]
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder {
     client_id: String,
@@ -163,6 +171,14 @@ pub struct Builder {
     expires_in: ExpiresIn,
     accepts: Accepts,
     read_only_hides_runs: bool,
+    role: Role,
+    page_size: Option<NonZeroUsize>,
+    cursor_loop: bool,
+    synthetic_tools: Option<usize>,
+    more_tools: Vec<Tool>,
+    sessions: bool,
+    json: bool,
+    discovers: bool,
     tls: bool,
     port: u16,
 }
@@ -187,6 +203,14 @@ impl Default for Builder {
             expires_in: ExpiresIn::Lifetime,
             accepts: Accepts::Any,
             read_only_hides_runs: false,
+            role: Role::default(),
+            page_size: None,
+            cursor_loop: false,
+            synthetic_tools: None,
+            more_tools: Vec::new(),
+            sessions: true,
+            json: false,
+            discovers: false,
             tls: false,
             port: 0,
         }
@@ -241,6 +265,68 @@ impl Builder {
     /// read-only mode for a promise that nothing runs.
     pub fn read_only_hides_runs(mut self, hides: bool) -> Self {
         self.read_only_hides_runs = hides;
+        self
+    }
+
+    /// The role of the identity behind the credentials, which decides what the MCP server offers.
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// How many tools a page of `tools/list` holds; by default, all are on one page.
+    ///
+    /// # Panics
+    ///
+    /// When it is zero.
+    pub fn page_size(mut self, tools: usize) -> Self {
+        self.page_size = Some(NonZeroUsize::new(tools).expect("a page holds at least one tool"));
+        self
+    }
+
+    /// Whether `tools/list` answers the first page and the same next cursor for ever.
+    pub fn cursor_loop(mut self, loops: bool) -> Self {
+        self.cursor_loop = loops;
+        self
+    }
+
+    /// Offers this many made-up tools instead of Port's: a catalogue of any size for benchmarks.
+    ///
+    /// They are named as Port's are (`list_service_0`, `get_service_1`, `upsert_service_2`,
+    /// `delete_service_3`, `list_deployment_4`, …), and each has a description and an input schema
+    /// of some 500 bytes together.
+    pub fn tools(mut self, count: usize) -> Self {
+        self.synthetic_tools = Some(count);
+        self
+    }
+
+    /// Offers one tool more, after all others and to every role but [`Role::None`]. It is offered
+    /// in read-only mode too, whatever it says about itself, and even under a name that is
+    /// already taken.
+    pub fn offer(mut self, tool: Tool) -> Self {
+        self.more_tools.push(tool);
+        self
+    }
+
+    /// Whether the MCP server gives every client a session (`mcp-session-id`), which the client
+    /// closes with `DELETE`; that is the default. A server without sessions answers 405 to it.
+    ///
+    /// Clients of the protocol of 2026-07-28 have no sessions in either case.
+    pub fn sessions(mut self, sessions: bool) -> Self {
+        self.sessions = sessions;
+        self
+    }
+
+    /// Whether the MCP server answers in plain JSON; by default, it answers with event streams.
+    pub fn json(mut self, json: bool) -> Self {
+        self.json = json;
+        self
+    }
+
+    /// Whether the MCP server knows `server/discover`, the opening of the protocol of 2026-07-28.
+    /// By default it answers that there is no such method, and waits for `initialize`.
+    pub fn discovers(mut self, discovers: bool) -> Self {
+        self.discovers = discovers;
         self
     }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    body::Body,
+    body::{Body, to_bytes},
     extract::Request,
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use rmcp::{
@@ -23,28 +23,39 @@ use rmcp::{
 };
 use serde_json::json;
 
-use crate::{
-    catalogue::{self, Kind, Offer},
-    server::Port,
-};
+use crate::{catalogue, server::Port};
+
+const EVENT_STREAM: &str = "text/event-stream";
 
 /// The MCP server behind the door that [`answer`] guards.
 pub(crate) type Service = StreamableHttpService<Server, LocalSessionManager>;
 
-/// The MCP server, with sessions and event streams.
+/// The MCP server, with sessions and event streams unless the settings say otherwise.
 pub(crate) fn service(port: Arc<Port>) -> Service {
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(port.settings.sessions)
+        .with_json_response(port.settings.json)
+        // Only the loopback interface is served, under whatever name it was reached.
+        .disable_allowed_hosts();
     StreamableHttpService::new(
         move || Ok(Server(Arc::clone(&port))),
         Arc::default(),
-        // Only the loopback interface is served, under whatever name it was reached.
-        StreamableHttpServerConfig::default().disable_allowed_hosts(),
+        config,
     )
 }
 
 /// Lets the holder of a valid token through to the MCP server, and nobody else.
 pub(crate) async fn answer(port: &Port, service: &Service, request: Request) -> Response {
     match bearer(request.headers()) {
-        Some(token) if port.tokens.admit(token) => service.handle(request).await.map(Body::new),
+        Some(token) if port.tokens.admit(token) => {
+            let posted = request.method() == Method::POST;
+            let response = service.handle(request).await.map(Body::new);
+            if posted && port.settings.json {
+                as_json(response).await
+            } else {
+                response
+            }
+        }
         Some(_) => unauthorized(
             r#"Bearer realm="port", error="invalid_token", error_description="The access token is unknown or has expired""#,
         ),
@@ -52,7 +63,34 @@ pub(crate) async fn answer(port: &Port, service: &Service, request: Request) -> 
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// Turns an event stream that holds one message into that message: within a session, the SDK
+/// answers in no other form.
+async fn as_json(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    if !parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == EVENT_STREAM)
+    {
+        return Response::from_parts(parts, body);
+    }
+    let stream = to_bytes(body, usize::MAX)
+        .await
+        .expect("the SDK's streams do not fail");
+    let message = stream
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.strip_prefix(b"data: "))
+        .rfind(|message| !message.is_empty())
+        .map(<[u8]>::to_vec)
+        .unwrap_or_default();
+    parts.headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    Response::from_parts(parts, message.into())
+}
+
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
@@ -106,17 +144,6 @@ impl Limits {
 
 pub(crate) struct Server(Arc<Port>);
 
-impl Server {
-    fn withholds(&self, kind: Kind, limits: &Limits) -> bool {
-        limits.read_only
-            && match kind {
-                Kind::Read => false,
-                Kind::Execute => self.0.settings.read_only_hides_runs,
-                Kind::Write => true,
-            }
-    }
-}
-
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
@@ -125,26 +152,29 @@ impl ServerHandler for Server {
     }
 
     // Port is not known to have gone beyond the `initialize` handshake, and clients have to
-    // cope with that: this is how a server of that age meets the newer opening.
+    // cope with that: the error is how a server of that age meets the newer opening.
     async fn discover(
         &self,
         _context: RequestContext<RoleServer>,
     ) -> Result<DiscoverResult, ErrorData> {
-        Err(ErrorData::method_not_found::<DiscoverRequestMethod>())
+        if self.0.settings.discovers {
+            let versions = self.supported_protocol_versions().into_owned();
+            Ok(DiscoverResult::from_server_info(versions, self.get_info()))
+        } else {
+            Err(ErrorData::method_not_found::<DiscoverRequestMethod>())
+        }
     }
 
     async fn list_tools(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let limits = Limits::of(&context);
-        let offered = catalogue::offers()
-            .into_iter()
-            .filter(|offer| !self.withholds(offer.kind, &limits))
-            .map(|offer| offer.tool)
-            .collect();
-        Ok(ListToolsResult::with_all_items(offered))
+        let cursor = request.and_then(|request| request.cursor);
+        self.0
+            .offers
+            .page(Limits::of(&context).read_only, cursor.as_deref())
+            .ok_or_else(|| ErrorData::invalid_params("Invalid cursor", None))
     }
 
     async fn call_tool(
@@ -154,16 +184,11 @@ impl ServerHandler for Server {
     ) -> Result<CallToolResponse, ErrorData> {
         let limits = Limits::of(&context);
         let name = request.name.as_ref();
-        let Some(Offer { kind, .. }) = catalogue::offers()
-            .into_iter()
-            .find(|offer| offer.tool.name == name)
-        else {
-            return Err(ErrorData::invalid_params(
-                format!("Unknown tool: {name}"),
-                None,
-            ));
-        };
-        if self.withholds(kind, &limits) {
+        if !self.0.offers.include(false, name) {
+            let message = format!("Unknown tool: {name}");
+            return Err(ErrorData::invalid_params(message, None));
+        }
+        if !self.0.offers.include(limits.read_only, name) {
             let message = format!("Tool {name} is not available in read-only mode");
             return Err(ErrorData::invalid_params(message, None));
         }
@@ -179,7 +204,7 @@ impl ServerHandler for Server {
                 return Ok(CallToolResult::error(vec![ContentBlock::text(message)]).into());
             }
         }
-        let data = catalogue::call(name, &arguments);
+        let data = catalogue::call(self.0.settings.role, name, &arguments);
         Ok(CallToolResult::success(vec![ContentBlock::text(data.to_string())]).into())
     }
 }

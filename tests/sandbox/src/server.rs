@@ -23,6 +23,7 @@ use crate::{
     Builder, ExpiresIn, auth,
     faults::{Endpoint, Fault, Faults, MCP_PATH, OAUTH_PATH, REST_PATH},
     mcp,
+    offers::Offers,
     tls::{Identity, TlsListener},
     tokens::Tokens,
 };
@@ -96,6 +97,7 @@ impl Received {
 pub(crate) struct Port {
     pub(crate) settings: Builder,
     pub(crate) tokens: Tokens,
+    pub(crate) offers: Offers,
     pub(crate) faults: Faults,
     received: Mutex<Vec<Received>>,
     answers: AtomicU64,
@@ -105,6 +107,7 @@ impl Port {
     pub(crate) fn new(settings: Builder) -> Self {
         Self {
             tokens: Tokens::new(&settings),
+            offers: Offers::new(&settings),
             settings,
             faults: Faults::default(),
             received: Mutex::default(),
