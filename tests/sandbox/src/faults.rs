@@ -27,6 +27,8 @@ pub enum Endpoint {
     Oauth,
     /// The MCP server.
     Mcp,
+    /// GitHub's API, on GitHub.com and on GitHub Enterprise Server.
+    Github,
 }
 
 impl Endpoint {
@@ -35,6 +37,8 @@ impl Endpoint {
             REST_PATH => Some(Self::Rest),
             OAUTH_PATH => Some(Self::Oauth),
             MCP_PATH => Some(Self::Mcp),
+            _ if path.starts_with(REPOS_PREFIX) => Some(Self::Github),
+            _ if path.strip_prefix(GHES_PREFIX)?.starts_with(REPOS_PREFIX) => Some(Self::Github),
             _ => None,
         }
     }
@@ -43,6 +47,9 @@ impl Endpoint {
 pub(crate) const REST_PATH: &str = "/v1/auth/access_token";
 pub(crate) const OAUTH_PATH: &str = "/v1/token";
 pub(crate) const MCP_PATH: &str = "/v1";
+pub(crate) const REPOS_PREFIX: &str = "/repos/";
+/// Where GitHub Enterprise Server has its API; GitHub.com has it at the root of a host.
+pub(crate) const GHES_PREFIX: &str = "/api/v3";
 
 /// What happens to one request instead of the normal behaviour.
 ///

@@ -2,7 +2,8 @@
 //!
 //! One listener on the loopback interface serves what an agent's job meets of Port: the REST
 //! token exchange, the OAuth token endpoint and an MCP server (see [`Sandbox::api_url`] and
-//! [`Sandbox::mcp_url`]). It behaves like Port where Port's behaviour is documented, and like the
+//! [`Sandbox::mcp_url`]). Files come from there as from GitHub's API ([`Sandbox::github_url`]), for
+//! policies that an organisation keeps in a repository. It behaves like Port where Port's behaviour is documented, and like the
 //! least convenient Port where it is not. On demand it misbehaves ([`Sandbox::fault`]), and it
 //! remembers every request ([`Sandbox::received`]).
 //!
@@ -26,6 +27,7 @@
 mod auth;
 mod catalogue;
 mod faults;
+mod github;
 mod mcp;
 mod offers;
 mod server;
@@ -49,6 +51,8 @@ pub use offers::{Role, Tool};
 pub use server::Received;
 pub use tokens::{Accepts, Flow, Token};
 
+use faults::GHES_PREFIX;
+use github::File;
 use server::Port;
 use tls::Identity;
 
@@ -61,12 +65,16 @@ pub const CLIENT_ID: &str = "q7Tn2vXzR4mLk9WbYc8HsJ1dFg5PaE3u";
 /// code that forgets to encode it, or to mask its encoded forms, is found out.
 pub const CLIENT_SECRET: &str = r#"kJ8+vQ2/xT6&nB4=mR0%wL9"zC3-sF7_hD1~gY5.pA8"#;
 
+/// The one token that GitHub's API takes, in the form of a job's `GITHUB_TOKEN`.
+pub const GITHUB_TOKEN: &str = "ghs_c4Rw9ZqK2mXv7TbN0sYhF5uJgL8pDe3AoV1i";
+
 /// A running stand-in Port; dropping it stops the server and ends its thread.
 #[derive(Debug)]
 pub struct Sandbox {
     port: Arc<Port>,
     api_url: String,
     mcp_url: String,
+    ghes_url: String,
     ca_pem: Option<String>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -100,6 +108,18 @@ impl Sandbox {
     #[must_use]
     pub fn mcp_url(&self) -> &str {
         &self.mcp_url
+    }
+
+    /// GitHub's API as GitHub.com has it: `GITHUB_API_URL` without a path.
+    #[must_use]
+    pub fn github_url(&self) -> &str {
+        &self.api_url
+    }
+
+    /// GitHub's API as GitHub Enterprise Server has it: `GITHUB_API_URL` ending in `/api/v3`.
+    #[must_use]
+    pub fn ghes_url(&self) -> &str {
+        &self.ghes_url
     }
 
     /// The certificate authority to trust, made for this sandbox alone; none over plain HTTP.
@@ -179,6 +199,8 @@ pub struct Builder {
     sessions: bool,
     json: bool,
     discovers: bool,
+    files: Vec<File>,
+    private_repositories: Vec<String>,
     tls: bool,
     port: u16,
 }
@@ -211,6 +233,8 @@ impl Default for Builder {
             sessions: true,
             json: false,
             discovers: false,
+            files: Vec::new(),
+            private_repositories: Vec::new(),
             tls: false,
             port: 0,
         }
@@ -330,6 +354,32 @@ impl Builder {
         self
     }
 
+    /// Puts a file at this path of this repository (`owner/name`) on GitHub, where it can be read
+    /// at this branch, tag or commit; a repository's default branch is `main`. The repository is
+    /// public unless it is [`Builder::private`].
+    pub fn policy_file(
+        mut self,
+        repository: impl Into<String>,
+        path: impl Into<String>,
+        reference: impl Into<String>,
+        content: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.files.push(File {
+            repository: repository.into(),
+            path: path.into(),
+            reference: reference.into(),
+            content: content.into(),
+        });
+        self
+    }
+
+    /// Shows this repository (`owner/name`) to the holder of [`GITHUB_TOKEN`] alone: for everybody
+    /// else it does not exist.
+    pub fn private(mut self, repository: impl Into<String>) -> Self {
+        self.private_repositories.push(repository.into());
+        self
+    }
+
     /// Serves HTTPS, with a certificate from an authority made for this sandbox alone.
     pub fn tls(mut self, tls: bool) -> Self {
         self.tls = tls;
@@ -386,6 +436,7 @@ impl Builder {
         Ok(Sandbox {
             port,
             mcp_url: format!("{api_url}/v1"),
+            ghes_url: format!("{api_url}{GHES_PREFIX}"),
             api_url,
             ca_pem,
             stop: Some(stop),

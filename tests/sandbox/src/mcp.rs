@@ -67,11 +67,8 @@ pub(crate) async fn answer(port: &Port, service: &Service, request: Request) -> 
 /// answers in no other form.
 async fn as_json(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    if !parts
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind == EVENT_STREAM)
-    {
+    let kind = parts.headers.get(header::CONTENT_TYPE);
+    if kind.is_none_or(|kind| kind != EVENT_STREAM) {
         return Response::from_parts(parts, body);
     }
     let stream = to_bytes(body, usize::MAX)

@@ -16,13 +16,15 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get, post},
+    serve::ListenerExt,
 };
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
 
 use crate::{
     Builder, ExpiresIn, auth,
     faults::{Endpoint, Fault, Faults, MCP_PATH, OAUTH_PATH, REST_PATH},
-    mcp,
+    github, mcp,
     offers::Offers,
     tls::{Identity, TlsListener},
     tokens::Tokens,
@@ -142,16 +144,21 @@ impl Port {
             .push(request);
     }
 
-    /// Adds the headers that Port sends with every answer, errors included.
-    fn stamp(&self, mut response: Response) -> Response {
+    /// Adds the headers that Port, or GitHub, sends with every answer, errors included.
+    fn stamp(&self, endpoint: Option<Endpoint>, mut response: Response) -> Response {
         let number = self.answers.fetch_add(1, Ordering::Relaxed);
-        let trace_id = HeaderValue::try_from(format!("5a4db0c5{number:024x}"))
-            .expect("hexadecimal digits are a valid header");
         let headers = response.headers_mut();
-        for (name, value) in RATE_LIMIT {
-            headers.entry(name).or_insert(value);
-        }
-        headers.entry("x-trace-id").or_insert(trace_id);
+        let (name, id) = if endpoint == Some(Endpoint::Github) {
+            let id = format!("E9C2:3A1F5B:{number:08X}:6924A1C3");
+            ("x-github-request-id", id)
+        } else {
+            for (name, value) in RATE_LIMIT {
+                headers.entry(name).or_insert(value);
+            }
+            ("x-trace-id", format!("5a4db0c5{number:024x}"))
+        };
+        let id = HeaderValue::try_from(id).expect("hexadecimal digits are a valid header");
+        headers.entry(name).or_insert(id);
         response
     }
 }
@@ -162,13 +169,23 @@ pub(crate) async fn serve(listener: TcpListener, identity: Option<Identity>, por
         .expect("the listener was made non-blocking, in a runtime with I/O");
     let routes = routes(port);
     match identity {
-        None => axum::serve(listener, routes).into_future().await,
+        None => {
+            let listener = listener.tap_io(|stream| send_at_once(stream));
+            axum::serve(listener, routes).into_future().await
+        }
         Some(identity) => {
             let listener = TlsListener::new(listener, identity);
             axum::serve(listener, routes).into_future().await
         }
     }
     .expect("axum serves for ever");
+}
+
+/// Turns off Nagle's algorithm: without this, an event stream whose last piece is small makes its
+/// reader wait for tens of milliseconds.
+pub(crate) fn send_at_once(stream: &TcpStream) {
+    // A connection that is gone already needs no speed.
+    let _ = stream.set_nodelay(true);
 }
 
 fn routes(port: Arc<Port>) -> Router {
@@ -184,6 +201,7 @@ fn routes(port: Arc<Port>) -> Router {
                 },
             ),
         )
+        .merge(github::routes())
         .route("/sandbox/received", get(received))
         .route("/sandbox/fault", post(fault))
         .fallback(async || auth::refusal(StatusCode::NOT_FOUND, "not_found", "Route not found"))
@@ -200,21 +218,22 @@ async fn front_door(State(port): State<Arc<Port>>, request: Request, next: Next)
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
+    let endpoint = Endpoint::at(parts.uri.path());
     let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
         let response = auth::refusal(
             StatusCode::PAYLOAD_TOO_LARGE,
             "payload_too_large",
             "Request body is too large",
         );
-        return port.stamp(response);
+        return port.stamp(endpoint, response);
     };
     port.record(Received::new(&parts, &body));
-    let fault = Endpoint::at(parts.uri.path()).and_then(|endpoint| port.faults.next(endpoint));
+    let fault = endpoint.and_then(|endpoint| port.faults.next(endpoint));
     let response = match fault {
         Some(fault) => fault.answer(&parts.headers, &body).await,
         None => next.run(Request::from_parts(parts, Body::from(body))).await,
     };
-    port.stamp(response)
+    port.stamp(endpoint, response)
 }
 
 /// `GET /sandbox/received`: what [`Sandbox::received`](crate::Sandbox::received) returns.

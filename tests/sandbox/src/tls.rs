@@ -21,6 +21,8 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
+use crate::server::send_at_once;
+
 /// A server certificate for the loopback interface, and the authority that vouches for it.
 pub(crate) struct Identity {
     pub(crate) ca_pem: String,
@@ -92,6 +94,7 @@ impl TlsListener {
         tokio::spawn(async move {
             loop {
                 let (stream, client) = Listener::accept(&mut listener).await;
+                send_at_once(&stream);
                 let (acceptor, sender) = (acceptor.clone(), sender.clone());
                 tokio::spawn(async move {
                     if let Ok(stream) = acceptor.accept(stream).await {
