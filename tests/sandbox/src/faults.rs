@@ -141,6 +141,39 @@ impl From<Answer> for Fault {
 }
 
 impl Fault {
+    /// Whether this can be sent at all.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the status or with each header that HTTP does not allow.
+    fn check(&self) -> Result<(), String> {
+        let mut wrong = Vec::new();
+        match self {
+            Self::Status(answer) => {
+                if StatusCode::from_u16(answer.status).is_err() {
+                    wrong.push(format!("{} is no HTTP status", answer.status));
+                }
+                for (name, value) in &answer.headers {
+                    if HeaderName::try_from(name).is_err() {
+                        wrong.push(format!("{name:?} is no header name"));
+                    }
+                    if HeaderValue::try_from(value).is_err() {
+                        wrong.push(format!("{value:?} is no header value"));
+                    }
+                }
+            }
+            Self::Redirect(to) if HeaderValue::try_from(to).is_err() => {
+                wrong.push(format!("{to:?} is no header value"));
+            }
+            _ => {}
+        }
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(wrong.join("; "))
+        }
+    }
+
     /// Answers a request with these headers and this body.
     pub(crate) async fn answer(self, headers: &HeaderMap, body: &[u8]) -> Response {
         match self {
@@ -233,9 +266,16 @@ fn echo(headers: &HeaderMap, body: &[u8]) -> Response {
 pub(crate) struct Faults(Mutex<HashMap<Endpoint, VecDeque<Fault>>>);
 
 impl Faults {
-    pub(crate) fn push(&self, endpoint: Endpoint, fault: Fault) {
+    /// Queues a fault.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Fault::check`].
+    pub(crate) fn push(&self, endpoint: Endpoint, fault: Fault) -> Result<(), String> {
+        fault.check()?;
         let mut queues = self.0.lock().expect("no holder of the lock panics");
         queues.entry(endpoint).or_default().push_back(fault);
+        Ok(())
     }
 
     pub(crate) fn next(&self, endpoint: Endpoint) -> Option<Fault> {

@@ -30,6 +30,7 @@ mod faults;
 mod github;
 mod mcp;
 mod offers;
+mod proxy;
 mod server;
 mod synthetic;
 mod tls;
@@ -53,6 +54,7 @@ pub use tokens::{Accepts, Flow, Token};
 
 use faults::GHES_PREFIX;
 use github::File;
+use proxy::{Proxy, Tunnelled};
 use server::Port;
 use tls::Identity;
 
@@ -75,6 +77,8 @@ pub struct Sandbox {
     api_url: String,
     mcp_url: String,
     ghes_url: String,
+    proxy_url: String,
+    tunnelled: Tunnelled,
     ca_pem: Option<String>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -122,6 +126,23 @@ impl Sandbox {
         &self.ghes_url
     }
 
+    /// An HTTP proxy that tunnels to the sandbox whatever host it is asked for (`CONNECT`).
+    ///
+    /// With [`Builder::tls`], a client that goes through it (`https_proxy`) and trusts
+    /// [`Sandbox::ca_pem`] finds the sandbox under the true addresses of Port, in both regions, and
+    /// of GitHub.com's API. The `host` header in [`Sandbox::received`] says which one it meant.
+    #[must_use]
+    pub fn proxy_url(&self) -> &str {
+        &self.proxy_url
+    }
+
+    /// The host and port (`mcp.port.io:443`) of every tunnel that [`Sandbox::proxy_url`] was asked
+    /// for so far, in order.
+    #[must_use]
+    pub fn tunnelled(&self) -> Vec<String> {
+        self.tunnelled.authorities()
+    }
+
     /// The certificate authority to trust, made for this sandbox alone; none over plain HTTP.
     #[must_use]
     pub fn ca_pem(&self) -> Option<&str> {
@@ -154,8 +175,14 @@ impl Sandbox {
 
     /// Queues a fault: the next request to this endpoint, whatever its method, meets it instead
     /// of the normal behaviour. Several faults are met in the order in which they were queued.
+    ///
+    /// # Panics
+    ///
+    /// When HTTP does not allow the fault's status or one of its headers.
     pub fn fault(&self, endpoint: Endpoint, fault: impl Into<Fault>) {
-        self.port.faults.push(endpoint, fault.into());
+        if let Err(wrong) = self.port.faults.push(endpoint, fault.into()) {
+            panic!("this fault cannot be sent: {wrong}");
+        }
     }
 
     /// Every request so far, in the order of arrival, those that met a fault included.
@@ -380,7 +407,8 @@ impl Builder {
         self
     }
 
-    /// Serves HTTPS, with a certificate from an authority made for this sandbox alone.
+    /// Serves HTTPS, with a certificate from an authority made for this sandbox alone. It names the
+    /// loopback interface, Port's hosts and `api.github.com`; see [`Sandbox::proxy_url`].
     pub fn tls(mut self, tls: bool) -> Self {
         self.tls = tls;
         self
@@ -412,7 +440,11 @@ impl Builder {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port))?;
         listener.set_nonblocking(true)?;
         let scheme = if self.tls { "https" } else { "http" };
-        let api_url = format!("{scheme}://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        let api_url = format!("{scheme}://{address}");
+        let tunnelled = Tunnelled::default();
+        let proxy = Proxy::to(address, tunnelled.clone())?;
+        let proxy_url = proxy.url()?;
 
         let identity = self.tls.then(Identity::new);
         let ca_pem = identity.as_ref().map(|identity| identity.ca_pem.clone());
@@ -428,6 +460,7 @@ impl Builder {
                 runtime.block_on(async {
                     tokio::select! {
                         () = server => {}
+                        () = proxy.serve() => {}
                         _ = stopped => {}
                     }
                 });
@@ -438,6 +471,8 @@ impl Builder {
             mcp_url: format!("{api_url}/v1"),
             ghes_url: format!("{api_url}{GHES_PREFIX}"),
             api_url,
+            proxy_url,
+            tunnelled,
             ca_pem,
             stop: Some(stop),
             thread: Some(thread),

@@ -251,7 +251,9 @@ struct FaultRequest {
 async fn fault(
     State(port): State<Arc<Port>>,
     Json(FaultRequest { endpoint, fault }): Json<FaultRequest>,
-) -> StatusCode {
-    port.faults.push(endpoint, fault);
-    StatusCode::NO_CONTENT
+) -> Response {
+    match port.faults.push(endpoint, fault) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(wrong) => auth::refusal(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", &wrong),
+    }
 }

@@ -23,7 +23,19 @@ use tokio_rustls::{
 
 use crate::server::send_at_once;
 
-/// A server certificate for the loopback interface, and the authority that vouches for it.
+/// Where the sandbox is reached: the loopback interface and, through its proxy, the hosts that it
+/// stands in for.
+const NAMES: [&str; 7] = [
+    "localhost",
+    "127.0.0.1",
+    "api.port.io",
+    "mcp.port.io",
+    "api.us.port.io",
+    "mcp.us.port.io",
+    "api.github.com",
+];
+
+/// A server certificate for [`NAMES`], and the authority that vouches for it.
 pub(crate) struct Identity {
     pub(crate) ca_pem: String,
     certificate: CertificateDer<'static>,
@@ -46,8 +58,7 @@ impl Identity {
         let ca_pem = params.self_signed(&key)?.pem();
         let authority = Issuer::new(params, key);
 
-        let names = ["localhost", "127.0.0.1"].map(str::to_owned);
-        let mut params = CertificateParams::new(names)?;
+        let mut params = CertificateParams::new(NAMES.map(str::to_owned))?;
         params
             .distinguished_name
             .push(DnType::CommonName, "port-sandbox");

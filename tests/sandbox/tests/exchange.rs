@@ -9,7 +9,7 @@ use std::{collections::HashSet, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use port_sandbox::{Endpoint, Fault, Flow, Sandbox, Token};
-use reqwest::{Certificate, Client, Response, redirect::Policy};
+use reqwest::{Certificate, Client, Proxy, Response, redirect::Policy};
 use serde_json::{Value, json};
 
 fn client() -> Client {
@@ -300,6 +300,102 @@ async fn faults_and_the_record_are_there_for_other_processes() {
     let (_, received) = read(received).await;
     assert_eq!(received, json!(sandbox.received()));
     assert_eq!(received[0]["path"], "/v1/token");
+}
+
+#[tokio::test]
+async fn a_fault_that_cannot_be_sent_is_refused() {
+    let sandbox = Sandbox::start();
+    let url = format!("{}/sandbox/fault", sandbox.api_url());
+    for (fault, wrong) in [
+        (
+            json!({"status": {"status": 42, "headers": [["a b", "1"], ["x-a", "1\n2"]]}}),
+            r#"42 is no HTTP status; "a b" is no header name; "1\n2" is no header value"#,
+        ),
+        (
+            json!({"redirect": "https://a\n"}),
+            r#""https://a\n" is no header value"#,
+        ),
+    ] {
+        let body = json!({"endpoint": "rest", "fault": fault});
+        let response = client().post(&url).json(&body).send().await.unwrap();
+        let (status, refusal) = read(response).await;
+        assert_eq!((status, &refusal["message"]), (422, &json!(wrong)));
+    }
+    assert_eq!(rest(&sandbox, &credentials(&sandbox)).await.status(), 200);
+}
+
+#[test]
+#[should_panic(expected = "\"a b\" is no header name")]
+fn a_fault_that_cannot_be_sent_fails_the_test_that_queues_it() {
+    Sandbox::start().fault(Endpoint::Rest, Fault::status(500).header("a b", ""));
+}
+
+#[tokio::test]
+async fn through_the_proxy_it_is_port_and_github_themselves() {
+    let sandbox = Sandbox::builder()
+        .tls(true)
+        .policy_file("acme/policies", "port-mcp.yml", "main", "")
+        .start();
+    let authority = Certificate::from_pem(sandbox.ca_pem().unwrap().as_bytes()).unwrap();
+    let client = Client::builder()
+        .tls_certs_only([authority])
+        .proxy(Proxy::https(sandbox.proxy_url()).unwrap())
+        .user_agent("test")
+        .build()
+        .unwrap();
+
+    let exchange = async |host: &str| {
+        let url = format!("https://{host}/v1/auth/access_token");
+        let response = client.post(url).json(&credentials(&sandbox)).send().await;
+        response.unwrap().status()
+    };
+    assert_eq!(exchange("api.port.io").await, 200);
+    assert_eq!(exchange("api.us.port.io").await, 200);
+    for (url, status) in [
+        ("https://mcp.port.io/v1", 401),
+        ("https://mcp.us.port.io/v1", 401),
+        (
+            "https://api.github.com/repos/acme/policies/contents/port-mcp.yml",
+            200,
+        ),
+    ] {
+        assert_eq!(
+            client.get(url).send().await.unwrap().status(),
+            status,
+            "{url}"
+        );
+    }
+    // Tunnels lead there too, but it cannot pass for anybody else.
+    assert!(
+        client
+            .get("https://elsewhere.example/")
+            .send()
+            .await
+            .is_err()
+    );
+
+    let hosts = [
+        "api.port.io",
+        "api.us.port.io",
+        "mcp.port.io",
+        "mcp.us.port.io",
+        "api.github.com",
+    ];
+    let received = sandbox.received();
+    let named: Vec<_> = received
+        .iter()
+        .map(|request| request.header("host").unwrap())
+        .collect();
+    assert_eq!(named, hosts);
+    let tunnelled: Vec<_> = hosts
+        .into_iter()
+        .chain(["elsewhere.example"])
+        .map(|host| format!("{host}:443"))
+        .collect();
+    assert_eq!(sandbox.tunnelled(), tunnelled);
+
+    let plainly = client.get(sandbox.proxy_url()).send().await.unwrap();
+    assert_eq!(plainly.status(), 405);
 }
 
 #[tokio::test]
