@@ -6,19 +6,20 @@
 )]
 
 use std::{
+    fs,
     io::{self, Write},
     time::Duration,
 };
 
 use clap::Parser;
-use port_sandbox::{CLIENT_ID, CLIENT_SECRET, Sandbox};
+use port_sandbox::{CLIENT_ID, CLIENT_SECRET, Role, Sandbox};
 use tempfile::NamedTempFile;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves a stand-in Port on the loopback interface until it is interrupted or terminated.
 ///
-/// It prints `API_URL`, `MCP_URL` and, with TLS, `CA_FILE` as lines of the form KEY=value. While it
-/// runs, POST /sandbox/fault takes {"endpoint": "rest", "fault": "hang"}, and
+/// It prints `API_URL`, `MCP_URL`, `GITHUB_API_URL` and, with TLS, `CA_FILE` as lines of the form
+/// KEY=value. While it runs, POST /sandbox/fault takes {"endpoint": "rest", "fault": "hang"}, and
 /// GET /sandbox/received lists the requests.
 #[derive(Parser)]
 #[command(name = "port-sandbox")]
@@ -42,6 +43,44 @@ struct Arguments {
     /// How long a new token is valid, such as 90s or 2h
     #[arg(long, default_value = "3h", value_parser = humantime::parse_duration)]
     token_lifetime: Duration,
+
+    /// The role of the identity behind the credentials
+    #[arg(long, value_enum, default_value_t)]
+    role: Role,
+
+    /// A file to find on GitHub, and the file here that has its content; may be repeated
+    #[arg(long, value_name = "REPO:PATH:REF=LOCALFILE", value_parser = PolicyFile::read)]
+    policy_file: Vec<PolicyFile>,
+}
+
+/// A file at a reference of a repository on GitHub.
+#[derive(Clone)]
+struct PolicyFile {
+    repository: String,
+    path: String,
+    reference: String,
+    content: Vec<u8>,
+}
+
+impl PolicyFile {
+    /// Reads what `--policy-file` names.
+    fn read(argument: &str) -> Result<Self, String> {
+        let parts = || {
+            let (place, local) = argument.split_once('=')?;
+            let (repository, file) = place.split_once(':')?;
+            let (path, reference) = file.rsplit_once(':')?;
+            Some([repository, path, reference, local].map(str::to_owned))
+        };
+        let [repository, path, reference, local] =
+            parts().ok_or("expected REPO:PATH:REF=LOCALFILE")?;
+        let content = fs::read(&local).map_err(|error| format!("{local}: {error}"))?;
+        Ok(Self {
+            repository,
+            path,
+            reference,
+            content,
+        })
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -50,25 +89,36 @@ async fn main() -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
 
-    let sandbox = Sandbox::builder()
+    let sandbox = arguments
+        .policy_file
+        .into_iter()
+        .fold(Sandbox::builder(), |sandbox, file| {
+            sandbox.policy_file(file.repository, file.path, file.reference, file.content)
+        })
         .port(arguments.port)
         .tls(arguments.tls)
         .credentials(arguments.client_id, arguments.client_secret)
         .token_lifetime(arguments.token_lifetime)
+        .role(arguments.role)
         .try_start()?;
 
-    println!("API_URL={}", sandbox.api_url());
-    println!("MCP_URL={}", sandbox.mcp_url());
+    let mut lines = vec![
+        format!("API_URL={}\n", sandbox.api_url()),
+        format!("MCP_URL={}\n", sandbox.mcp_url()),
+        format!("GITHUB_API_URL={}\n", sandbox.github_url()),
+    ];
     // Kept until the end: dropping the handle deletes the file.
     let _ca_file = match sandbox.ca_pem() {
         None => None,
         Some(pem) => {
             let mut file = NamedTempFile::with_suffix(".pem")?;
             file.write_all(pem.as_bytes())?;
-            println!("CA_FILE={}", file.path().display());
+            lines.push(format!("CA_FILE={}\n", file.path().display()));
             Some(file)
         }
     };
+    // At once, so that whoever sees one line has them all.
+    print!("{}", lines.concat());
 
     tokio::select! {
         _ = interrupt.recv() => {}

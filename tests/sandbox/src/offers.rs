@@ -8,7 +8,7 @@ use rmcp::model::{self, JsonObject, ListToolsResult, ToolAnnotations};
 use crate::{Builder, catalogue, synthetic};
 
 /// The role of the identity behind the credentials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Role {
     /// May read and run, but not change the catalogue.
     Developer,
