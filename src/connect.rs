@@ -1,120 +1,336 @@
 //! The main phase: credentials in, a masked token and a ready-made MCP configuration out.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use humantime::{format_duration, format_rfc3339_seconds};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::access::Tools;
-use crate::agents::{Server, TOKEN_VARIABLE, TokenPlacement, Written, claude_code};
+use crate::access::policy::{Ask, Run};
+use crate::access::{self, Grant, Lore, Patterns, source};
+use crate::agents::{self, TOKEN_VARIABLE, TokenPlacement, Written, claude_code};
 use crate::cleanup;
-use crate::inputs::{Agent, Inputs, Settings};
-use crate::port::{self, Http, Token};
+use crate::http::Http;
+use crate::inputs::{Agent, AuthMethod, Inputs, Settings};
+use crate::mcp::{self, Tool, Verdict};
+use crate::port::{self, Actions, Flow, Identity, Token};
 use crate::runner::summary::Summary;
 use crate::runner::{Environment, Log, files, temp};
+
+/// The title of every annotation.
+const TITLE: &str = "Port MCP";
+
+/// What Linux lets one variable hold (`MAX_ARG_STRLEN`); outputs reach the next step as variables.
+const LARGEST_VARIABLE: usize = 128 * 1024;
 
 /// Runs the main phase.
 ///
 /// # Errors
-/// [`Mistakes`](crate::inputs::Mistakes) in the inputs, a [`port::Error`], or a runner that could
-/// not be handed something. Outputs are written last, so a step that fails has none.
+/// [`Mistakes`](crate::inputs::Mistakes) in the inputs, a policy that refuses or cannot be read,
+/// [`Refusals`](access::Refusals) of tools, a server that cannot be used, or a runner that could not
+/// be handed something. Outputs are written last, so a step that fails has none.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     let inputs = Inputs::read(environment);
-    if let Some(secret) = &inputs.client_secret {
+    for secret in [&inputs.client_secret, &inputs.github_token]
+        .into_iter()
+        .flatten()
+    {
         log.mask(secret)?;
     }
     let mut settings = Settings::check(inputs, environment)?;
-    warn_of_settings(&settings, log);
-
     let http = Http::new(std::mem::take(&mut settings.http))
         .context("TLS could not be set up: a CA certificate is broken, or the system has none")?;
-    let (endpoints, flow) = (&settings.endpoints, settings.auth_method.flow());
-    log.debug(format!(
-        "asking for a token by `{flow}`: {} {}",
-        endpoints.api, endpoints.mcp
-    ));
-    let token = port::fetch_token(&http, endpoints, &settings.credentials, flow).await?;
-    log.mask(&token.secret)?;
-    for (number, why) in (1..).zip(&token.failed_tries) {
-        log.info(format!("Try {number} for a token failed: {why}."));
-    }
-    let now = SystemTime::now();
-    warn_of_validity(&settings, &token, now, log);
 
-    let headers = port::mcp_headers(settings.read_only, &settings.allowed_actions);
-    let server = Server {
+    let (admission, token) = admission_and_token(&settings, environment, &http, log).await?;
+    let headers = port::mcp_headers(settings.read_only, &admission.actions);
+    let (token, offered) = if settings.verify {
+        preflight(&settings, &http, &headers, token, log).await?
+    } else {
+        (token, unverified(&settings))
+    };
+    let now = SystemTime::now();
+    warn_of_token(&settings, &token, now, log);
+
+    let writable = writable_tools(&settings, &http, &admission, &token, &offered).await;
+    let lore = Lore {
+        writable: &writable,
+        replacements: port::replacements,
+    };
+    let ceiling = admission.ceiling.as_ref();
+    let grant = access::grant(
+        &settings.allowed_tools,
+        &offered,
+        ceiling,
+        settings.read_only,
+        &lore,
+    )?;
+    warn_of_tools(&settings, &admission, &offered, &grant, log);
+
+    let tools: Vec<String> = grant.tools.iter().map(|tool| tool.name.clone()).collect();
+    let server = agents::Server {
         name: &settings.server_name,
-        url: &endpoints.mcp,
+        url: &settings.endpoints.mcp,
         headers: &headers,
         token: &token.secret,
         connection: settings.connection,
         token_placement: settings.token_placement,
-        tools: &settings.allowed_tools,
+        tools: &tools,
     };
     let written = match settings.agent {
         Agent::ClaudeCode => claude_code::write(&server, settings.base_config.clone()),
     };
-    if written.replaced {
-        log.notice(
-            "Port MCP",
-            format!(
-                "`base_config` already had a server named `{}`; this step's took its place. Set \
-                 `server_name` to keep both.",
-                settings.server_name
-            ),
-        );
-    }
+    warn_of_configuration(&settings, &written, log);
     let config_file = settings
         .config_file
         .then(|| write_config_file(environment, &written))
         .transpose()?;
 
-    let expires_at = token
-        .expires_at
-        .map(|at| format_rfc3339_seconds(at).to_string());
-    log.info(closing_line(&settings, expires_at.as_deref()));
+    log.info(closing_line(&settings, &token, &tools));
     if settings.summary {
-        summary(&settings, &token, now).write(environment, log)?;
+        summary(&settings, &admission, &token, &grant, now).write(environment, log)?;
     }
     let expires_in = token.valid_for(now).map(|left| left.as_secs().to_string());
-    let tools = match &settings.allowed_tools {
-        Tools::Whole => serde_json::json!(["*"]),
-        Tools::Named(names) => serde_json::json!(names),
-    };
     files::set(
         environment,
         files::OUTPUT,
         &[
             ("access_token", &token.secret),
-            ("expires_at", &expires_at.unwrap_or_default().into()),
+            ("expires_at", &expires_at(&token).unwrap_or_default().into()),
             ("expires_in", &expires_in.unwrap_or_default().into()),
-            ("mcp_url", &endpoints.mcp.as_str().into()),
+            ("mcp_url", &settings.endpoints.mcp.as_str().into()),
             ("server_name", &settings.server_name.as_str().into()),
             ("mcp_config", &written.mcp_config),
             ("config_file", &config_file.unwrap_or_default().into()),
             ("allowed_tools", &written.allowed_tools.as_str().into()),
-            ("tools", &tools.to_string().into()),
+            ("tools", &serde_json::json!(tools).to_string().into()),
             ("agent_args", &written.agent_args),
         ],
     )
 }
 
-fn warn_of_settings(settings: &Settings, log: &mut Log<'_>) {
-    if settings.credentials.is_personal() {
-        log.warning(
-            "Port MCP",
-            "`client_id` looks like a person's own credentials: the agent acts with that person's \
-             rights, and stops when they leave. Create a service account in Port for CI.",
+/// What the run may ask for, as far as it is known before the server is asked.
+struct Admission {
+    /// The rule of the policy, for people.
+    rule: Option<String>,
+    /// The tools of the rule.
+    ceiling: Option<Patterns>,
+    /// The actions that the agent may run.
+    actions: Actions,
+}
+
+/// Asks the policy and Port at the same time; but where the inputs name a server that is not Port's
+/// own, no credentials go there before the policy has allowed it.
+async fn admission_and_token(
+    settings: &Settings,
+    environment: &Environment,
+    http: &Http,
+    log: &mut Log<'_>,
+) -> anyhow::Result<(Admission, Token)> {
+    let flow = match settings.auth_method {
+        AuthMethod::Auto => Flow::Rest,
+        AuthMethod::Only(flow) => flow,
+    };
+    let admit = admit(settings, environment, http);
+    let fetch = port::fetch_token(http, &settings.endpoints, &settings.credentials, flow);
+    log.debug(format!(
+        "asking for a token by `{flow}`: {} {}",
+        settings.endpoints.api, settings.endpoints.mcp
+    ));
+    let (admission, token) = if settings.endpoints.foreign_hosts().is_empty() {
+        let (admission, token) = tokio::join!(admit, fetch);
+        (admission?, token)
+    } else {
+        (admit.await?, fetch.await)
+    };
+    let token = token?;
+    take(&token, log)?;
+    if settings.allowed_actions != admission.actions {
+        log.notice(
+            TITLE,
+            format!(
+                "`allowed_actions: *` was narrowed to what {} allows: {}.",
+                admission.rule.as_deref().unwrap_or_default(),
+                admission.actions
+            ),
         );
+    }
+    Ok((admission, token))
+}
+
+/// Reads the policy, if there is one, and checks all that does not depend on the server.
+async fn admit(
+    settings: &Settings,
+    environment: &Environment,
+    http: &Http,
+) -> anyhow::Result<Admission> {
+    let Some(source) = &settings.policy else {
+        return Ok(Admission {
+            rule: None,
+            ceiling: None,
+            actions: settings.allowed_actions.clone(),
+        });
+    };
+    let policy = source::read(source, &settings.github, http).await?;
+    let rule = policy.rule_for(&this_run(settings, environment))?;
+    let actions = rule.check(&Ask {
+        tools: &settings.allowed_tools,
+        actions: &settings.allowed_actions,
+        read_only: settings.read_only,
+        region: settings.endpoints.region,
+        foreign_hosts: &settings.endpoints.foreign_hosts(),
+        connection: settings.connection,
+    })?;
+    Ok(Admission {
+        ceiling: Some(rule.tools().clone()),
+        rule: Some(rule.title),
+        actions,
+    })
+}
+
+fn this_run(settings: &Settings, environment: &Environment) -> Run {
+    let variable = |name| environment.get(name).unwrap_or_default().to_owned();
+    Run {
+        repository: variable("GITHUB_REPOSITORY"),
+        reference: variable("GITHUB_REF"),
+        environment: settings.environment.clone(),
+        workflow: variable("GITHUB_WORKFLOW_REF"),
+        event: variable("GITHUB_EVENT_NAME"),
     }
 }
 
+/// Masks a token, before anything else is said about it.
+fn take(token: &Token, log: &mut Log<'_>) -> anyhow::Result<()> {
+    log.mask(&token.secret)?;
+    for (number, why) in (1..).zip(&token.failed_tries) {
+        log.info(format!("Try {number} for a token failed: {why}."));
+    }
+    Ok(())
+}
+
+/// Connects as the agent will. With `auth_method: auto`, a server that refuses the token of Port's
+/// REST exchange is offered that of its own OAuth endpoint.
+async fn preflight(
+    settings: &Settings,
+    http: &Http,
+    headers: &[(&'static str, String)],
+    token: Token,
+    log: &mut Log<'_>,
+) -> anyhow::Result<(Token, Vec<Tool>)> {
+    let endpoints = &settings.endpoints;
+    let look = async |token: &Token| {
+        let server = mcp::Server {
+            url: &endpoints.mcp,
+            headers,
+            token: &token.secret,
+        };
+        mcp::offered_tools(http, &server).await
+    };
+    let mut refused = Refused {
+        stories: Vec::new(),
+        hint: endpoints.refused_token_hint(),
+    };
+    match look(&token).await {
+        Ok(tools) => return Ok((token, tools)),
+        Err(error) if is_unauthorized(&error) => refused.add(token.flow, error.story()),
+        Err(error) => return Err(error.into()),
+    }
+    if settings.auth_method != AuthMethod::Auto {
+        return Err(refused.into());
+    }
+    match port::fetch_token(http, endpoints, &settings.credentials, Flow::Oauth).await {
+        Err(error) => refused.add(Flow::Oauth, error.story()),
+        Ok(token) => {
+            take(&token, log)?;
+            match look(&token).await {
+                Ok(tools) => {
+                    log.notice(
+                        TITLE,
+                        "The MCP server refused the token of Port's REST exchange and accepted \
+                         that of its own OAuth endpoint. `auth_method: oauth` asks there at once.",
+                    );
+                    return Ok((token, tools));
+                }
+                Err(error) if is_unauthorized(&error) => refused.add(Flow::Oauth, error.story()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Err(refused.into())
+}
+
+fn is_unauthorized(error: &mcp::Error) -> bool {
+    matches!(error.cause(), Verdict::Unauthorized { .. })
+}
+
+/// Every way in that was tried, none of which the MCP server accepts.
+#[derive(Debug)]
+struct Refused {
+    stories: Vec<(Flow, String)>,
+    hint: String,
+}
+
+impl Refused {
+    fn add(&mut self, flow: Flow, story: String) {
+        self.stories.push((flow, story));
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (flow, story) in &self.stories {
+            if self.stories.len() > 1 {
+                write!(f, "with `auth_method: {flow}`: ")?;
+            }
+            writeln!(f, "{story}")?;
+        }
+        write!(f, "hint: {}", self.hint)
+    }
+}
+
+/// The tools that the inputs name, taken for offered.
+fn unverified(settings: &Settings) -> Vec<Tool> {
+    let names = settings.allowed_tools.only_names().unwrap_or_default();
+    names.iter().map(|name| Tool::named(name)).collect()
+}
+
+/// The names that the server offers without read-only mode. It is asked only where a tool is missing
+/// that read-only mode may withhold; a failure leaves the reason unknown.
+async fn writable_tools(
+    settings: &Settings,
+    http: &Http,
+    admission: &Admission,
+    token: &Token,
+    offered: &[Tool],
+) -> HashSet<String> {
+    let offers = |name: &String| offered.iter().any(|tool| tool.name == *name);
+    if !settings.read_only || settings.allowed_tools.names().iter().all(offers) {
+        return HashSet::new();
+    }
+    let server = mcp::Server {
+        url: &settings.endpoints.mcp,
+        headers: &port::mcp_headers(false, &admission.actions),
+        token: &token.secret,
+    };
+    let tools = mcp::offered_tools(http, &server).await.unwrap_or_default();
+    tools.into_iter().map(|tool| tool.name).collect()
+}
+
 /// No call can make the token live longer, so the warning says what can be done instead.
-fn warn_of_validity(settings: &Settings, token: &Token, now: SystemTime, log: &mut Log<'_>) {
+fn warn_of_token(settings: &Settings, token: &Token, now: SystemTime, log: &mut Log<'_>) {
+    if settings.credentials.is_personal() || token.identity == Identity::Person {
+        log.warning(
+            TITLE,
+            "These look like a person's own credentials: the agent acts with that person's rights, \
+             and stops when they leave. Create a service account in Port for CI.",
+        );
+    }
     let Some((left, at)) = token.valid_for(now).zip(token.expires_at) else {
         log.warning(
-            "Port MCP",
+            TITLE,
             "Port did not say how long the token is valid, so `expires_at` and `expires_in` are \
              empty.",
         );
@@ -122,7 +338,7 @@ fn warn_of_validity(settings: &Settings, token: &Token, now: SystemTime, log: &m
     };
     if left < settings.min_validity {
         log.warning(
-            "Port MCP",
+            TITLE,
             format!(
                 "The token lapses in {}, sooner than `min_validity` ({}). Port hands out the same \
                  token until it lapses, so no request gets a fresher one before {}: a longer job \
@@ -130,6 +346,88 @@ fn warn_of_validity(settings: &Settings, token: &Token, now: SystemTime, log: &m
                 format_duration(Duration::from_secs(left.as_secs())),
                 format_duration(settings.min_validity),
                 format_rfc3339_seconds(at),
+            ),
+        );
+    }
+}
+
+fn warn_of_tools(
+    settings: &Settings,
+    admission: &Admission,
+    offered: &[Tool],
+    grant: &Grant<'_>,
+    log: &mut Log<'_>,
+) {
+    let risky: Vec<&str> = offered
+        .iter()
+        .filter(|tool| tool.is_risky())
+        .map(name)
+        .collect();
+    if settings.read_only && !risky.is_empty() {
+        log.warning(
+            TITLE,
+            format!(
+                "In read-only mode the server still offers tools that by its own word change \
+                 something: {}. They are granted only where `allowed_tools` names them, never by a \
+                 pattern; granted here: {}.",
+                access::list(risky.iter().copied()),
+                none_or(grant.tools.iter().copied().filter(|tool| tool.is_risky())),
+            ),
+        );
+    }
+    if !grant.narrowed.is_empty() {
+        log.notice(
+            TITLE,
+            format!(
+                "`allowed_tools` was narrowed to what {} allows, without {}.",
+                admission.rule.as_deref().unwrap_or_default(),
+                access::list(grant.narrowed.iter().copied().map(name)),
+            ),
+        );
+    }
+    if !grant.misnamed.is_empty() {
+        log.warning(
+            TITLE,
+            format!(
+                "The server offers tools under names that MCP does not allow, and which an agent's \
+                 list could misread. They are never granted: {}.",
+                access::list(grant.misnamed.iter().copied().map(name)),
+            ),
+        );
+    }
+}
+
+fn name(tool: &Tool) -> &str {
+    &tool.name
+}
+
+fn none_or<'a>(tools: impl Iterator<Item = &'a Tool>) -> String {
+    match access::list(tools.map(name)) {
+        empty if empty.is_empty() => "none".to_owned(),
+        names => names,
+    }
+}
+
+fn warn_of_configuration(settings: &Settings, written: &Written, log: &mut Log<'_>) {
+    if written.replaced {
+        log.notice(
+            TITLE,
+            format!(
+                "`base_config` already had a server named `{}`; this step's took its place. Set \
+                 `server_name` to keep both.",
+                settings.server_name
+            ),
+        );
+    }
+    let size = written.agent_args.expose_secret().len();
+    if size > LARGEST_VARIABLE {
+        log.warning(
+            TITLE,
+            format!(
+                "`agent_args` takes {} KiB, and Linux lets a variable hold {}: the agent's step \
+                 will not start with it. Narrow `allowed_tools`.",
+                size / 1024,
+                LARGEST_VARIABLE / 1024
             ),
         );
     }
@@ -146,10 +444,13 @@ fn write_config_file(environment: &Environment, written: &Written) -> anyhow::Re
     Ok(name)
 }
 
-fn closing_line(settings: &Settings, expires_at: Option<&str>) -> String {
-    let until = expires_at
-        .map(|at| format!(" until {at}"))
-        .unwrap_or_default();
+fn expires_at(token: &Token) -> Option<String> {
+    let at = token.expires_at?;
+    Some(format_rfc3339_seconds(at).to_string())
+}
+
+fn closing_line(settings: &Settings, token: &Token, tools: &[String]) -> String {
+    let until = expires_at(token).map(|at| format!(" until {at}"));
     let condition = match settings.token_placement {
         TokenPlacement::Inline => String::new(),
         TokenPlacement::Env => format!(
@@ -157,19 +458,14 @@ fn closing_line(settings: &Settings, expires_at: Option<&str>) -> String {
         ),
     };
     format!(
-        "Authenticated with Port, region {}. `{}` may use {} of {}{until}{condition}.",
+        "Authenticated with Port, region {}. `{}` may use {} of {}{}{condition}: {}.",
         settings.endpoints.region,
         settings.agent,
-        granted(&settings.allowed_tools),
+        count(tools.len()),
         settings.endpoints.mcp,
+        until.unwrap_or_default(),
+        access::list(tools.iter().map(String::as_str)),
     )
-}
-
-fn granted(tools: &Tools) -> String {
-    match tools {
-        Tools::Whole => "every tool".to_owned(),
-        Tools::Named(names) => format!("{} ({})", count(names.len()), names.join(", ")),
-    }
 }
 
 fn count(tools: usize) -> String {
@@ -179,7 +475,13 @@ fn count(tools: usize) -> String {
     }
 }
 
-fn summary(settings: &Settings, token: &Token, now: SystemTime) -> Summary {
+fn summary(
+    settings: &Settings,
+    admission: &Admission,
+    token: &Token,
+    grant: &Grant<'_>,
+    now: SystemTime,
+) -> Summary {
     let endpoints = &settings.endpoints;
     let expiry = token
         .expires_at
@@ -192,8 +494,9 @@ fn summary(settings: &Settings, token: &Token, now: SystemTime) -> Summary {
                 format_duration(minutes)
             )
         });
-    let mut summary = Summary::new("Port MCP");
-    summary.table([
+    let mode = if settings.read_only { "yes" } else { "no" };
+    let mut summary = Summary::new(TITLE);
+    summary.facts([
         ("Agent", Some(settings.agent.to_string())),
         ("Region", Some(endpoints.region.to_string())),
         (
@@ -201,13 +504,42 @@ fn summary(settings: &Settings, token: &Token, now: SystemTime) -> Summary {
             Some(format!("{} as {}", endpoints.mcp, settings.server_name)),
         ),
         ("Connection", Some(settings.connection.to_string())),
-        ("Tools", Some(granted(&settings.allowed_tools))),
-        (
-            "Read only",
-            Some(if settings.read_only { "yes" } else { "no" }.to_owned()),
-        ),
-        ("Port actions", Some(settings.allowed_actions.to_string())),
+        ("Read only", Some(mode.to_owned())),
+        ("Port actions", Some(admission.actions.to_string())),
+        ("Identity", Some(token.identity.to_string())),
         ("Token lapses", expiry),
+        ("Policy", admission.rule.clone()),
     ]);
+    let granted = grant.tools.iter().map(|tool| {
+        let kind = match tool {
+            tool if tool.is_risky() => "changes something",
+            Tool {
+                read_only: Some(true),
+                ..
+            } => "reads",
+            _ => "does not say",
+        };
+        let about = tool.description.as_ref().or(tool.title.as_ref());
+        [
+            tool.name.clone(),
+            kind.to_owned(),
+            about.map(ToString::to_string).unwrap_or_default(),
+        ]
+    });
+    summary.table(["Granted", "It", "By the server's word"], granted);
+    let held_back = [
+        (&grant.narrowed, "above the policy's ceiling"),
+        (
+            &grant.risky,
+            "changes something, and is granted by its name only",
+        ),
+        (&grant.misnamed, "no name that MCP allows"),
+    ];
+    let held_back = held_back.into_iter().flat_map(|(tools, why)| {
+        tools
+            .iter()
+            .map(move |tool| [tool.name.clone(), why.to_owned()])
+    });
+    summary.table(["Not granted", "Why"], held_back);
     summary
 }

@@ -13,15 +13,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::{Host, Url};
 
-use crate::access::Tools;
+use crate::access::Patterns;
+use crate::access::source::{GitHub, LARGEST_POLICY, Location, Source};
 use crate::agents::{BaseConfig, Connection, TokenPlacement, claude_code};
-use crate::port::{Actions, Credentials, Endpoints, Flow, HttpSettings, Region};
+use crate::http::HttpSettings;
+use crate::port::{Actions, Credentials, Endpoints, Flow, Region};
 use crate::runner::Environment;
 use crate::runner::missing::Reason;
 use crate::text::{Quote, either, nearest};
 
 /// Every input's name and default; the empty string is no default.
-pub const INPUTS: [(&str, &str); 19] = [
+pub const INPUTS: [(&str, &str); 23] = [
     ("client_id", ""),
     ("client_secret", ""),
     ("region", "eu"),
@@ -31,12 +33,16 @@ pub const INPUTS: [(&str, &str); 19] = [
     ("allowed_tools", "*"),
     ("read_only", "true"),
     ("allowed_actions", ""),
+    ("policy", ""),
+    ("github_token", "${{ github.token }}"),
+    ("environment", ""),
     ("agent", "claude-code"),
     ("connection", "direct"),
     ("token_placement", "inline"),
     ("server_name", "port"),
     ("base_config", ""),
     ("config_file", "false"),
+    ("verify", "true"),
     ("min_validity", "10m"),
     ("timeout", "60s"),
     ("ca_certificate", ""),
@@ -72,12 +78,16 @@ pub struct Inputs {
     pub allowed_tools: Option<String>,
     pub read_only: Option<String>,
     pub allowed_actions: Option<String>,
+    pub policy: Option<String>,
+    pub github_token: Option<SecretString>,
+    pub environment: Option<String>,
     pub agent: Option<String>,
     pub connection: Option<String>,
     pub token_placement: Option<String>,
     pub server_name: Option<String>,
     pub base_config: Option<SecretString>,
     pub config_file: Option<String>,
+    pub verify: Option<String>,
     pub min_validity: Option<String>,
     pub timeout: Option<String>,
     pub ca_certificate: Option<String>,
@@ -174,7 +184,7 @@ fn suggestion(name: &str) -> String {
 /// How to get a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMethod {
-    /// The REST exchange.
+    /// The REST exchange, and OAuth where the MCP server refuses its token.
     Auto,
     /// This flow.
     Only(Flow),
@@ -182,15 +192,6 @@ pub enum AuthMethod {
 
 impl AuthMethod {
     const ALL: [Self; 3] = [Self::Auto, Self::Only(Flow::Rest), Self::Only(Flow::Oauth)];
-
-    /// The flow to use.
-    #[must_use]
-    pub fn flow(self) -> Flow {
-        match self {
-            Self::Auto => Flow::Rest,
-            Self::Only(flow) => flow,
-        }
-    }
 }
 
 impl Display for AuthMethod {
@@ -221,21 +222,26 @@ impl Display for Agent {
 #[derive(Debug)]
 #[expect(
     missing_docs,
+    clippy::struct_excessive_bools,
     reason = "the fields are the inputs that action.yml describes"
 )]
 pub struct Settings {
     pub credentials: Credentials,
     pub endpoints: Endpoints,
     pub auth_method: AuthMethod,
-    pub allowed_tools: Tools,
+    pub allowed_tools: Patterns,
     pub read_only: bool,
     pub allowed_actions: Actions,
+    pub policy: Option<Source>,
+    pub github: GitHub,
+    pub environment: String,
     pub agent: Agent,
     pub connection: Connection,
     pub token_placement: TokenPlacement,
     pub server_name: String,
     pub base_config: BaseConfig,
     pub config_file: bool,
+    pub verify: bool,
     pub min_validity: Duration,
     pub http: HttpSettings,
     pub summary: bool,
@@ -263,11 +269,22 @@ impl Settings {
             api: without_version(api),
             mcp: with_version(mcp),
         };
+        let verify = check.boolean("verify", inputs.verify);
+        let policy = check.policy(inputs.policy.as_deref());
+        let github = check.github(environment, policy.as_ref(), inputs.github_token);
+        let mut hosts = vec![&endpoints.api, &endpoints.mcp];
+        if let Some(Source::Repository(_)) = policy {
+            hosts.push(&github.api);
+        }
+        let is_local = hosts.into_iter().all(is_loopback);
         let settings = Self {
             auth_method: check.one_of("auth_method", inputs.auth_method, &AuthMethod::ALL),
-            allowed_tools: check.tools(inputs.allowed_tools),
+            allowed_tools: check.tools(inputs.allowed_tools, verify),
             read_only: check.boolean("read_only", inputs.read_only),
             allowed_actions: check.actions(inputs.allowed_actions),
+            policy,
+            github,
+            environment: inputs.environment.unwrap_or_default(),
             agent: check.one_of("agent", inputs.agent, &[Agent::ClaudeCode]),
             connection: check.one_of("connection", inputs.connection, &Connection::ALL),
             token_placement: check.one_of(
@@ -278,11 +295,12 @@ impl Settings {
             server_name: check.server_name(inputs.server_name),
             base_config: check.base_config(inputs.base_config.as_ref()),
             config_file: check.boolean("config_file", inputs.config_file),
+            verify,
             min_validity: check.duration("min_validity", inputs.min_validity, 0, 3 * 3600),
             http: HttpSettings {
                 timeout: check.duration("timeout", inputs.timeout, 1, 600),
                 ca_certificates: check.ca_certificates(inputs.ca_certificate.as_deref()),
-                is_local: is_loopback(&endpoints.api) && is_loopback(&endpoints.mcp),
+                is_local,
             },
             summary: check.boolean("summary", inputs.summary),
             credentials: Credentials {
@@ -405,24 +423,82 @@ impl Check {
         placeholder()
     }
 
-    fn tools(&mut self, value: Option<String>) -> Tools {
-        let value = or_default("allowed_tools", value);
-        let entries: Vec<&str> = entries(&value).collect();
-        if entries.is_empty() {
-            let accepted = "accepted: names of tools, or `*` by itself";
-            self.mistakes
-                .add("allowed_tools", "names no tool", accepted);
-        }
-        Tools::read(entries).unwrap_or_else(|wrong| {
+    fn tools(&mut self, value: Option<String>, verify: bool) -> Patterns {
+        const INPUT: &str = "allowed_tools";
+        let value = or_default(INPUT, value);
+        let patterns = Patterns::read(entries(&value)).unwrap_or_else(|wrong| {
             for why in wrong {
                 self.mistakes.add(
-                    "allowed_tools",
-                    format!("holds an entry that cannot be used: {why}"),
-                    "accepted: names of tools, split by commas or line breaks, or `*` by itself",
+                    INPUT,
+                    why.to_string(),
+                    "accepted: names of tools, globs (`list_*`) and exclusions (`!delete_*`), \
+                     split by commas or line breaks",
                 );
             }
-            Tools::Named(Vec::new())
-        })
+            Patterns::default()
+        });
+        if !verify && patterns.only_names().is_none() {
+            self.mistakes.add(
+                INPUT,
+                format!("is `{}`", Quote::new(&value)),
+                "accepted with `verify: false`: names of tools alone, since the server is not \
+                 asked which tools a pattern stands for",
+            );
+        }
+        patterns
+    }
+
+    fn policy(&mut self, value: Option<&str>) -> Option<Source> {
+        let value = value?;
+        if let Some(location) = Location::parse(value) {
+            return Some(Source::Repository(location));
+        }
+        match self.file_in_workspace(value, LARGEST_POLICY as u64) {
+            Ok(text) => Some(Source::Workspace {
+                path: value.to_owned(),
+                text,
+            }),
+            Err(problem) => {
+                let accepted =
+                    "accepted: `owner/repo/path@ref`, or the path of a file in the workspace";
+                self.mistakes.add("policy", problem.to_string(), accepted);
+                None
+            }
+        }
+    }
+
+    /// GitHub's API is the runner's: github.com, or an Enterprise Server.
+    fn github(
+        &mut self,
+        environment: &Environment,
+        policy: Option<&Source>,
+        token: Option<SecretString>,
+    ) -> GitHub {
+        let api = environment.get("GITHUB_API_URL");
+        let api = Url::parse(api.unwrap_or("https://api.github.com"));
+        let usable = api
+            .ok()
+            .filter(|url| url.scheme() == "https" || is_loopback_http(url));
+        if usable.is_none() && matches!(policy, Some(Source::Repository(_))) {
+            self.mistakes.add(
+                "policy",
+                "cannot be read: the runner's GITHUB_API_URL is no https URL",
+                "accepted then: the path of a file in the workspace",
+            );
+        }
+        let is_word =
+            |token: &SecretString| token.expose_secret().bytes().all(|b| b.is_ascii_graphic());
+        if token.as_ref().is_some_and(|token| !is_word(token)) {
+            self.mistakes.add(
+                "github_token",
+                "holds a blank, a line break or a character that is not ASCII",
+                "accepted: a token as GitHub gave it",
+            );
+        }
+        GitHub {
+            api: usable.unwrap_or_else(placeholder),
+            token,
+        }
     }
 
     fn actions(&mut self, value: Option<String>) -> Actions {
@@ -474,7 +550,7 @@ impl Check {
                 .then(|| value.to_owned())
                 .ok_or(FileProblem::TooLarge(LARGEST_BASE_CONFIG))
         } else {
-            self.file_in_workspace(value)
+            self.file_in_workspace(value, LARGEST_BASE_CONFIG)
         };
         let parsed = text
             .map_err(|problem| problem.to_string())
@@ -493,14 +569,14 @@ impl Check {
 
     /// Reads a file of the workspace. What it holds ends up in an output, so nothing outside the
     /// workspace is read, not through `..` and not through a symlink either.
-    fn file_in_workspace(&self, path: &str) -> Result<String, FileProblem> {
+    fn file_in_workspace(&self, path: &str, most: u64) -> Result<String, FileProblem> {
         let missing = |_| FileProblem::Missing(Quote::new(path));
         let root = self.workspace.canonicalize().map_err(missing)?;
         let file = root.join(path).canonicalize().map_err(missing)?;
         if !file.starts_with(&root) {
             return Err(FileProblem::Outside(Quote::new(path)));
         }
-        read_bounded(&file, path, LARGEST_BASE_CONFIG)
+        read_bounded(&file, path, most)
     }
 
     fn ca_certificates(&mut self, value: Option<&str>) -> Vec<Certificate> {

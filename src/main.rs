@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use port_mcp_action::runner::{Environment, Log};
-use port_mcp_action::{cleanup, connect, report};
+use port_mcp_action::{cleanup, connect, policy, report};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Connects an AI agent in a GitHub workflow to Port's MCP server.
@@ -17,12 +17,15 @@ struct Cli {
     phase: Phase,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum Phase {
     /// The main phase: credentials in, masked token and MCP configuration out. Reads `INPUT_*`.
     Connect,
     /// The post phase: removes the configuration file that `connect` wrote.
     Cleanup,
+    /// Checks and explains an organisation's policy.
+    #[command(subcommand)]
+    Policy(policy::Question),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +76,7 @@ async fn run(phase: Phase, environment: &Environment, log: &mut Log<'_>) -> anyh
     match phase {
         Phase::Connect => connect::run(environment, log).await,
         Phase::Cleanup => cleanup::run(environment, log),
+        Phase::Policy(question) => policy::run(question, log),
     }
 }
 

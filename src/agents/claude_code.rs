@@ -12,7 +12,6 @@
 use serde_json::{Map, Value, json};
 
 use super::{BaseConfig, BaseConfigError, Connection, Server, Written};
-use crate::access::Tools;
 
 /// The key under which the servers stand.
 const SERVERS: &str = "mcpServers";
@@ -57,16 +56,10 @@ fn one_line(config: &Value) -> String {
     config.to_string().replace('\'', "\\u0027")
 }
 
-/// `mcp__<server>__<tool>` each; `mcp__<server>` is the server as a whole.
-fn allowed_tools(server: &str, tools: &Tools) -> String {
-    match tools {
-        Tools::Whole => format!("mcp__{server}"),
-        Tools::Named(names) => names
-            .iter()
-            .map(|name| format!("mcp__{server}__{name}"))
-            .collect::<Vec<_>>()
-            .join(","),
-    }
+/// `mcp__<server>__<tool>` each.
+fn allowed_tools(server: &str, tools: &[String]) -> String {
+    let names = tools.iter().map(|name| format!("mcp__{server}__{name}"));
+    names.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -84,7 +77,7 @@ mod tests {
             token: &"t0ken".into(),
             connection: Connection::Direct,
             token_placement: TokenPlacement::Inline,
-            tools: &Tools::Named(vec!["list_blueprints".to_owned()]),
+            tools: &["list_blueprints".to_owned()],
         };
         write(&server, base_config(base).unwrap())
     }

@@ -5,10 +5,9 @@ pub mod claude_code;
 use std::fmt;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
-
-use crate::access::Tools;
 
 /// The variable that holds the token where the configuration only names it.
 pub const TOKEN_VARIABLE: &str = "PORT_MCP_TOKEN";
@@ -22,7 +21,9 @@ const MCP_REMOTE: &str = "mcp-remote@0.15.1";
 const MCP_REMOTE_VARIABLE: &str = "PORT_MCP_AUTHORIZATION";
 
 /// How the agent reaches the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Connection {
     /// By the agent's own HTTP client.
     Direct,
@@ -82,8 +83,8 @@ pub struct Server<'a> {
     pub connection: Connection,
     /// Where the token stands.
     pub token_placement: TokenPlacement,
-    /// What the agent is granted.
-    pub tools: &'a Tools,
+    /// What the agent is granted: always explicit names.
+    pub tools: &'a [String],
 }
 
 /// What an agent's own action or command line reads. All of it may hold the token.

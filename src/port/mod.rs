@@ -5,21 +5,24 @@
 //! [Port's MCP server](https://docs.port.io/ai-interfaces/port-mcp-server/overview-and-installation).
 
 mod error;
-mod http;
+mod renames;
 mod token;
 
 use std::fmt;
 
 use secrecy::SecretString;
+use serde::Deserialize;
 use url::Url;
 
-pub use error::Error;
-pub use http::{Http, HttpSettings};
-pub use token::{Flow, Token, fetch as fetch_token};
+pub use error::{Cause, Error, region_hint};
+pub use renames::replacements;
+pub use token::{Flow, Identity, Token, fetch as fetch_token};
 
 /// Where a Port organisation lives. Credentials of one region are unknown to the other, which
 /// answers with a plain 401.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Region {
     /// `api.port.io`, `mcp.port.io`
     Eu,
@@ -48,6 +51,23 @@ impl Region {
             Self::Us => "https://mcp.us.port.io/v1",
         }
     }
+
+    /// The hosts that are Port's own in this region; the last is the API's former name, which
+    /// Port's own clients still use.
+    fn hosts(self) -> [&'static str; 3] {
+        match self {
+            Self::Eu => ["api.port.io", "mcp.port.io", "api.getport.io"],
+            Self::Us => ["api.us.port.io", "mcp.us.port.io", "api.us.getport.io"],
+        }
+    }
+
+    /// The region that `host` belongs to, if it is one of Port's own.
+    #[must_use]
+    pub fn of(host: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|region| region.hosts().contains(&host))
+    }
 }
 
 impl fmt::Display for Region {
@@ -68,6 +88,36 @@ pub struct Endpoints {
     pub api: Url,
     /// The MCP server, without a slash at its end.
     pub mcp: Url,
+}
+
+impl Endpoints {
+    /// The hosts that are not the region's own: whoever chose them is sent the credentials.
+    #[must_use]
+    pub fn foreign_hosts(&self) -> Vec<&str> {
+        let mut hosts: Vec<&str> = [&self.api, &self.mcp]
+            .into_iter()
+            .filter_map(Url::host_str)
+            .filter(|host| Region::of(host) != Some(self.region))
+            .collect();
+        hosts.dedup();
+        hosts
+    }
+
+    /// What to do when the MCP server refuses a fresh token.
+    #[must_use]
+    pub fn refused_token_hint(&self) -> String {
+        let [api, mcp] = [&self.api, &self.mcp].map(|url| url.host_str().unwrap_or_default());
+        match (Region::of(api), Region::of(mcp)) {
+            (Some(of_api), Some(of_mcp)) if of_api != of_mcp => format!(
+                "{mcp} refused a token that {api} gave: the one is of the region `{of_mcp}`, the \
+                 other of `{of_api}`. Set `region`, and leave `api_url` and `mcp_url` out"
+            ),
+            _ => format!(
+                "{mcp} refused a token that was issued a moment ago: check that `api_url` and \
+                 `mcp_url` belong to one organisation, and that the credentials may use MCP"
+            ),
+        }
+    }
 }
 
 /// Port client credentials: of an organisation, a service account or a person.

@@ -5,15 +5,15 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
 use super::error::{Cause, Error};
-use super::http::{Answer, Http};
 use super::{Credentials, Endpoints};
+use crate::http::{self, Answer, Http};
 use crate::text::Quote;
 
 /// Seconds from the epoch to the end of the year 9999, the last that RFC 3339 can write.
@@ -89,10 +89,33 @@ pub struct Token {
     pub secret: SecretString,
     /// When it lapses; `None` when Port did not say.
     pub expires_at: Option<SystemTime>,
+    /// Whose it is.
+    pub identity: Identity,
     /// The flow that it came from.
     pub flow: Flow,
     /// Why each try before the successful one was not the last.
     pub failed_tries: Vec<String>,
+}
+
+/// Whose a token is, by its own claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A service account's, or the organisation's own.
+    Machine,
+    /// A person's: the agent acts with that person's rights.
+    Person,
+    /// The token does not say.
+    Unknown,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Machine => "machine",
+            Self::Person => "person",
+            Self::Unknown => "unknown",
+        })
+    }
 }
 
 impl Token {
@@ -119,9 +142,13 @@ pub async fn fetch(
         .post(&url, |request| flow.body(credentials, request))
         .await?;
     let tries = answer.failed_tries.len() + 1;
-    let trace_id = answer.trace_id.clone();
-    read(answer, credentials, flow, SystemTime::now())
-        .map_err(|cause| Error::new(cause, &url).after(tries).traced(trace_id))
+    let trace = http::port_trace(&answer.headers);
+    let token = read(answer, credentials, flow, SystemTime::now());
+    token.map_err(|cause| {
+        Error::new(cause, Method::POST, &url)
+            .after(tries)
+            .traced(trace)
+    })
 }
 
 fn read(
@@ -132,7 +159,7 @@ fn read(
 ) -> Result<Token, Cause> {
     let status = answer.status;
     if !status.is_success() {
-        return Err(refusal(answer, credentials));
+        return Err(refusal(&answer, credentials));
     }
     // An answer that succeeded is never quoted: it may hold the token in a place we do not know.
     let body: Value =
@@ -148,7 +175,8 @@ fn read(
     }
     // On a token that was handed out before, the claimed lifetime may still be that of a new one:
     // the token's own claim is the truth.
-    let expires_at = expiry_claim(&secret).or_else(|| {
+    let claims = Claims::of(&secret);
+    let expires_at = claims.expires_at().or_else(|| {
         let seconds = whole_seconds(&body[flow.lifetime_field()])?;
         now.checked_add(Duration::from_secs(seconds))
     });
@@ -158,12 +186,13 @@ fn read(
     Ok(Token {
         secret,
         expires_at,
+        identity: claims.identity(),
         flow,
         failed_tries: answer.failed_tries,
     })
 }
 
-fn refusal(answer: Answer, credentials: &Credentials) -> Cause {
+fn refusal(answer: &Answer, credentials: &Credentials) -> Cause {
     let status = answer.status;
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let field = |name: &str| body[name].as_str();
@@ -179,18 +208,20 @@ fn refusal(answer: Answer, credentials: &Credentials) -> Cause {
             Cause::Credentials { status, message }
         }
         StatusCode::FORBIDDEN => Cause::Forbidden { status, message },
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if answer.is_json => {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY
+            if http::is_json(&answer.headers) =>
+        {
             Cause::Invalid { status, message }
         }
         StatusCode::TOO_MANY_REQUESTS => Cause::RateLimited {
             status,
             message,
-            wait: answer.wait,
+            wait: http::wait_asked_for(&answer.headers, status, SystemTime::now()),
         },
         _ if status.is_server_error() => Cause::Server { status, message },
         _ if status.is_redirection() => Cause::Redirect {
             status,
-            to: answer.location.unwrap_or_else(|| Quote::new("nowhere")),
+            to: http::location(&answer.headers),
         },
         _ => Cause::Status { status, message },
     }
@@ -208,19 +239,35 @@ fn is_bearer_token(token: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
 }
 
-/// The `exp` claim of a JWT (RFC 7519, 4.1.4). The signature is not checked: the claim is believed
-/// for display and for warnings only.
-fn expiry_claim(token: &SecretString) -> Option<SystemTime> {
-    #[derive(Deserialize)]
-    struct Claims {
-        exp: Value,
+/// The claims of a JWT (RFC 7519) that Port is known to make. The signature is not checked: they
+/// are believed for display and for warnings only.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Claims {
+    exp: Value,
+    is_machine: Value,
+    personal_token: Value,
+}
+
+impl Claims {
+    /// Those of `token`, as far as it has any.
+    fn of(token: &SecretString) -> Self {
+        let payload = token.expose_secret().split('.').nth(1).unwrap_or_default();
+        let payload = BASE64_URL_SAFE_NO_PAD.decode(payload.trim_end_matches('='));
+        serde_json::from_slice(&payload.unwrap_or_default()).unwrap_or_default()
     }
-    let payload = token.expose_secret().split('.').nth(1)?;
-    let payload = BASE64_URL_SAFE_NO_PAD
-        .decode(payload.trim_end_matches('='))
-        .ok()?;
-    let claims: Claims = serde_json::from_slice(&payload).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(whole_seconds(&claims.exp)?))
+
+    fn expires_at(&self) -> Option<SystemTime> {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(whole_seconds(&self.exp)?))
+    }
+
+    fn identity(&self) -> Identity {
+        match (self.personal_token.as_bool(), self.is_machine.as_bool()) {
+            (Some(true), _) | (_, Some(false)) => Identity::Person,
+            (_, Some(true)) => Identity::Machine,
+            _ => Identity::Unknown,
+        }
+    }
 }
 
 /// A number of seconds, written as an integer, with a fraction, or in quotes.
@@ -253,11 +300,11 @@ mod tests {
     fn the_expiry_claim_is_read_where_there_is_one() {
         let at = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
         assert_eq!(
-            expiry_claim(&jwt(r#"{"exp":1800000000}"#)),
+            Claims::of(&jwt(r#"{"exp":1800000000}"#)).expires_at(),
             at(1_800_000_000)
         );
         assert_eq!(
-            expiry_claim(&jwt(r#"{"exp":1800000000.7}"#)),
+            Claims::of(&jwt(r#"{"exp":1800000000.7}"#)).expires_at(),
             at(1_800_000_000)
         );
         for other in [
@@ -267,10 +314,25 @@ mod tests {
             r#"{"exp":1e300}"#,
             "x",
         ] {
-            assert_eq!(expiry_claim(&jwt(other)), None, "{other}");
+            assert_eq!(Claims::of(&jwt(other)).expires_at(), None, "{other}");
         }
-        assert_eq!(expiry_claim(&"opaque".into()), None);
-        assert_eq!(expiry_claim(&"a.!.c".into()), None);
+        assert_eq!(Claims::of(&"opaque".into()).expires_at(), None);
+        assert_eq!(Claims::of(&"a.!.c".into()).expires_at(), None);
+    }
+
+    #[test]
+    fn the_claims_say_whose_the_token_is() {
+        let of = |claims| Claims::of(&jwt(claims)).identity();
+        assert_eq!(
+            of(r#"{"isMachine":true,"personalToken":false}"#),
+            Identity::Machine
+        );
+        assert_eq!(
+            of(r#"{"isMachine":true,"personalToken":true}"#),
+            Identity::Person
+        );
+        assert_eq!(of(r#"{"isMachine":false}"#), Identity::Person);
+        assert_eq!(of("{}"), Identity::Unknown);
     }
 
     #[test]

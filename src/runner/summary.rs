@@ -1,10 +1,16 @@
 //! The job summary: Markdown that GitHub shows on the run's page.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use super::{Environment, Log, files};
+use crate::text::Quote;
 
-/// A part of the job summary, built from plain values, which are escaped here.
+/// The most that is written. GitHub drops a step's summary whole if it is larger than 1 MiB; what is
+/// left is for what [`Log::redact`] may add.
+const LARGEST: usize = 512 * 1024;
+
+/// A part of the job summary, built from plain values. They may come from a server: they are quoted
+/// and escaped here.
 #[derive(Debug, Default)]
 pub struct Summary(String);
 
@@ -12,19 +18,35 @@ impl Summary {
     /// Starts a part with a heading.
     #[must_use]
     pub fn new(heading: &str) -> Self {
-        Self(format!("### {}\n\n", escape(heading)))
+        Self(format!("### {}\n\n", cell(heading)))
     }
 
-    /// Adds a table of two columns; rows without a value are left out.
-    pub fn table<V: fmt::Display>(
+    /// Adds a table of names and values; rows without a value are left out.
+    pub fn facts(&mut self, rows: impl IntoIterator<Item = (&'static str, Option<String>)>) {
+        let rows = rows.into_iter();
+        let rows = rows.filter_map(|(name, value)| Some([name.to_owned(), value?]));
+        self.table(["", ""], rows);
+    }
+
+    /// Adds a table, if it has rows. One that would get too long ends in how many rows are left out.
+    pub fn table<const N: usize>(
         &mut self,
-        rows: impl IntoIterator<Item = (&'static str, Option<V>)>,
+        heads: [&str; N],
+        rows: impl IntoIterator<Item = [String; N]>,
     ) {
-        self.0.push_str("| | |\n|---|---|\n");
-        for (name, value) in rows {
-            if let Some(value) = value {
-                let _ = writeln!(self.0, "| {name} | {} |", escape(&value.to_string()));
-            }
+        let mut rows = rows.into_iter().peekable();
+        if rows.peek().is_none() {
+            return;
+        }
+        let _ = writeln!(self.0, "| {} |\n|{}", heads.join(" | "), "---|".repeat(N));
+        while self.0.len() < LARGEST
+            && let Some(row) = rows.next()
+        {
+            let _ = writeln!(self.0, "| {} |", row.map(|text| cell(&text)).join(" | "));
+        }
+        let left_out = rows.count();
+        if left_out > 0 {
+            let _ = writeln!(self.0, "| … and {left_out} more {}|", "| ".repeat(N - 1));
         }
         self.0.push('\n');
     }
@@ -38,22 +60,25 @@ impl Summary {
     }
 }
 
-/// Escapes text for a cell of a Markdown table: neither Markdown, HTML nor a cell's end is left.
-/// Backticks around a word are ours and stay.
-fn escape(text: &str) -> String {
+/// Text for a cell of a Markdown table, on one line: neither Markdown, HTML, a mention, a link nor a
+/// cell's end is left in it.
+fn cell(text: &str) -> String {
+    let text = Quote::new(text).to_string();
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
-            '\r' | '\n' => escaped.push(' '),
-            '\\' | '|' | '*' | '_' | '[' | ']' | '!' | '#' | '~' | '@' => {
+            '\\' | '|' | '*' | '_' | '[' | ']' | '!' | '~' | '$' | '@' | '#' => {
                 escaped.push('\\');
                 escaped.push(c);
             }
             c => escaped.push(c),
         }
     }
+    // Written so, neither becomes a link by itself.
     escaped
+        .replace("://", "&#58;//")
+        .replace("www.", "www&#46;")
 }

@@ -9,13 +9,28 @@ use serde_json::json;
 use crate::harness::{Step, annotations, assert_snapshot, outputs};
 
 fn rest() -> Step {
-    Step::new().input("allowed_tools", "list_blueprints, list_entities")
+    quiet(Step::against(Sandbox::builder().read_only_hides_runs(true)))
+}
+
+/// Without a look at the server, there is nothing to warn of but the token.
+fn quiet(step: Step) -> Step {
+    step.input("allowed_tools", "list_blueprints, list_entities")
+        .input("verify", "false")
 }
 
 fn failing(fault: impl Into<Fault>) -> String {
     let step = rest();
     step.sandbox.fault(Endpoint::Rest, fault);
     step.fail()
+}
+
+/// How often a token was asked for.
+fn exchanges(step: &Step) -> usize {
+    let requests = step.sandbox.received();
+    requests
+        .iter()
+        .filter(|request| request.path == "/v1/auth/access_token")
+        .count()
 }
 
 #[test]
@@ -27,7 +42,6 @@ fn the_main_job() {
     assert_eq!(run.outputs["access_token"], step.sandbox.token(Flow::Rest));
 
     let requests = step.sandbox.received();
-    assert_eq!(requests.len(), 1);
     assert_eq!(
         (requests[0].method.as_str(), requests[0].path.as_str()),
         ("POST", "/v1/auth/access_token")
@@ -63,7 +77,7 @@ fn the_api_url_is_taken_with_and_without_its_version() {
 #[test]
 fn the_token_knows_better_than_port_when_it_lapses() {
     let sandbox = Sandbox::builder().token_validity_left(Duration::from_mins(2));
-    let run = Step::against(sandbox).succeed();
+    let run = quiet(Step::against(sandbox)).succeed();
     let left: u64 = run.outputs["expires_in"].parse().unwrap();
     assert!((100..=120).contains(&left), "{left}");
     assert_snapshot!(annotations(&run, "warning"), @"The token lapses in [LEFT], sooner than `min_validity` (10m). Port hands out the same token until it lapses, so no request gets a fresher one before [TIME]: a longer job has to start after that.");
@@ -80,7 +94,7 @@ fn an_opaque_token_lapses_when_port_says() {
 #[test]
 fn a_token_of_unknown_validity_is_used_with_a_warning() {
     let sandbox = Sandbox::builder().token(Token::Opaque).expires_in(None);
-    let run = Step::against(sandbox).succeed();
+    let run = quiet(Step::against(sandbox)).succeed();
     assert_eq!(run.outputs["expires_at"], "");
     assert_snapshot!(annotations(&run, "warning"), @"Port did not say how long the token is valid, so `expires_at` and `expires_in` are empty.");
 }
@@ -122,7 +136,7 @@ fn what_may_pass_is_tried_again() {
     }
     step.sandbox.fault(Endpoint::Rest, Fault::Close);
     let run = step.succeed();
-    assert_eq!(step.sandbox.received().len(), 5);
+    assert_eq!(exchanges(&step), 5);
     assert_snapshot!("retries.log", run.log());
 }
 
@@ -143,7 +157,7 @@ fn a_wait_is_asked_for_in_two_forms_and_two_headers() {
         Fault::status(429).header("x-ratelimit-reset", "1600000000"),
     );
     step.succeed();
-    assert_eq!(step.sandbox.received().len(), 4);
+    assert_eq!(exchanges(&step), 4);
 }
 
 #[test]
@@ -295,7 +309,7 @@ fn a_truncated_answer_is_asked_for_again() {
     let step = rest();
     step.sandbox.fault(Endpoint::Rest, Fault::Truncated);
     step.succeed();
-    assert_eq!(step.sandbox.received().len(), 2);
+    assert_eq!(exchanges(&step), 2);
 }
 
 #[test]

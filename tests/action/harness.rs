@@ -1,7 +1,7 @@
 //! What the tests share: a job, a sandbox, and the inputs of the step.
 
 use actions_runner_double::{Finished, Job, Phase, Place, Program, Running};
-use port_sandbox::{Builder, Flow, Sandbox};
+use port_sandbox::{Builder, Flow, GITHUB_TOKEN, Sandbox};
 use serde_json::Value;
 
 /// A step of the action that is about to run against a sandbox.
@@ -18,24 +18,36 @@ impl Step {
     }
 
     pub(crate) fn against(sandbox: Builder) -> Self {
-        let sandbox = sandbox.start();
+        let step = Self::on(sandbox.start());
+        let [api, mcp, github] = [
+            step.sandbox.api_url(),
+            step.sandbox.mcp_url(),
+            step.sandbox.github_url(),
+        ]
+        .map(str::to_owned);
+        step.input("api_url", api)
+            .input("mcp_url", mcp)
+            .variable("GITHUB_API_URL", &github)
+    }
+
+    /// As against Port itself: no address is changed, and the sandbox stands behind a proxy.
+    pub(crate) fn behind_a_proxy(sandbox: Builder) -> Self {
+        let step = Self::on(sandbox.tls(true).start());
+        let proxy = step.sandbox.proxy_url().to_owned();
+        let ca = step.sandbox.ca_pem().unwrap().to_owned();
+        step.input("ca_certificate", ca)
+            .variable("https_proxy", &proxy)
+    }
+
+    fn on(sandbox: Sandbox) -> Self {
         let step = Self {
             job: Job::new(),
             inputs: Vec::new(),
             sandbox,
         };
-        let (id, secret) = (
-            step.sandbox.client_id().to_owned(),
-            step.sandbox.client_secret().to_owned(),
-        );
-        let (api, mcp) = (
-            step.sandbox.api_url().to_owned(),
-            step.sandbox.mcp_url().to_owned(),
-        );
-        step.input("client_id", id)
-            .input("client_secret", secret)
-            .input("api_url", api)
-            .input("mcp_url", mcp)
+        let [id, secret] =
+            [step.sandbox.client_id(), step.sandbox.client_secret()].map(str::to_owned);
+        step.input("client_id", id).input("client_secret", secret)
     }
 
     /// Sets an input, in place of an earlier value.
@@ -119,6 +131,8 @@ impl Step {
             let leaks = finished.leaks(secret);
             assert!(leaks.is_empty(), "the client secret leaked: {leaks:?}");
         }
+        let leaks = finished.leaks(GITHUB_TOKEN);
+        assert!(leaks.is_empty(), "the GitHub token leaked: {leaks:?}");
     }
 }
 
@@ -166,6 +180,7 @@ pub(crate) fn settings() -> insta::Settings {
         (r"\(in 2h 59m\)|\(in 3h\)", "(in [LEFT])"),
         (r"(lapses in )[\dhms ]+,", "$1[LEFT],"),
         (r"(expires_in=)\d+", "$1[SECONDS]"),
+        (r"\bE9C2:3A1F5B:[0-9A-F]{8}:6924A1C3\b", "[TRACE]"),
     ] {
         settings.add_filter(pattern, name);
     }

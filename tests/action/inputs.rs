@@ -9,9 +9,11 @@ fn every_mistake_is_its_own_annotation() {
         .input("api_url", "http://api.port.io")
         .input("mcp_url", "https://user:pass@mcp.port.io/v1")
         .input("auth_method", "o-auth")
-        .input("allowed_tools", "list_*, mcp__port__get_page, a b")
+        .input("allowed_tools", "list_?, mcp__port__get_page, a b")
         .input("read_only", "yes")
         .input("allowed_actions", "deploy, two words")
+        .input("policy", "acme/.github/port-mcp.yml")
+        .input("github_token", "ghs token")
         .input("agent", "claude")
         .input("connection", "gateway")
         .input("token_placement", "file")
@@ -21,7 +23,8 @@ fn every_mistake_is_its_own_annotation() {
         .input("min_validity", "10")
         .input("timeout", "1h")
         .input("ca_certificate", "certs/missing.pem")
-        .input("summary", "on");
+        .input("summary", "on")
+        .input("verify", "no");
     let run = step.run();
     assert_snapshot!("every_mistake.log", run.log());
     assert_eq!(run.exit, Some(1));
@@ -58,13 +61,13 @@ fn empty_inputs_are_their_defaults_and_booleans_are_yamls() {
         .input("summary", "FALSE")
         .input("timeout", " ");
     let run = step.succeed();
-    assert_eq!(run.outputs["allowed_tools"], "mcp__port");
+    assert!(run.outputs["allowed_tools"].starts_with("mcp__port__list_blueprints,"));
     assert_eq!(run.summary, "");
 }
 
 #[test]
 fn a_list_of_nothing_grants_nothing_by_mistake() {
-    assert_snapshot!(Step::new().input("allowed_tools", ",").fail(), @"input `allowed_tools` names no tool; accepted: names of tools, or `*` by itself");
+    assert_snapshot!(Step::new().input("allowed_tools", ",").fail(), @"input `allowed_tools` names no tool; accepted: names of tools, globs (`list_*`) and exclusions (`!delete_*`), split by commas or line breaks");
 }
 
 #[test]

@@ -1,4 +1,10 @@
-//! One HTTP client for everything: time limits, bounded reads, classified retries.
+//! One HTTP client for everything: time limits, bounded reads, classified retries, and errors that
+//! say what came back, what was tried and what to do.
+//!
+//! Rooms that reach the network share this leaf, each with causes of its own ([`Cause`]).
+
+mod error;
+mod failure;
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -7,13 +13,21 @@ use std::time::{Duration, SystemTime};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Client, RequestBuilder, StatusCode, redirect};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
-use super::error::{Cause, Error};
+pub(crate) use error::Trace;
+pub use error::{Cause, Error};
+pub use failure::Failure;
+pub(crate) use failure::{
+    REDIRECT_HINT, SERVER_HINT, rate_limit_hint, said, seconds, stranger_hint,
+};
+
 use crate::text::Quote;
 
+/// How this program names itself to every server.
+pub(crate) const USER_AGENT: &str = concat!("port-mcp-action/", env!("CARGO_PKG_VERSION"));
 /// How often a request is sent before giving up, the first time included.
 const TRIES: usize = 5;
 /// The time limit of a single try.
@@ -38,24 +52,27 @@ pub struct HttpSettings {
 }
 
 /// The HTTP client, and the deadline that all of its requests share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
     deadline: Instant,
-    proxies: Option<Matcher>,
+    proxies: Option<Arc<Matcher>>,
 }
 
 /// What a server answered, whatever the status.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) trace_id: Option<Quote>,
-    pub(crate) is_json: bool,
-    pub(crate) location: Option<Quote>,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
     /// Why each earlier try was not the last.
     pub(crate) failed_tries: Vec<String>,
-    /// How long the server asks to wait before the next request.
+}
+
+/// Why it may help to ask once more.
+pub(crate) struct Again {
+    pub(crate) why: String,
+    /// How long the server asks to wait before that.
     pub(crate) wait: Option<Duration>,
 }
 
@@ -66,7 +83,7 @@ impl Http {
     /// When TLS cannot be set up: a CA certificate that is none, or a system without any.
     pub fn new(settings: HttpSettings) -> Result<Self, reqwest::Error> {
         let mut builder = Client::builder()
-            .user_agent(concat!("port-mcp-action/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             // Credentials travel in these requests: they go where they were sent, or nowhere.
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -78,49 +95,77 @@ impl Http {
         Ok(Self {
             client: builder.build()?,
             deadline: Instant::now() + settings.timeout,
-            proxies: (!settings.is_local).then(Matcher::from_env),
+            proxies: (!settings.is_local).then(|| Arc::new(Matcher::from_env())),
         })
+    }
+
+    /// The client itself, for a library that sends requests of its own.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Sends a POST that may safely be repeated, and repeats it while that may help: after a failed
     /// connection, a time-out, a broken answer, and the statuses 408, 429 and 5xx.
     ///
-    /// Waits between tries are random up to a doubling limit ("full jitter"), or what the server
-    /// asks for. A wait that would pass the deadline is not begun.
-    ///
     /// # Errors
     /// The last try's failure, when there was no answer at all. Any status is an answer.
-    pub(crate) async fn post(
+    pub(crate) async fn post<C: Cause + From<Failure>>(
         &self,
         url: &Url,
         prepare: impl Fn(RequestBuilder) -> RequestBuilder,
-    ) -> Result<Answer, Error> {
-        let mut failed_tries = Vec::new();
-        let outcome = loop {
-            let outcome = self
-                .attempt(prepare(self.client.post(url.clone())), url)
-                .await;
-            let (why, wait) = match &outcome {
-                Ok(answer) if is_transient(answer.status) => {
-                    (answer.status.to_string(), answer.wait)
-                }
-                Err(cause) if cause.is_transient() => (cause.to_string(), None),
-                _ => break outcome,
-            };
-            let wait = wait.unwrap_or_else(|| jittered(failed_tries.len()));
-            if failed_tries.len() + 1 == TRIES || wait >= self.time_left() {
-                break outcome;
-            }
-            failed_tries.push(why);
-            sleep(wait).await;
+    ) -> Result<Answer, Error<C>> {
+        let attempt = async || {
+            let request = prepare(self.client.post(url.clone()));
+            self.limited(TRY_TIMEOUT, async {
+                let response = self.send(request, url).await?;
+                let (status, headers) = (response.status(), response.headers().clone());
+                let body = self.body(response, url, LARGEST_BODY).await?;
+                Ok(Answer {
+                    status,
+                    headers,
+                    body,
+                    failed_tries: Vec::new(),
+                })
+            })
+            .await
         };
+        let again = |outcome: &Result<Answer, Failure>| match outcome {
+            Ok(answer) => again_after(answer.status, &answer.headers),
+            Err(failure) => again_after_failure(failure),
+        };
+        let (outcome, failed_tries) = self.retry(attempt, again).await;
         let tries = failed_tries.len() + 1;
         match outcome {
             Ok(answer) => Ok(Answer {
                 failed_tries,
                 ..answer
             }),
-            Err(cause) => Err(Error::new(cause, url).after(tries)),
+            Err(failure) => Err(Error::new(failure.into(), Method::POST, url).after(tries)),
+        }
+    }
+
+    /// Makes an attempt, and another while `again` says that it may help. Returns the last outcome,
+    /// and why each one before it was not the last.
+    ///
+    /// Waits between attempts are random up to a doubling limit ("full jitter"), or what the server
+    /// asks for. A wait that would pass the deadline is not begun.
+    pub(crate) async fn retry<T>(
+        &self,
+        mut attempt: impl AsyncFnMut() -> T,
+        again: impl Fn(&T) -> Option<Again>,
+    ) -> (T, Vec<String>) {
+        let mut failed = Vec::new();
+        loop {
+            let outcome = attempt().await;
+            let Some(Again { why, wait }) = again(&outcome) else {
+                return (outcome, failed);
+            };
+            let wait = wait.unwrap_or_else(|| jittered(failed.len()));
+            if failed.len() + 1 == TRIES || wait >= self.time_left() {
+                return (outcome, failed);
+            }
+            failed.push(why);
+            sleep(wait).await;
         }
     }
 
@@ -128,37 +173,71 @@ impl Http {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    async fn attempt(&self, request: RequestBuilder, url: &Url) -> Result<Answer, Cause> {
-        let limit = (Instant::now() + TRY_TIMEOUT).min(self.deadline);
+    /// Runs `work` for at most `limit`, and not beyond the deadline.
+    pub(crate) async fn limited<T, E: From<Failure>>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let started = Instant::now();
-        match timeout_at(limit, read(request)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(Unread::TooLarge)) => Err(Cause::TooLarge(LARGEST_BODY)),
-            Ok(Err(Unread::Failed(error))) => Err(self.cause(&error, url)),
-            Err(_) => Err(Cause::Timeout(started.elapsed())),
+        timeout_at((started + limit).min(self.deadline), work)
+            .await
+            .unwrap_or_else(|_| Err(Failure::Timeout(started.elapsed()).into()))
+    }
+
+    /// Sends `request`, which goes to `url`; any status is an answer.
+    pub(crate) async fn send(
+        &self,
+        request: RequestBuilder,
+        url: &Url,
+    ) -> Result<Response, Failure> {
+        request
+            .send()
+            .await
+            .map_err(|error| self.failure(&error, url))
+    }
+
+    /// Reads at most `limit` bytes of an answer from `url`.
+    pub(crate) async fn body(
+        &self,
+        mut response: Response,
+        url: &Url,
+        limit: usize,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.failure(&error, url))?
+        {
+            if body.len() + chunk.len() > limit {
+                return Err(Failure::TooLarge(limit));
+            }
+            body.extend_from_slice(&chunk);
         }
+        Ok(body)
     }
 
     /// What went wrong below HTTP, told from the chain of errors by type.
-    fn cause(&self, error: &reqwest::Error, url: &Url) -> Cause {
+    pub(crate) fn failure(&self, error: &reqwest::Error, url: &Url) -> Failure {
         let proxy = self.proxy_for(url);
         let detail = Quote::new(&innermost(error).to_string());
         if error.is_timeout() {
-            Cause::Timeout(TRY_TIMEOUT)
+            Failure::Timeout(TRY_TIMEOUT)
         } else if let Some(tls) = find::<rustls::Error>(error) {
-            Cause::Tls(tls.clone())
+            Failure::Tls(tls.clone())
         } else if let (Some(proxy), true) = (proxy, error.is_connect()) {
-            Cause::Proxy { proxy, detail }
+            Failure::Proxy { proxy, detail }
         } else if find::<ResolveError>(error).is_some() {
-            Cause::Dns(detail)
+            Failure::Dns(detail)
         } else if find::<std::io::Error>(error)
             .is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused)
         {
-            Cause::Refused
+            Failure::Refused
         } else if error.is_connect() {
-            Cause::Connect(detail)
+            Failure::Connect(detail)
         } else {
-            Cause::Broken(detail)
+            Failure::Broken(detail)
         }
     }
 
@@ -176,39 +255,45 @@ impl Http {
     }
 }
 
-enum Unread {
-    Failed(reqwest::Error),
-    TooLarge,
+/// The id that Port gives to a request, on every answer of its services.
+pub(crate) fn port_trace(headers: &HeaderMap) -> Option<Trace> {
+    trace("X-Trace-Id", headers)
 }
 
-impl From<reqwest::Error> for Unread {
-    fn from(error: reqwest::Error) -> Self {
-        Self::Failed(error)
-    }
+/// The id that a server gives to a request in `header`.
+pub(crate) fn trace(header: &'static str, headers: &HeaderMap) -> Option<Trace> {
+    let id = Quote::new(headers.get(header)?.to_str().ok()?);
+    (!id.is_empty()).then_some(Trace { header, id })
 }
 
-async fn read(request: RequestBuilder) -> Result<Answer, Unread> {
-    let mut response = request.send().await?;
-    let headers = response.headers();
-    let header = |name: &str| headers.get(name)?.to_str().ok();
-    let mut answer = Answer {
-        status: response.status(),
-        trace_id: header("x-trace-id")
-            .map(Quote::new)
-            .filter(|id| !id.is_empty()),
-        is_json: header(CONTENT_TYPE.as_str()).is_some_and(|kind| kind.contains("json")),
-        location: header(LOCATION.as_str()).map(Quote::new),
-        body: Vec::new(),
-        failed_tries: Vec::new(),
-        wait: wait_asked_for(headers, response.status(), SystemTime::now()),
-    };
-    while let Some(chunk) = response.chunk().await? {
-        if answer.body.len() + chunk.len() > LARGEST_BODY {
-            return Err(Unread::TooLarge);
-        }
-        answer.body.extend_from_slice(&chunk);
-    }
-    Ok(answer)
+/// Whether an answer calls its body JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.contains("json"))
+}
+
+/// Where a redirect leads.
+pub(crate) fn location(headers: &HeaderMap) -> Quote {
+    let to = headers.get(LOCATION).and_then(|to| to.to_str().ok());
+    Quote::new(to.unwrap_or("nowhere"))
+}
+
+/// Whether it may help to ask once more after an answer with this status.
+pub(crate) fn again_after(status: StatusCode, headers: &HeaderMap) -> Option<Again> {
+    is_transient(status).then(|| Again {
+        why: status.to_string(),
+        wait: wait_asked_for(headers, status, SystemTime::now()),
+    })
+}
+
+/// Whether it may help to ask once more after no answer.
+pub(crate) fn again_after_failure(failure: &Failure) -> Option<Again> {
+    failure.is_transient().then(|| Again {
+        why: failure.to_string(),
+        wait: None,
+    })
 }
 
 fn is_transient(status: StatusCode) -> bool {
@@ -221,7 +306,11 @@ fn is_transient(status: StatusCode) -> bool {
 
 /// How long the server asks to wait: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3),
 /// else, of an answer 429, `x-ratelimit-reset` in seconds or as a point in time.
-fn wait_asked_for(headers: &HeaderMap, status: StatusCode, now: SystemTime) -> Option<Duration> {
+pub(crate) fn wait_asked_for(
+    headers: &HeaderMap,
+    status: StatusCode,
+    now: SystemTime,
+) -> Option<Duration> {
     let until = |moment: SystemTime| moment.duration_since(now).unwrap_or_default();
     let header = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(value) = header(RETRY_AFTER.as_str()) {
@@ -252,7 +341,9 @@ fn jittered(failed_before: usize) -> Duration {
 }
 
 /// The first error of type `T` in the chain of `error`, also where an `io::Error` hides it.
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+pub(crate) fn find<'a, T: StdError + 'static>(
+    error: &'a (dyn StdError + 'static),
+) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {
@@ -269,7 +360,7 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
     None
 }
 
-fn innermost<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+pub(crate) fn innermost<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

@@ -1,0 +1,302 @@
+//! MCP's streamable HTTP for the official SDK, over our own client: the same time limits, bounded
+//! reads and verdicts as everywhere, and the headers that the agent will send.
+//!
+//! Source: [transports](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use rmcp::model::{
+    ClientJsonRpcMessage, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
+};
+use rmcp::transport::streamable_http_client::{
+    StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
+};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use sse_stream::{Error as SseError, Sse, SseStream};
+use url::Url;
+
+use super::Server;
+use super::verdict::Verdict;
+use crate::http::{self, Failure, Http, Trace};
+use crate::text::Quote;
+
+/// The time limit of one request, until its answer begins.
+const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most that is read of all answers together.
+pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// The most that is read of an answer that is an error.
+const LARGEST_MESSAGE: usize = 64 * 1024;
+
+const EVENT_STREAM: &str = "text/event-stream";
+const JSON: &str = "application/json";
+const SESSION: &str = "mcp-session-id";
+
+/// A connection to one server. What it finds wrong is kept, since the SDK passes errors on in
+/// forms of its own.
+#[derive(Clone)]
+pub(super) struct Transport {
+    http: Http,
+    url: Url,
+    headers: HeaderMap,
+    token: secrecy::SecretString,
+    found: Arc<Mutex<Found>>,
+    bytes_left: Arc<AtomicUsize>,
+}
+
+/// What the last answer told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    pub(super) verdict: Option<Verdict>,
+    pub(super) trace: Option<Trace>,
+    /// How long the server asks to wait before the next request.
+    pub(super) wait: Option<Duration>,
+}
+
+type Outcome<T> = Result<T, StreamableHttpError<Verdict>>;
+
+impl Transport {
+    pub(super) fn new(http: &Http, server: &Server<'_>) -> Self {
+        let mut headers = HeaderMap::new();
+        for (name, value) in server.headers {
+            // Names are constants, values were checked with the inputs.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(*name, value);
+            }
+        }
+        Self {
+            http: http.clone(),
+            url: server.url.clone(),
+            headers,
+            token: server.token.clone(),
+            found: Arc::default(),
+            bytes_left: Arc::new(AtomicUsize::new(MOST_BYTES)),
+        }
+    }
+
+    pub(super) fn found(&self) -> Found {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.clone()
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Found)) {
+        note(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Keeps a verdict and turns it into what the SDK expects.
+    fn wrong(&self, verdict: Verdict) -> StreamableHttpError<Verdict> {
+        self.note(|found| found.verdict = Some(verdict.clone()));
+        StreamableHttpError::Client(verdict)
+    }
+
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        session: Option<&str>,
+        more: HashMap<HeaderName, HeaderValue>,
+    ) -> Outcome<Response> {
+        let mut request = request
+            .headers(self.headers.clone())
+            .headers(more.into_iter().collect())
+            .bearer_auth(self.token.expose_secret());
+        if let Some(session) = session {
+            request = request.header(SESSION, session);
+        }
+        let response = self
+            .http
+            .limited(TRY_TIMEOUT, self.http.send(request, &self.url))
+            .await
+            .map_err(|failure| self.wrong(failure.into()))?;
+        let (status, headers) = (response.status(), response.headers());
+        self.note(|found| {
+            found.trace = http::port_trace(headers);
+            found.wait = http::wait_asked_for(headers, status, SystemTime::now());
+        });
+        Ok(response)
+    }
+
+    async fn body(&self, response: Response, limit: usize) -> Outcome<Vec<u8>> {
+        let limit = limit.min(self.bytes_left.load(Ordering::Relaxed));
+        let body = self
+            .http
+            .limited(TRY_TIMEOUT, self.http.body(response, &self.url, limit));
+        let body = body.await.map_err(|failure| match failure {
+            Failure::TooLarge(_) => self.wrong(too_many_bytes()),
+            other => self.wrong(other.into()),
+        })?;
+        self.bytes_left.fetch_sub(body.len(), Ordering::Relaxed);
+        Ok(body)
+    }
+
+    /// The events of an answer, as long as they do not get too many.
+    fn events(&self, response: Response) -> BoxStream<'static, Result<Sse, SseError>> {
+        let this = self.clone();
+        let bytes = response.bytes_stream().map(move |chunk| {
+            let verdict = match chunk {
+                Ok(chunk) => {
+                    let left = this.bytes_left.load(Ordering::Relaxed);
+                    if let Some(left) = left.checked_sub(chunk.len()) {
+                        this.bytes_left.store(left, Ordering::Relaxed);
+                        return Ok(chunk);
+                    }
+                    too_many_bytes()
+                }
+                Err(error) => this.http.failure(&error, &this.url).into(),
+            };
+            this.note(|found| found.verdict = Some(verdict.clone()));
+            Err(verdict)
+        });
+        SseStream::from_bytes_stream(bytes).boxed()
+    }
+
+    /// An answer whose status is an error: a verdict, or the message that the server put into it.
+    async fn refusal(
+        &self,
+        response: Response,
+        request: Option<RequestId>,
+    ) -> Outcome<StreamableHttpPostResponse> {
+        let status = response.status();
+        let location = http::location(response.headers());
+        let wait = self.found().wait;
+        let body = self
+            .body(response, LARGEST_MESSAGE)
+            .await
+            .unwrap_or_default();
+        let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let text = [
+            &said["error_description"],
+            &said["message"],
+            &said["error"]["message"],
+            &said["error"],
+        ]
+        .into_iter()
+        .find_map(Value::as_str)
+        .unwrap_or_default();
+        let message = Quote::without(text, &[&self.token]);
+        let verdict = match status {
+            StatusCode::UNAUTHORIZED => Verdict::Unauthorized { status, message },
+            StatusCode::FORBIDDEN => Verdict::Forbidden { status, message },
+            StatusCode::TOO_MANY_REQUESTS => Verdict::RateLimited {
+                status,
+                message,
+                wait,
+            },
+            _ if status.is_server_error() => Verdict::Server { status, message },
+            _ if status.is_redirection() => Verdict::Redirect {
+                status,
+                to: location,
+            },
+            _ => {
+                // How a server of one era meets the opening of the other (the id may be missing).
+                if let (Some(id), Ok(error)) = (
+                    request,
+                    serde_json::from_value::<ErrorData>(said["error"].clone()),
+                ) {
+                    let message = ServerJsonRpcMessage::error(error, Some(id));
+                    return Ok(StreamableHttpPostResponse::Json(message, None));
+                }
+                match status {
+                    StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                        Verdict::NotFound { status, message }
+                    }
+                    _ => Verdict::Status { status, message },
+                }
+            }
+        };
+        Err(self.wrong(verdict))
+    }
+}
+
+fn too_many_bytes() -> Verdict {
+    Verdict::TooLong(format!("{} MiB", MOST_BYTES / 1024 / 1024))
+}
+
+impl StreamableHttpClient for Transport {
+    type Error = Verdict;
+
+    async fn post_message(
+        &self,
+        _uri: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session: Option<Arc<str>>,
+        _auth_header: Option<String>,
+        more: HashMap<HeaderName, HeaderValue>,
+    ) -> Outcome<StreamableHttpPostResponse> {
+        let request_id = match &message {
+            JsonRpcMessage::Request(request) => Some(request.id.clone()),
+            _ => None,
+        };
+        let post = self.http.client().post(self.url.clone());
+        let post = post
+            .header(ACCEPT, format!("{JSON}, {EVENT_STREAM}"))
+            .json(&message);
+        let response = self.send(post, session.as_deref(), more).await?;
+        let status = response.status();
+        if status == StatusCode::NOT_FOUND && session.is_some() {
+            return Err(StreamableHttpError::SessionExpired);
+        }
+        if !status.is_success() {
+            return self.refusal(response, request_id).await;
+        }
+        if request_id.is_none() || matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
+            // Nothing in the answer to a notification is of use.
+            return Ok(StreamableHttpPostResponse::Accepted);
+        }
+        let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let session = header(SESSION);
+        let kind = header(CONTENT_TYPE.as_str()).unwrap_or_default();
+        match kind
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_lowercase()
+            .as_str()
+        {
+            EVENT_STREAM => Ok(StreamableHttpPostResponse::Sse(
+                self.events(response),
+                session,
+            )),
+            JSON => {
+                let body = self.body(response, MOST_BYTES).await?;
+                match serde_json::from_slice(&body) {
+                    Ok(message) => Ok(StreamableHttpPostResponse::Json(message, session)),
+                    Err(_) => Err(self.wrong(Verdict::NotMcp(Quote::new("JSON of another form")))),
+                }
+            }
+            "" => Err(self.wrong(Verdict::NotMcp(Quote::new("nothing that has a type")))),
+            other => Err(self.wrong(Verdict::NotMcp(Quote::new(other)))),
+        }
+    }
+
+    /// A server that gave no session, or keeps none, has nothing to close.
+    async fn delete_session(
+        &self,
+        _uri: Arc<str>,
+        session: Arc<str>,
+        _auth_header: Option<String>,
+        more: HashMap<HeaderName, HeaderValue>,
+    ) -> Outcome<()> {
+        let request = self.http.client().delete(self.url.clone());
+        self.send(request, Some(&session), more).await.map(drop)
+    }
+
+    /// Nothing is awaited from the server beside its answers.
+    async fn get_stream(
+        &self,
+        _uri: Arc<str>,
+        _session: Option<Arc<str>>,
+        _last_event_id: Option<String>,
+        _auth_header: Option<String>,
+        _more: HashMap<HeaderName, HeaderValue>,
+    ) -> Outcome<BoxStream<'static, Result<Sse, SseError>>> {
+        Err(StreamableHttpError::ServerDoesNotSupportSse)
+    }
+}

@@ -1,0 +1,341 @@
+//! An organisation's policy: where it is read from, and what it refuses.
+
+use std::process::Command;
+
+use port_sandbox::{Endpoint, Fault, GITHUB_TOKEN, Sandbox};
+
+use crate::harness::{Step, annotations, assert_snapshot};
+
+const POLICY: &str = "acme/.github/policies/port-mcp.yml@main";
+
+const TEXT: &str = r#"
+version: 1
+rules:
+  - name: production is for nobody
+    when: {environment: production*}
+    ceiling: {tools: [list_blueprints], regions: [us]}
+  - name: agents on main
+    when: {repository: acme/*, ref: refs/heads/main, event: [workflow_dispatch, schedule]}
+    ceiling:
+      tools: ["list_*", get_page, "!list_plugins"]
+      actions: [deploy, restart]
+      servers: [127.0.0.1]
+      connection: [direct]
+"#;
+
+fn sandbox(text: &str) -> port_sandbox::Builder {
+    Sandbox::builder().policy_file("acme/.github", "policies/port-mcp.yml", "main", text)
+}
+
+fn step() -> Step {
+    Step::against(sandbox(TEXT)).input("policy", POLICY)
+}
+
+fn requests(step: &Step) -> Vec<String> {
+    step.sandbox
+        .received()
+        .into_iter()
+        .map(|request| request.path)
+        .collect()
+}
+
+#[test]
+fn what_is_below_the_ceiling_is_granted_as_without_one() {
+    let run = step()
+        .input("allowed_tools", "list_entities, get_page")
+        .succeed();
+    assert_eq!(run.outputs["tools"], r#"["list_entities","get_page"]"#);
+    assert_eq!(annotations(&run, "notice"), "");
+}
+
+#[test]
+fn what_is_above_is_refused_by_name_all_at_once() {
+    let step = step()
+        .input(
+            "allowed_tools",
+            "list_entities, upsert_entity, list_plugins",
+        )
+        .input("read_only", "false")
+        .input("allowed_actions", "deploy, destroy")
+        .input("connection", "mcp-remote");
+    assert_snapshot!(step.fail(), @"
+    `upsert_entity` is above the ceiling of rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main
+    hint: ask for less, or ask whoever keeps the policy
+
+    `list_plugins` is above the ceiling of rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main
+    hint: ask for less, or ask whoever keeps the policy
+
+    `read_only: false` is above the ceiling of rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main
+    hint: ask for less, or ask whoever keeps the policy
+
+    `connection: mcp-remote` is above the ceiling of rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main, which allows `direct`
+    hint: ask for less, or ask whoever keeps the policy
+
+    `allowed_actions: destroy` is above the ceiling of rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main, which allows `deploy` or `restart`
+    hint: ask for less, or ask whoever keeps the policy
+    ");
+    assert_eq!(requests(&step).len(), 1, "no credentials were sent");
+}
+
+#[test]
+fn what_a_pattern_asks_for_is_narrowed() {
+    let run = step()
+        .input("allowed_tools", "list_*, get_*")
+        .input("allowed_actions", "*")
+        .succeed();
+    assert!(!run.outputs["tools"].contains("list_plugins"));
+    assert!(run.outputs["mcp_config"].contains(r#""x-allowed-actions-to-run":"deploy,restart""#));
+    assert_snapshot!(annotations(&run, "notice"), @"
+    `allowed_actions: *` was narrowed to what rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main allows: deploy, restart.
+
+    `allowed_tools` was narrowed to what rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main allows, without `get_action_permissions`, `get_workflow_run`, `get_integration_sync_metrics`, `get_sidebar`, `list_plugins`.
+    ");
+    assert_snapshot!("policy.summary", run.summary);
+}
+
+#[test]
+fn nothing_that_is_left() {
+    assert_snapshot!(step().input("allowed_tools", "describe_*, load_*").fail(), @"nothing is left of `allowed_tools`: the policy withholds `describe_user_details`, `load_skill`");
+}
+
+#[test]
+fn no_rule_for_the_run() {
+    assert_snapshot!(step().variable("GITHUB_REF", "refs/pull/1/merge").fail(), @"
+    no rule of the policy acme/.github/policies/port-mcp.yml@main is for this run: repository `acme/catalogue`, ref `refs/pull/1/merge`, environment unknown, workflow `acme/catalogue/.github/workflows/agent.yml@refs/heads/main`, event `workflow_dispatch`
+    hint: ask whoever keeps the policy for a rule; `port-mcp policy explain` says why each one does not match
+    ");
+}
+
+#[test]
+fn the_first_rule_that_matches_counts() {
+    let step = step()
+        .input("environment", "Production-EU")
+        .input("allowed_tools", "list_blueprints");
+    assert_snapshot!(step.fail(), @"
+    `region: eu` is above the ceiling of rule 1 (`production is for nobody`) of acme/.github/policies/port-mcp.yml@main, which allows `us`
+    hint: ask for less, or ask whoever keeps the policy
+
+    the server 127.0.0.1 is above the ceiling of rule 1 (`production is for nobody`) of acme/.github/policies/port-mcp.yml@main, which allows no other server
+    hint: ask for less, or ask whoever keeps the policy
+    ");
+}
+
+#[test]
+fn a_server_that_the_policy_does_not_know_gets_no_credentials() {
+    let text = "version: 1\nrules: [{ceiling: {tools: ['*']}}]";
+    let step = Step::against(sandbox(text)).input("policy", POLICY);
+    assert_snapshot!(step.fail(), @"
+    the server 127.0.0.1 is above the ceiling of rule 1 of acme/.github/policies/port-mcp.yml@main, which allows no other server
+    hint: ask for less, or ask whoever keeps the policy
+    ");
+    assert_eq!(requests(&step).len(), 1, "no credentials were sent");
+}
+
+#[test]
+fn a_private_policy_needs_a_token_that_reads_it() {
+    let private = || Step::against(sandbox(TEXT).private("acme/.github")).input("policy", POLICY);
+    private().input("github_token", GITHUB_TOKEN).succeed();
+    assert_snapshot!(private().fail(), @"
+    GitHub finds no policy there (404 Not Found)
+    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    X-GitHub-Request-Id: [TRACE]
+    hint: check the spelling of `policy` (`owner/repo/path@ref`). GitHub says the same of a private repository that the token may not read: the job's own token reads this repository and public ones, so hand in the token of a GitHub App with `contents: read` on the policy's repository as `github_token`
+    ");
+    assert_snapshot!(private().input("github_token", "ghs_wrong").fail(), @"
+    GitHub does not accept `github_token` (401 Unauthorized: Bad credentials)
+    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    X-GitHub-Request-Id: [TRACE]
+    hint: the token has lapsed or was mistyped; leave `github_token` out to use the job's own
+    ");
+}
+
+#[test]
+fn an_enterprise_server() {
+    let step = step();
+    let api = step.sandbox.ghes_url().to_owned();
+    let step = step.variable("GITHUB_API_URL", &api);
+    step.succeed();
+    assert!(requests(&step)[0].starts_with("/api/v3/repos/acme/.github/contents/"));
+}
+
+#[test]
+fn a_policy_in_the_workspace() {
+    let step = Step::new()
+        .file("ci/port-mcp.yml", TEXT)
+        .input("policy", "ci/port-mcp.yml");
+    step.succeed();
+    assert_snapshot!(step.input("allowed_tools", "run_action").fail(), @"
+    `run_action` is above the ceiling of rule 2 (`agents on main`) of ci/port-mcp.yml
+    hint: ask for less, or ask whoever keeps the policy
+    ");
+    let errors = Step::new().input("policy", "ci/missing.yml").fail();
+    assert_snapshot!(errors, @"input `policy` names the file `ci/missing.yml`, which is not there or cannot be read (is the checkout before this step?); accepted: `owner/repo/path@ref`, or the path of a file in the workspace");
+    let step = Step::new();
+    let outside = step.job.temp().join("policy.yml");
+    std::fs::write(&outside, TEXT).unwrap();
+    let errors = step.input("policy", outside.to_str().unwrap()).fail();
+    assert!(errors.contains("is outside the workspace"), "{errors}");
+}
+
+#[test]
+fn a_broken_policy_refuses() {
+    let broken = TEXT.replace(
+        "ceiling: {tools: [list_blueprints]",
+        "ceiling: {tool: [list_blueprints]",
+    );
+    let step = Step::against(sandbox(&broken)).input("policy", POLICY);
+    assert_snapshot!(step.fail(), @"
+    the policy acme/.github/policies/port-mcp.yml@main cannot be used: rules[0].ceiling: unknown field `tool`, expected one of `tools`, `actions`, `read_only`, `regions`, `servers`, `connection` at line 6 column 15
+    hint: an entry that begins with `*` or `!` has to stand in quotes; `port-mcp policy check` checks a file before it is committed
+    ");
+    let huge = format!("{TEXT}#{}", "x".repeat(300 * 1024));
+    let step = Step::against(sandbox(&huge)).input("policy", POLICY);
+    assert_snapshot!(step.fail(), @"
+    the policy is larger than 256 KiB
+    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    hint: a policy is a short list of rules: `policy` names another file
+    ");
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_refuses() {
+    let failing = |fault: Fault| {
+        let step = step().input("timeout", "2s");
+        for _ in 0..5 {
+            step.sandbox.fault(Endpoint::Github, fault.clone());
+        }
+        let errors = step.fail();
+        assert!(
+            !requests(&step)
+                .iter()
+                .any(|path| path == "/v1/auth/access_token")
+        );
+        errors
+    };
+    assert_snapshot!(failing(Fault::status(404).text("").into()), @"
+    GitHub finds no policy there (404 Not Found)
+    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    X-GitHub-Request-Id: [TRACE]
+    hint: check the spelling of `policy` (`owner/repo/path@ref`). GitHub says the same of a private repository that the token may not read: the job's own token reads this repository and public ones, so hand in the token of a GitHub App with `contents: read` on the policy's repository as `github_token`
+    ");
+    assert_snapshot!(failing(Fault::status(403).header("x-ratelimit-remaining", "0").into()), @"
+    GitHub's rate limit is reached (403 Forbidden)
+    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    X-GitHub-Request-Id: [TRACE]
+    hint: run the job again later, or hand in a `github_token` of its own
+    ");
+    assert_snapshot!(failing(Fault::status(403).into()), @"
+    GitHub forbids reading the policy (403 Forbidden)
+    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    X-GitHub-Request-Id: [TRACE]
+    hint: give the job `permissions: contents: read`; a token of a person needs single sign-on for the organisation
+    ");
+    assert_snapshot!(failing(Fault::status(503).header("retry-after", "0").into()), @"
+    GitHub answers 503 Service Unavailable in place of the policy
+    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main, 5 times
+    X-GitHub-Request-Id: [TRACE]
+    hint: see https://www.githubstatus.com, and run the job again later
+    ");
+    assert_snapshot!(failing(Fault::Redirect("https://api.github.com/repositories/1".to_owned())), @"
+    the repository of the policy has moved to https://api.github.com/repositories/1 (307 Temporary Redirect)
+    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    X-GitHub-Request-Id: [TRACE]
+    hint: write its new name into `policy`
+    ");
+    assert!(
+        failing(Fault::Hang)
+            .starts_with("the policy could not be read: there was no answer within")
+    );
+    assert!(
+        failing(Fault::Close).starts_with("the policy could not be read: the connection broke")
+    );
+}
+
+#[test]
+fn what_may_pass_is_tried_again() {
+    let step = step();
+    step.sandbox.fault(
+        Endpoint::Github,
+        Fault::status(502).header("retry-after", "0"),
+    );
+    step.sandbox.fault(Endpoint::Github, Fault::Close);
+    step.succeed();
+}
+
+/// At Port's own addresses neither waits for the other: the token is asked for while GitHub hangs.
+#[test]
+fn the_policy_is_fetched_while_the_token_is() {
+    let text = TEXT.replace("servers", "servers: []\n      #");
+    let step = Step::behind_a_proxy(sandbox(&text))
+        .input("policy", POLICY)
+        .input("timeout", "2s");
+    step.sandbox.fault(Endpoint::Github, Fault::Hang);
+    step.fail();
+    assert!(
+        step.sandbox
+            .tunnelled()
+            .contains(&"api.port.io:443".to_owned())
+    );
+    step.succeed();
+}
+
+fn port_mcp(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
+        .arg("policy")
+        .args(arguments)
+        .env_clear()
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
+}
+
+#[test]
+fn check_and_explain() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("port-mcp.yml");
+    let path = file.to_str().unwrap();
+    let shown = |text: String| text.replace(path, "port-mcp.yml");
+
+    std::fs::write(&file, TEXT).unwrap();
+    let (code, text) = port_mcp(&["check", path]);
+    assert_eq!(
+        (code, shown(text)),
+        (Some(0), "port-mcp.yml is a policy of 2 rules.\n".to_owned())
+    );
+    let arguments = [
+        "explain",
+        path,
+        "--repository",
+        "acme/catalogue",
+        "--event",
+        "schedule",
+    ];
+    let (code, text) = port_mcp(&[&arguments[..], &["--ref", "refs/heads/main"]].concat());
+    assert_eq!(code, Some(0));
+    assert_snapshot!(shown(text), @"
+    rule 1 (`production is for nobody`) of port-mcp.yml is not: environment is unknown, not `production*`.
+    rule 2 (`agents on main`) of port-mcp.yml is for this run.
+      tools: get_page, list_*, !list_plugins
+      actions: deploy, restart
+      read_only: true
+      regions: any
+      servers: 127.0.0.1
+      connection: direct
+    ");
+    let (code, text) = port_mcp(&[&arguments[..], &["--ref", "refs/heads/dev"]].concat());
+    assert_eq!(code, Some(0));
+    assert_snapshot!(shown(text), @"
+    rule 1 (`production is for nobody`) of port-mcp.yml is not: environment is unknown, not `production*`.
+    rule 2 (`agents on main`) of port-mcp.yml is not: ref is `refs/heads/dev`, not `refs/heads/main`.
+    No rule is for this run, so it would be refused.
+    ");
+
+    std::fs::write(&file, TEXT.replace("rules", "rule")).unwrap();
+    let (code, text) = port_mcp(&["check", path]);
+    assert_eq!(code, Some(1));
+    assert_snapshot!(shown(text), @"::error title=Port MCP::the policy port-mcp.yml cannot be used: unknown field `rule`, expected `version` or `rules` at line 3 column 1%0Ahint: an entry that begins with `*` or `!` has to stand in quotes; `port-mcp policy check` checks a file before it is committed");
+    assert_eq!(port_mcp(&["check", "/missing"]).0, Some(1));
+}

@@ -1,0 +1,328 @@
+//! The look at the MCP server: what the agent would meet there, and a verdict on what it cannot use.
+
+use port_sandbox::{Accepts, Endpoint, Fault, Flow, Received, Role, Sandbox, Tool};
+use serde_json::json;
+
+use crate::harness::{Step, annotations, assert_snapshot, config};
+
+fn step() -> Step {
+    Step::new().input("timeout", "5s")
+}
+
+/// A step whose look at the server meets this fault, however often it looks.
+fn meets(fault: impl Into<Fault>) -> Step {
+    let (step, fault) = (step(), fault.into());
+    for _ in 0..5 {
+        step.sandbox.fault(Endpoint::Mcp, fault.clone());
+    }
+    step
+}
+
+fn looks(step: &Step) -> Vec<Received> {
+    let requests = step.sandbox.received();
+    requests
+        .into_iter()
+        .filter(|request| request.path == "/v1")
+        .collect()
+}
+
+#[test]
+fn the_server_sees_what_the_agent_will_send() {
+    let step = step().input("allowed_actions", "deploy");
+    let run = step.succeed();
+    let looks = looks(&step);
+    let headers = config(&run)["mcpServers"]["port"]["headers"].clone();
+    for (name, value) in headers.as_object().unwrap() {
+        for look in &looks {
+            assert_eq!(look.header(name), value.as_str(), "{name}");
+        }
+    }
+    assert!(
+        looks[0].body.contains("port-mcp-action"),
+        "{}",
+        looks[0].body
+    );
+}
+
+#[test]
+fn servers_of_every_style() {
+    for sessions in [true, false] {
+        for json in [true, false] {
+            for discovers in [true, false] {
+                let style = Sandbox::builder()
+                    .sessions(sessions)
+                    .json(json)
+                    .discovers(discovers);
+                let step = Step::against(style.page_size(7));
+                let run = step.succeed();
+                let tools: Vec<String> = serde_json::from_str(&run.outputs["tools"]).unwrap();
+                assert_eq!(tools.len(), 19, "{sessions} {json} {discovers}");
+                let closed = looks(&step).iter().any(|look| look.method == "DELETE");
+                assert_eq!(closed, sessions, "a session is closed, and nothing else");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_that_knows_only_the_later_opening() {
+    let step = Step::against(Sandbox::builder().sessions(false).discovers(true));
+    let unknown = json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32601, "message": "Method not found"}});
+    step.sandbox
+        .fault(Endpoint::Mcp, Fault::status(400).json(unknown));
+    step.succeed();
+    assert!(looks(&step)[1].body.contains("server/discover"));
+}
+
+#[test]
+fn the_session_is_closed_after_a_failure_too() {
+    let step = Step::against(Sandbox::builder().cursor_loop(true).page_size(5));
+    assert_snapshot!(step.fail(), @"
+    the MCP server's list of tools never ends: it gives the same page twice
+    tried: POST http://[SANDBOX]/v1
+    X-Trace-Id: [TRACE]
+    hint: give Port's support the trace id; `verify: false` goes on without this look at the server, with tools by their names alone
+    ");
+    assert_eq!(looks(&step).last().unwrap().method, "DELETE");
+}
+
+#[test]
+fn a_token_of_the_other_flow_is_tried() {
+    let step = Step::against(Sandbox::builder().accepts(Accepts::OauthOnly));
+    let run = step.succeed();
+    assert_eq!(run.outputs["access_token"], step.sandbox.token(Flow::Oauth));
+    assert_eq!(run.masks.len(), 3, "both tokens are masked");
+    assert_snapshot!(annotations(&run, "notice"), @"The MCP server refused the token of Port's REST exchange and accepted that of its own OAuth endpoint. `auth_method: oauth` asks there at once.");
+}
+
+#[test]
+fn no_flow_is_tried_but_the_one_that_was_asked_for() {
+    let sandbox = || Sandbox::builder().accepts(Accepts::OauthOnly);
+    let step = Step::against(sandbox()).input("auth_method", "api");
+    assert_snapshot!(step.fail(), @"
+    the MCP server does not accept the token (401 Unauthorized: The access token is unknown or has expired)
+    tried: POST http://[SANDBOX]/v1
+    X-Trace-Id: [TRACE]
+    hint: 127.0.0.1 refused a token that was issued a moment ago: check that `api_url` and `mcp_url` belong to one organisation, and that the credentials may use MCP
+    ");
+    let step = Step::against(sandbox()).input("auth_method", "oauth");
+    assert_eq!(annotations(&step.succeed(), "notice"), "");
+}
+
+#[test]
+fn when_both_flows_fail_both_stories_are_told() {
+    let refused = Fault::status(401)
+        .json(json!({"error": "invalid_token", "error_description": "Unknown issuer"}));
+    assert_snapshot!(meets(refused).fail(), @"
+    with `auth_method: api`: the MCP server does not accept the token (401 Unauthorized: Unknown issuer)
+    tried: POST http://[SANDBOX]/v1
+    X-Trace-Id: [TRACE]
+    with `auth_method: oauth`: the MCP server does not accept the token (401 Unauthorized: Unknown issuer)
+    tried: POST http://[SANDBOX]/v1
+    X-Trace-Id: [TRACE]
+    hint: 127.0.0.1 refused a token that was issued a moment ago: check that `api_url` and `mcp_url` belong to one organisation, and that the credentials may use MCP
+    ");
+
+    let step = Step::against(Sandbox::builder().accepts(Accepts::OauthOnly));
+    step.sandbox
+        .fault(Endpoint::Oauth, Fault::status(404).text("no such route"));
+    assert_snapshot!(step.fail(), @"
+    with `auth_method: api`: the MCP server does not accept the token (401 Unauthorized: The access token is unknown or has expired)
+    tried: POST http://[SANDBOX]/v1
+    X-Trace-Id: [TRACE]
+    with `auth_method: oauth`: the answer is 404 Not Found
+    tried: POST http://[SANDBOX]/v1/token
+    X-Trace-Id: [TRACE]
+    hint: 127.0.0.1 refused a token that was issued a moment ago: check that `api_url` and `mcp_url` belong to one organisation, and that the credentials may use MCP
+    ");
+}
+
+#[test]
+fn a_wrong_region_is_suspected() {
+    let step = Step::behind_a_proxy(Sandbox::builder())
+        .input("mcp_url", "https://mcp.us.port.io/v1")
+        .input("auth_method", "api");
+    step.sandbox.fault(Endpoint::Mcp, Fault::status(401));
+    assert_snapshot!(step.fail(), @"
+    the MCP server does not accept the token (401 Unauthorized)
+    tried: POST https://mcp.us.port.io/v1
+    X-Trace-Id: [TRACE]
+    hint: mcp.us.port.io refused a token that api.port.io gave: the one is of the region `us`, the other of `eu`. Set `region`, and leave `api_url` and `mcp_url` out
+    ");
+}
+
+#[test]
+fn forbidden() {
+    assert_snapshot!(meets(Fault::status(403).json(json!({"message": "MCP is not enabled"}))).fail(), @"
+    the MCP server forbids it (403 Forbidden: MCP is not enabled)
+    tried: POST http://[SANDBOX]/v1
+    X-Trace-Id: [TRACE]
+    hint: ask an administrator of your Port organisation whether these credentials may use the MCP server, and whether an IP allow-list bars the runner's address
+    ");
+}
+
+#[test]
+fn a_wrong_address() {
+    assert_snapshot!(meets(Fault::status(404).text("not here")).fail(), @"
+    there is no MCP server at this address (404 Not Found)
+    tried: POST http://[SANDBOX]/v1
+    X-Trace-Id: [TRACE]
+    hint: check the path of `mcp_url`: Port's MCP server is at `/v1`
+    ");
+}
+
+#[test]
+fn no_mcp_server() {
+    assert_snapshot!(meets(Fault::NotJson).fail(), @"
+    what answers is no MCP server: it sends text/html
+    tried: POST http://[SANDBOX]/v1
+    X-Trace-Id: [TRACE]
+    hint: something else than Port answers at 127.0.0.1: a proxy's login page, or an `api_url` or `mcp_url` that leads elsewhere
+    ");
+    let other = Fault::status(200).json(json!({"hello": "world"}));
+    assert!(
+        meets(other)
+            .fail()
+            .starts_with("what answers is no MCP server: it sends JSON of another form")
+    );
+}
+
+#[test]
+fn an_error_of_the_protocol() {
+    let broken = json!({"jsonrpc": "2.0", "id": 0, "error": {"code": -32603, "message": "Internal\n::error::error"}});
+    assert_snapshot!(meets(Fault::status(200).json(broken)).fail(), @"
+    the MCP server answers with error -32603: Internal ::error::error
+    tried: POST http://[SANDBOX]/v1
+    X-Trace-Id: [TRACE]
+    hint: give Port's support the trace id; `verify: false` goes on without this look at the server, with tools by their names alone
+    ");
+}
+
+#[test]
+fn a_redirect() {
+    let elsewhere = Sandbox::start();
+    assert_snapshot!(meets(Fault::Redirect(elsewhere.mcp_url().to_owned())).fail(), @"
+    the answer is a redirect to http://[SANDBOX]/v1 (307 Temporary Redirect)
+    tried: POST http://[SANDBOX]/v1
+    X-Trace-Id: [TRACE]
+    hint: redirects are not followed, since the request carries credentials: set `api_url` or `mcp_url` to the final address
+    ");
+    assert!(elsewhere.received().is_empty(), "the token went elsewhere");
+}
+
+#[test]
+fn what_may_pass_is_tried_again() {
+    let step = step();
+    for fault in [
+        Fault::status(503).header("retry-after", "0").into(),
+        Fault::Close,
+    ] {
+        step.sandbox.fault(Endpoint::Mcp, fault);
+    }
+    step.succeed();
+    assert_snapshot!(meets(Fault::status(502).header("retry-after", "0").text("bad gateway")).fail(), @"
+    the MCP server has a problem of its own (502 Bad Gateway)
+    tried: POST http://[SANDBOX]/v1, 5 times
+    X-Trace-Id: [TRACE]
+    hint: see https://status.port.io, run the job again later, and give Port's support the trace id if it stays
+    ");
+    assert_snapshot!(meets(Fault::status(429).header("retry-after", "240")).fail(), @"
+    the MCP server's rate limit is reached (429 Too Many Requests)
+    tried: POST http://[SANDBOX]/v1
+    X-Trace-Id: [TRACE]
+    hint: Port asks to wait 4m. Port counts requests by address and by credentials: lower the matrix's `max-parallel`, let one job connect for several steps, or raise `timeout`
+    ");
+}
+
+#[test]
+fn no_answer_in_time() {
+    let errors = meets(Fault::Hang).input("timeout", "1s").fail();
+    assert!(
+        errors.starts_with("the MCP server could not be reached: there was no answer within"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn tls_that_is_none() {
+    let step = step();
+    let mcp = step.sandbox.mcp_url().replace("http:", "https:");
+    assert_snapshot!(step.input("mcp_url", mcp).fail(), @"
+    the MCP server could not be reached: TLS failed (received corrupt message of type InvalidContentType)
+    tried: POST https://[SANDBOX]/v1
+    hint: check that 127.0.0.1 speaks TLS on this port, and whether a proxy on the way inspects it
+    ");
+}
+
+#[test]
+fn an_answer_that_breaks_off() {
+    let errors = meets(Fault::Truncated).fail();
+    assert!(
+        errors.starts_with("the MCP server could not be reached: the connection broke"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn more_than_can_be_a_list_of_tools() {
+    let endless = Sandbox::builder().tools(1001).page_size(1);
+    let errors = Step::against(endless).input("allowed_tools", "*").fail();
+    assert!(
+        errors.starts_with("the MCP server's list of tools is too long: more than 1000 pages"),
+        "{errors}"
+    );
+    let huge = Tool::new("get_all").description("x".repeat(65 * 1024 * 1024));
+    for json in [true, false] {
+        let errors = Step::against(Sandbox::builder().json(json).offer(huge.clone())).fail();
+        assert!(
+            errors.starts_with("the MCP server's list of tools is too long: more than 64 MiB"),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn an_identity_without_any_tool() {
+    assert_snapshot!(Step::against(Sandbox::builder().role(Role::None)).fail(), @"
+    the MCP server offers no tool at all
+    tried: POST http://[SANDBOX]/v1
+    X-Trace-Id: [TRACE]
+    hint: the identity behind the credentials has no role or no permission that would give it one: look at its role in Port (Developer or Builder)
+    ");
+}
+
+#[test]
+fn an_echo_gives_no_token_away() {
+    // The harness looks for the token in what the step printed.
+    let errors = meets(Fault::Echo).fail();
+    assert!(errors.contains("***"), "{errors}");
+}
+
+#[test]
+fn without_a_look_nothing_is_asked() {
+    let step = step()
+        .input("verify", "false")
+        .input("allowed_tools", "list_entities, get_entities");
+    let run = step.succeed();
+    assert_eq!(run.outputs["tools"], r#"["list_entities","get_entities"]"#);
+    assert!(looks(&step).is_empty());
+    for patterns in ["*", "list_*", "list_entities, !get_page"] {
+        let errors = Step::new()
+            .input("verify", "false")
+            .input("allowed_tools", patterns)
+            .fail();
+        assert!(
+            errors.contains("is not asked which tools a pattern stands for"),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn everything_works_through_a_proxy_at_ports_own_addresses() {
+    let step = Step::behind_a_proxy(Sandbox::builder());
+    step.succeed();
+    let mut hosts = step.sandbox.tunnelled();
+    hosts.dedup();
+    assert_eq!(hosts, ["api.port.io:443", "mcp.port.io:443"]);
+}
