@@ -1,16 +1,19 @@
 //! The main job of the action, against a Port of its own: `cargo run --example quickstart`.
 //!
 //! It starts a stand-in Port in this process, gives the main phase the environment that GitHub's
-//! runner would, and shows what a reader of the workflow would see. Then it connects with exactly
-//! the configuration that came out, as the agent would.
+//! runner would, and shows what a reader of the workflow would see: first the request of an old
+//! guide, whose tool has another name by now, then one that the organisation's policy refuses, then
+//! one that is granted. Last it connects with exactly the configuration that came out, as the agent
+//! would.
 
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 
 use actions_runner_double::{Command, Masker, pairs};
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, ensure};
 use port_mcp_action::runner::{Environment, Log};
 use port_mcp_action::{connect, report};
 use port_sandbox::Sandbox;
@@ -20,73 +23,73 @@ use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use serde_json::Value;
 
+const POLICY: &str = r#"version: 1
+rules:
+  - name: agents read
+    when: { repository: acme/* }
+    ceiling:
+      tools: ["list_*", "get_*"]
+      servers: [127.0.0.1]
+"#;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let port = Sandbox::start();
-    let job = tempfile::tempdir()?;
-    let file = |name: &str| job.path().join(name).into_os_string();
-
-    println!("The step, as in a workflow:\n");
-    let inputs = [
-        ("client_id", port.client_id()),
-        ("client_secret", port.client_secret()),
-        ("api_url", port.api_url()),
-        ("mcp_url", port.mcp_url()),
-        ("allowed_tools", "list_blueprints, list_entities"),
-    ];
-    println!("  - id: port\n    uses: OWNER/port-mcp-action@v1\n    with:");
-    for (name, value) in inputs {
-        let value = match name {
-            "client_id" => "${{ secrets.PORT_CLIENT_ID }}",
-            "client_secret" => "${{ secrets.PORT_CLIENT_SECRET }}",
-            _ => value,
-        };
-        println!("      {name}: {value}");
-    }
-
-    let variables = inputs
-        .iter()
-        .map(|(name, value)| (format!("INPUT_{}", name.to_uppercase()), (*value).into()))
-        .chain([
-            ("GITHUB_OUTPUT".to_owned(), file("outputs")),
-            ("GITHUB_STEP_SUMMARY".to_owned(), file("summary")),
-            ("GITHUB_WORKSPACE".to_owned(), job.path().into()),
-        ]);
-    let environment: Environment = variables.collect();
-    let mut printed = Vec::new();
-    let mut log = Log::new(&environment, &mut printed);
-    let result = connect::run(&environment, &mut log).await;
-    if let Err(error) = &result {
-        report(&mut log, error);
-    }
-    drop(log);
-
-    let runner = Runner::reading(&String::from_utf8(printed)?);
-    println!("\nIts log:\n\n{}", indented(&runner.log));
-    if result.is_err() {
-        bail!("the main phase failed");
-    }
-    let outputs = pairs(&fs::read_to_string(file("outputs"))?).map_err(|error| anyhow!(error))?;
-    println!("Its outputs, as a later step would print them:\n");
-    for (name, value) in &outputs {
-        println!("  {name}: {}", runner.masker.mask(value));
-    }
-    let summary = fs::read_to_string(file("summary"))?;
+    let workspace = tempfile::tempdir()?;
+    fs::write(workspace.path().join("port-mcp.yml"), POLICY)?;
     println!(
-        "\nIts job summary:\n\n{}",
-        indented(&runner.masker.mask(&summary))
+        "The policy of the organisation, port-mcp.yml:\n\n{}",
+        indented(POLICY)
     );
 
-    let outputs: HashMap<String, String> = outputs.into_iter().collect();
-    let granted: Vec<String> = serde_json::from_str(&outputs["tools"])?;
+    let run = async |about: &str, inputs: &[(&str, &str)]| {
+        println!("{about}\n");
+        Step::run(&port, workspace.path(), inputs).await
+    };
+    let refused = run(
+        "1. A step with a tool from an old guide:",
+        &[("allowed_tools", "list_blueprints, get_entities")],
+    )
+    .await?;
+    ensure!(!refused.succeeded, "a tool that is not offered was granted");
+    let refused = run(
+        "2. A step that asks for more than the policy allows:",
+        &[
+            ("allowed_tools", "list_*, upsert_entity"),
+            ("read_only", "false"),
+            ("policy", "port-mcp.yml"),
+        ],
+    )
+    .await?;
+    ensure!(!refused.succeeded, "the policy was passed over");
+    let granted = run(
+        "3. A step within the policy:",
+        &[
+            ("allowed_tools", "list_*, !list_plugins"),
+            ("policy", "port-mcp.yml"),
+        ],
+    )
+    .await?;
+    ensure!(granted.succeeded, "the main phase failed");
+
+    println!("Its outputs, as a later step would print them:\n");
+    for (name, value) in &granted.outputs {
+        println!("  {name}: {}", granted.runner.masker.mask(value));
+    }
+    println!(
+        "\nIts job summary:\n\n{}",
+        indented(&granted.runner.masker.mask(&granted.summary))
+    );
+
+    let outputs: HashMap<String, String> = granted.outputs.into_iter().collect();
+    let tools: Vec<String> = serde_json::from_str(&outputs["tools"])?;
     println!("What an agent that connects with this `mcp_config` is offered and granted:\n");
     for tool in offered(&outputs["mcp_config"]).await? {
-        let mark = if granted.contains(&tool) {
-            "granted"
-        } else {
-            "not granted"
-        };
-        println!("  {tool}: {mark}");
+        let is_granted = tools.contains(&tool);
+        println!(
+            "  {tool}: {}",
+            if is_granted { "granted" } else { "not granted" }
+        );
     }
     println!(
         "\nThe same against your own Port organisation: put PORT_CLIENT_ID and PORT_CLIENT_SECRET \
@@ -94,6 +97,67 @@ async fn main() -> anyhow::Result<()> {
          the workflow from the README."
     );
     Ok(())
+}
+
+/// A step of a workflow that has ended.
+struct Step {
+    succeeded: bool,
+    runner: Runner,
+    outputs: Vec<(String, String)>,
+    summary: String,
+}
+
+impl Step {
+    /// Runs the main phase with these inputs and the sandbox's addresses, and shows the step and its
+    /// log.
+    async fn run(
+        port: &Sandbox,
+        workspace: &Path,
+        inputs: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        println!("  - uses: OWNER/port-mcp-action@v1\n    with:");
+        println!("      client_id: ${{{{ secrets.PORT_CLIENT_ID }}}}");
+        println!("      client_secret: ${{{{ secrets.PORT_CLIENT_SECRET }}}}");
+        for (name, value) in inputs {
+            println!("      {name}: \"{value}\"");
+        }
+        let given = [
+            ("client_id", port.client_id()),
+            ("client_secret", port.client_secret()),
+            ("api_url", port.api_url()),
+            ("mcp_url", port.mcp_url()),
+        ];
+        let files = tempfile::tempdir()?;
+        let file = |name: &str| files.path().join(name).into_os_string();
+        let environment: Environment = given
+            .iter()
+            .chain(inputs)
+            .map(|(name, value)| (format!("INPUT_{}", name.to_uppercase()), (*value).into()))
+            .chain([
+                ("GITHUB_OUTPUT".to_owned(), file("outputs")),
+                ("GITHUB_STEP_SUMMARY".to_owned(), file("summary")),
+                ("GITHUB_WORKSPACE".to_owned(), workspace.into()),
+                ("GITHUB_REPOSITORY".to_owned(), "acme/catalogue".into()),
+            ])
+            .collect();
+        let mut printed = Vec::new();
+        let mut log = Log::new(&environment, &mut printed);
+        let result = connect::run(&environment, &mut log).await;
+        if let Err(error) = &result {
+            report(&mut log, error);
+        }
+        drop(log);
+
+        let runner = Runner::reading(&String::from_utf8(printed)?);
+        println!("\n  Its log:\n\n{}", indented(&runner.log));
+        let read = |name| fs::read_to_string(file(name)).unwrap_or_default();
+        Ok(Self {
+            succeeded: result.is_ok(),
+            runner,
+            outputs: pairs(&read("outputs")).map_err(|error| anyhow!(error))?,
+            summary: read("summary"),
+        })
+    }
 }
 
 /// What of GitHub's runner a reader of the log sees: commands are obeyed, masks hide values.
@@ -150,5 +214,5 @@ async fn offered(mcp_config: &str) -> anyhow::Result<Vec<String>> {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().flat_map(|line| ["  ", line, "\n"]).collect()
+    text.lines().flat_map(|line| ["    ", line, "\n"]).collect()
 }

@@ -458,7 +458,8 @@ fn closing_line(settings: &Settings, token: &Token, tools: &[String]) -> String 
         ),
     };
     format!(
-        "Authenticated with Port, region {}. `{}` may use {} of {}{}{condition}: {}.",
+        "Authenticated with Port by `{}`, region {}. `{}` may use {} of {}{}{condition}: {}.",
+        token.flow,
         settings.endpoints.region,
         settings.agent,
         count(tools.len()),

@@ -159,15 +159,20 @@ struct Entry {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct When {
     /// The repository that runs the workflow: `acme/catalogue`, `acme/*`.
+    #[cfg_attr(test, schemars(with = "OneOf"))]
     repository: Option<OneOf>,
     /// The branch, tag or pull request: `refs/heads/main`, `refs/tags/v*`, `refs/pull/*`.
+    #[cfg_attr(test, schemars(with = "OneOf"))]
     r#ref: Option<OneOf>,
     /// The environment, as the step's input `environment` names it.
+    #[cfg_attr(test, schemars(with = "OneOf"))]
     environment: Option<OneOf>,
     /// The workflow that GitHub started: `acme/catalogue/.github/workflows/agent.yml`, with or
     /// without `@refs/heads/main` behind it. Of a reusable workflow it is the caller.
+    #[cfg_attr(test, schemars(with = "OneOf"))]
     workflow: Option<OneOf>,
     /// The event that started it: `push`, `schedule`, `pull_request`.
+    #[cfg_attr(test, schemars(with = "OneOf"))]
     event: Option<OneOf>,
 }
 
@@ -188,6 +193,7 @@ struct Ceiling {
     read_only: bool,
     /// Regions of Port; every one if left out.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<Region>"))]
     regions: Option<Vec<Region>>,
     /// Hosts that `api_url` and `mcp_url` may name beside the region's own, since credentials are
     /// sent there: `port.acme.example`; none if left out.
@@ -195,6 +201,7 @@ struct Ceiling {
     servers: Vec<String>,
     /// How the agent may reach the server; every way if left out.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<Connection>"))]
     connection: Option<Vec<Connection>>,
 }
 
@@ -263,15 +270,22 @@ fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Patterns, D::E
     })
 }
 
-/// The first tag of a document. To YAML an exclusion without quotes is a tag (`! delete_*` is the
-/// text `delete_*`): read so, it would include what it was to exclude.
-fn tag_in(value: &Value) -> Option<String> {
+/// The first thing in a document that YAML allows and that would mean more than it says:
+///
+/// * an exclusion without quotes is a tag (`! delete_*` is the text `delete_*`), so it would include
+///   what it was to exclude;
+/// * a key with nothing behind it (`ref:`) would be as good as none, and meet every run.
+fn stray(value: &Value, path: &str) -> Option<String> {
     match value {
-        Value::Tagged(tagged) => Some(tagged.tag.to_string()),
-        Value::Sequence(list) => list.iter().find_map(tag_in),
-        Value::Mapping(map) => map
-            .iter()
-            .find_map(|(key, value)| tag_in(key).or_else(|| tag_in(value))),
+        Value::Null => Some(format!("{path} has no value")),
+        Value::Tagged(tagged) => Some(format!("{path} has the tag `{}`", tagged.tag)),
+        Value::Sequence(list) => (0..)
+            .zip(list)
+            .find_map(|(index, value)| stray(value, &format!("{path}[{index}]"))),
+        Value::Mapping(map) => map.iter().find_map(|(key, value)| {
+            let key = key.as_str().unwrap_or("a key");
+            stray(value, &format!("{path}.{key}"))
+        }),
         _ => None,
     }
 }
@@ -289,10 +303,8 @@ impl Policy {
         };
         let file: File = yaml_serde::from_str(text).map_err(|error| broken(&error.to_string()))?;
         let value = yaml_serde::from_str(text).map_err(|error| broken(&error.to_string()))?;
-        if let Some(tag) = tag_in(&value) {
-            return Err(broken(&format!(
-                "it has the tag `{tag}`, which means nothing here"
-            )));
+        if let Some(stray) = stray(&value, "") {
+            return Err(broken(stray.trim_start_matches('.')));
         }
         if file.rules.is_empty() {
             return Err(broken("it has no rules"));
@@ -598,6 +610,11 @@ mod tests {
             ceiling("{tools: ['*'], regions: [europe]}"),
             ceiling("{tools: ['*'], connection: [tunnel]}"),
             ceiling("{tools: ['*'], read_only: 1}"),
+            broken(&rule("{environment: }")),
+            broken(&rule("")),
+            ceiling("{tools: ['*'], regions: }"),
+            ceiling("{tools: ['*'], connection: ~}"),
+            ceiling(""),
             broken("- [}"),
         ];
         let all: Vec<&str> = all.iter().filter_map(|text| text.lines().next()).collect();
@@ -616,6 +633,11 @@ mod tests {
         the policy port-mcp.yml cannot be used: rules[0].ceiling.regions[0]: unknown variant `europe`, expected `eu` or `us` at line 3 column 39
         the policy port-mcp.yml cannot be used: rules[0].ceiling.connection[0]: unknown variant `tunnel`, expected `direct` or `mcp-remote` at line 3 column 42
         the policy port-mcp.yml cannot be used: rules[0].ceiling.read_only: invalid type: integer `1`, expected a boolean at line 3 column 40
+        the policy port-mcp.yml cannot be used: rules[0].when.environment has no value
+        the policy port-mcp.yml cannot be used: rules[0].when has no value
+        the policy port-mcp.yml cannot be used: rules[0].ceiling.regions has no value
+        the policy port-mcp.yml cannot be used: rules[0].ceiling.connection has no value
+        the policy port-mcp.yml cannot be used: rules[0].ceiling: missing field `tools` at line 3 column 13
         the policy port-mcp.yml cannot be used: invalid type: sequence, expected a policy with `version` and `rules`
         ");
     }
@@ -636,6 +658,27 @@ mod tests {
             );
             assert!(policy(&text).is_err(), "{entry}");
         }
+    }
+
+    #[test]
+    fn the_example_in_docs_is_a_policy() {
+        let page = include_str!("../../docs/policy.md");
+        let example = page
+            .split("```yaml\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next());
+        let policy = policy(example.unwrap()).unwrap();
+        let run = Run {
+            event: "schedule".to_owned(),
+            ..run()
+        };
+        assert!(
+            policy
+                .rule_for(&run)
+                .unwrap()
+                .title
+                .starts_with("rule 2 (`agents on main`)")
+        );
     }
 
     #[test]

@@ -48,6 +48,14 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     role: Role,
 
+    /// Offer this many made-up tools in place of Port's
+    #[arg(long)]
+    tools: Option<usize>,
+
+    /// How many tools a page of the list has; all of them by default
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    page_size: Option<u32>,
+
     /// A file to find on GitHub, and the file here that has its content; may be repeated
     #[arg(long, value_name = "REPO:PATH:REF=LOCALFILE", value_parser = PolicyFile::read)]
     policy_file: Vec<PolicyFile>,
@@ -89,12 +97,17 @@ async fn main() -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
 
-    let sandbox = arguments
-        .policy_file
-        .into_iter()
-        .fold(Sandbox::builder(), |sandbox, file| {
-            sandbox.policy_file(file.repository, file.path, file.reference, file.content)
-        })
+    let mut sandbox = Sandbox::builder();
+    for file in arguments.policy_file {
+        sandbox = sandbox.policy_file(file.repository, file.path, file.reference, file.content);
+    }
+    if let Some(count) = arguments.tools {
+        sandbox = sandbox.tools(count);
+    }
+    if let Some(tools) = arguments.page_size {
+        sandbox = sandbox.page_size(tools as usize);
+    }
+    let sandbox = sandbox
         .port(arguments.port)
         .tls(arguments.tls)
         .credentials(arguments.client_id, arguments.client_secret)

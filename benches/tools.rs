@@ -1,0 +1,59 @@
+//! How the time to resolve `allowed_tools` grows with what the server offers:
+//! `cargo bench --bench tools`.
+
+use std::collections::HashSet;
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use port_mcp_action::access::{self, Lore, Patterns};
+use port_mcp_action::mcp::Tool;
+
+/// Half of them names, a quarter globs that share a prefix with many tools, a quarter exclusions.
+fn patterns() -> Patterns {
+    let entries: Vec<String> = (0..200)
+        .map(|n| match n % 4 {
+            0 => format!("list_*_{n}"),
+            1 => format!("!delete_*{n}"),
+            _ => format!("get_service_{n}"),
+        })
+        .collect();
+    match Patterns::read(entries.iter().map(String::as_str)) {
+        Ok(patterns) => patterns,
+        Err(wrong) => panic!("{wrong:?}"),
+    }
+}
+
+fn offered(count: usize) -> Vec<Tool> {
+    let verbs = [
+        "list_service",
+        "delete_service",
+        "get_service",
+        "get_service",
+    ];
+    (0..count)
+        .map(|n| Tool::named(&format!("{}_{n}", verbs[n % 4])))
+        .collect()
+}
+
+fn resolve(criterion: &mut Criterion) {
+    let wanted = patterns();
+    let lore = Lore {
+        writable: &HashSet::new(),
+        replacements: |_| Vec::new(),
+    };
+    let mut group = criterion.benchmark_group("200 patterns against");
+    for count in [1_000, 10_000, 100_000] {
+        let offered = offered(count);
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| {
+                let grant = access::grant(&wanted, black_box(&offered), Some(&wanted), true, &lore);
+                assert!(grant.is_ok());
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, resolve);
+criterion_main!(benches);
