@@ -35,7 +35,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 /// The time that a server has to close a session; it lapses by itself anyway.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most pages of tools that are read.
-const MOST_PAGES: usize = 1000;
+const MOST_PAGES: usize = 250;
 
 /// The MCP server, as the agent will reach it.
 #[derive(Clone, Copy, Debug)]

@@ -31,7 +31,7 @@ use crate::text::Quote;
 /// The time limit of one request, until its answer begins.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that is read of all answers together.
-pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// The most that is read of an answer that is an error.
 const LARGEST_MESSAGE: usize = 64 * 1024;
 

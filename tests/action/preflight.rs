@@ -5,13 +5,9 @@ use serde_json::json;
 
 use crate::harness::{Step, annotations, assert_snapshot, config};
 
-fn step() -> Step {
-    Step::new().input("timeout", "5s")
-}
-
 /// A step whose look at the server meets this fault, however often it looks.
 fn meets(fault: impl Into<Fault>) -> Step {
-    let (step, fault) = (step(), fault.into());
+    let (step, fault) = (Step::new(), fault.into());
     for _ in 0..5 {
         step.sandbox.fault(Endpoint::Mcp, fault.clone());
     }
@@ -28,7 +24,7 @@ fn looks(step: &Step) -> Vec<Received> {
 
 #[test]
 fn the_server_sees_what_the_agent_will_send() {
-    let step = step().input("allowed_actions", "deploy");
+    let step = Step::new().input("allowed_actions", "deploy");
     let run = step.succeed();
     let looks = looks(&step);
     let headers = config(&run)["mcpServers"]["port"]["headers"].clone();
@@ -212,7 +208,7 @@ fn a_redirect() {
 
 #[test]
 fn what_may_pass_is_tried_again() {
-    let step = step();
+    let step = Step::new();
     for fault in [
         Fault::status(503).header("retry-after", "0").into(),
         Fault::Close,
@@ -245,7 +241,7 @@ fn no_answer_in_time() {
 
 #[test]
 fn tls_that_is_none() {
-    let step = step();
+    let step = Step::new();
     let mcp = step.sandbox.mcp_url().replace("http:", "https:");
     assert_snapshot!(step.input("mcp_url", mcp).fail(), @"
     the MCP server could not be reached: TLS failed (received corrupt message of type InvalidContentType)
@@ -265,17 +261,17 @@ fn an_answer_that_breaks_off() {
 
 #[test]
 fn more_than_can_be_a_list_of_tools() {
-    let endless = Sandbox::builder().tools(1001).page_size(1);
+    let endless = Sandbox::builder().tools(251).page_size(1);
     let errors = Step::against(endless).input("read_only", "false").fail();
     assert!(
-        errors.starts_with("the MCP server's list of tools is too long: more than 1000 pages"),
+        errors.starts_with("the MCP server's list of tools is too long: more than 250 pages"),
         "{errors}"
     );
-    let huge = Tool::new("get_all").description("x".repeat(65 * 1024 * 1024));
+    let huge = Tool::new("get_all").description("x".repeat(17 * 1024 * 1024));
     for json in [true, false] {
         let errors = Step::against(Sandbox::builder().json(json).offer(huge.clone())).fail();
         assert!(
-            errors.starts_with("the MCP server's list of tools is too long: more than 64 MiB"),
+            errors.starts_with("the MCP server's list of tools is too long: more than 16 MiB"),
             "{errors}"
         );
     }
@@ -300,7 +296,7 @@ fn an_echo_gives_no_token_away() {
 
 #[test]
 fn without_a_look_nothing_is_asked() {
-    let step = step()
+    let step = Step::new()
         .input("verify", "false")
         .input("allowed_tools", "list_entities, get_entities");
     let run = step.succeed();

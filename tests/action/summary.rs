@@ -39,9 +39,9 @@ fn a_server_cannot_draw_in_it() {
 
 #[test]
 fn it_stays_below_githubs_limit_whatever_the_server_sends() {
-    let long = "<&>".repeat(1_000_000);
+    let long = "<&>".repeat(500_000);
     let sandbox = Sandbox::builder()
-        .tools(20_000)
+        .tools(12_000)
         .offer(Tool::new("get_all").description(long));
     let run = Step::against(sandbox).succeed();
     assert!(run.summary.len() < 1024 * 1024, "{}", run.summary.len());
