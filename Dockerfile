@@ -9,13 +9,13 @@ ENV RUSTFLAGS="-C target-feature=+crt-static" \
     CARGO_BUILD_TARGET=host-tuple
 
 # Dependencies get a layer of their own, which outlives every change of ours:
-# they are compiled against an empty crate. The members below tests/ never are,
-# but Cargo.lock holds only while their manifests are there.
+# they are compiled against an empty crate. The members below tests/ and the
+# benchmark never are, but Cargo wants their manifests and its file.
 COPY Cargo.toml Cargo.lock ./
 COPY tests/runner/Cargo.toml tests/runner/
 COPY tests/sandbox/Cargo.toml tests/sandbox/
-RUN mkdir -p src tests/runner/src tests/sandbox/src \
-    && touch src/lib.rs tests/runner/src/lib.rs tests/sandbox/src/lib.rs \
+RUN mkdir -p benches src tests/runner/src tests/sandbox/src \
+    && touch benches/tools.rs src/lib.rs tests/runner/src/lib.rs tests/sandbox/src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked --bin port-mcp
 
