@@ -7,9 +7,9 @@ use humantime::{format_duration, format_rfc3339_seconds};
 use secrecy::SecretString;
 
 use crate::access::Tools;
-use crate::agents::{Server, TOKEN_VARIABLE, TokenPlacement, Written, claude_code};
+use crate::agents::{Server, TOKEN_VARIABLE, TokenPlacement, Written};
 use crate::cleanup;
-use crate::inputs::{Agent, Inputs, Settings};
+use crate::inputs::{Inputs, Settings};
 use crate::port::{self, Http, Token};
 use crate::runner::summary::Summary;
 use crate::runner::{Environment, Log, files, temp};
@@ -43,6 +43,10 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
     warn_of_validity(&settings, &token, now, log);
 
     let headers = port::mcp_headers(settings.read_only, &settings.allowed_actions);
+    let granted_tools = match &settings.allowed_tools {
+        Tools::Whole => &["*".to_owned()][..],
+        Tools::Named(names) => names,
+    };
     let server = Server {
         name: &settings.server_name,
         url: &endpoints.mcp,
@@ -50,11 +54,10 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         token: &token.secret,
         connection: settings.connection,
         token_placement: settings.token_placement,
-        tools: &settings.allowed_tools,
+        tools: granted_tools,
+        withheld: &[],
     };
-    let written = match settings.agent {
-        Agent::ClaudeCode => claude_code::write(&server, settings.base_config.clone()),
-    };
+    let written = settings.agent.write(&server, settings.base_config.clone());
     if written.replaced {
         log.notice(
             "Port MCP",
@@ -75,7 +78,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         .map(|at| format_rfc3339_seconds(at).to_string());
     log.info(closing_line(&settings, expires_at.as_deref()));
     if settings.summary {
-        summary(&settings, &token, now).write(environment, log)?;
+        summary(&settings, &token, now, written.limits).write(environment, log)?;
     }
     let expires_in = token.valid_for(now).map(|left| left.as_secs().to_string());
     let tools = match &settings.allowed_tools {
@@ -137,7 +140,11 @@ fn warn_of_validity(settings: &Settings, token: &Token, now: SystemTime, log: &m
 
 /// Writes the file and saves its name for the post phase, which removes it.
 fn write_config_file(environment: &Environment, written: &Written) -> anyhow::Result<String> {
-    let name = temp::create(environment, ".json", &written.mcp_config)?;
+    let name = temp::create(
+        environment,
+        written.config_file_suffix,
+        &written.config_file_text,
+    )?;
     let saved = SecretString::from(name.as_str());
     if let Err(error) = files::set(environment, files::STATE, &[(cleanup::CONFIG_FILE, &saved)]) {
         temp::remove(environment, &name)?;
@@ -179,7 +186,12 @@ fn count(tools: usize) -> String {
     }
 }
 
-fn summary(settings: &Settings, token: &Token, now: SystemTime) -> Summary {
+fn summary(
+    settings: &Settings,
+    token: &Token,
+    now: SystemTime,
+    limits: Option<&'static str>,
+) -> Summary {
     let endpoints = &settings.endpoints;
     let expiry = token
         .expires_at
@@ -202,6 +214,7 @@ fn summary(settings: &Settings, token: &Token, now: SystemTime) -> Summary {
         ),
         ("Connection", Some(settings.connection.to_string())),
         ("Tools", Some(granted(&settings.allowed_tools))),
+        ("Limits", limits.map(str::to_owned)),
         (
             "Read only",
             Some(if settings.read_only { "yes" } else { "no" }.to_owned()),
