@@ -21,7 +21,7 @@ pub(super) const AGENT: Agent = Agent {
     runs_here: true,
     sends_headers: true,
     install,
-    tool: double_underscored,
+    tool,
     line: Config::one_line,
     args,
     limits: Some(
@@ -29,6 +29,11 @@ pub(super) const AGENT: Agent = Agent {
          has not been seen at work, since Amp runs with its own service alone.",
     ),
 };
+
+/// Amp's own names have no hyphen.
+fn tool(server: &str, tool: &str) -> String {
+    double_underscored(&server.replace('-', "_"), tool)
+}
 
 fn install(server: &Server<'_>, config: &mut Config) -> bool {
     let entry = match server.connection {
@@ -39,7 +44,8 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
         Connection::McpRemote => server.entry(braced),
     };
     // Of the rules that fit, the first counts.
-    let rule = |tool: &str, action: &str| json!({"tool": double_underscored(server.name, tool), "action": action});
+    let rule =
+        |name: &str, action: &str| json!({"tool": tool(server.name, name), "action": action});
     let mut rules: Vec<Value> = server
         .tools
         .iter()

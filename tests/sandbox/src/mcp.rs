@@ -33,11 +33,16 @@ pub(crate) type Service = StreamableHttpService<Server, LocalSessionManager>;
 
 /// The MCP server, with sessions and event streams.
 pub(crate) fn service(port: Arc<Port>) -> Service {
+    // Streams begin without an empty event, at which Gemini CLI 0.61 takes the server for lost.
+    let mut sessions = LocalSessionManager::default();
+    sessions.session_config.sse_retry = None;
     StreamableHttpService::new(
         move || Ok(Server(Arc::clone(&port))),
-        Arc::default(),
+        Arc::new(sessions),
         // Only the loopback interface is served, under whatever name it was reached.
-        StreamableHttpServerConfig::default().disable_allowed_hosts(),
+        StreamableHttpServerConfig::default()
+            .disable_allowed_hosts()
+            .with_sse_retry(None),
     )
 }
 

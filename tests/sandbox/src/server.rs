@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Builder, ExpiresIn, auth,
     faults::{Endpoint, Fault, Faults, MCP_PATH, OAUTH_PATH, REST_PATH},
-    mcp,
+    mcp, model,
     tls::{Identity, TlsListener},
     tokens::Tokens,
 };
@@ -181,6 +181,7 @@ fn routes(port: Arc<Port>) -> Router {
                 },
             ),
         )
+        .route(model::ROUTE, any(model::answer))
         .route("/sandbox/received", get(received))
         .route("/sandbox/fault", post(fault))
         .fallback(async || auth::refusal(StatusCode::NOT_FOUND, "not_found", "Route not found"))
