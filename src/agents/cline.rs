@@ -1,6 +1,8 @@
 //! Cline CLI: `mcpServers` of `cline_mcp_settings.json`.
 //!
-//! Source: the package `cline`, and `cline mcp install`.
+//! The variable `CLINE_MCP_SETTINGS_PATH` names the file.
+//!
+//! Source: what `cline mcp install` writes.
 
 use serde_json::json;
 
@@ -8,6 +10,9 @@ use super::config::{Config, Format, Shape};
 use super::{Agent, Connection, Server, braced, no_args, plain};
 
 const SERVERS: &str = "mcpServers";
+
+/// Seconds that a connection may take.
+const TIMEOUT: u64 = 60;
 
 pub(super) const AGENT: Agent = Agent {
     name: "cline",
@@ -25,13 +30,13 @@ pub(super) const AGENT: Agent = Agent {
 };
 
 fn install(server: &Server<'_>, config: &mut Config) -> bool {
-    let entry = match server.connection {
-        Connection::Direct => json!({
-            "type": "streamableHttp",
-            "url": server.url.as_str(),
-            "headers": server.headers(&server.authorization(braced)),
-        }),
-        Connection::McpRemote => server.entry(braced),
-    };
+    let mut transport = server.entry(braced);
+    transport["type"] = match server.connection {
+        Connection::Direct => "streamableHttp",
+        Connection::McpRemote => "stdio",
+    }
+    .into();
+    // Cline starts without a server that is not there at once, and `npx` is not.
+    let entry = json!({"transport": transport, "timeout": TIMEOUT});
     config.put(SERVERS, server.name, entry)
 }

@@ -16,8 +16,8 @@ const LIMIT = 120_000;
 // agent has to get right, and a server that offers what is not granted.
 const INPUTS = { server_name: "port-prod", read_only: "false", allowed_tools: "list_blueprints" };
 
-/** Runs the workflow of an agent; returns the action's outputs, the requests to the MCP server and the agent's status. */
-export async function run(name, agent, { script, inputs, log, wrongToken = false }) {
+/** Runs the workflow of an agent; returns the action's outputs, and what the agent did. */
+export async function run(name, agent, { script, inputs, wrongToken = false }) {
   const root = mkdtempSync(join(tmpdir(), "port-mcp-agents-"));
   const place = (path) => {
     mkdirSync(join(root, path));
@@ -34,8 +34,10 @@ export async function run(name, agent, { script, inputs, log, wrongToken = false
     const outputs = connect({ ...steps.find(({ id }) => id === "port").with, ...INPUTS, ...prepared, ...inputs }, job, sandbox);
     const emitted = wrongToken ? withoutToken(outputs, job) : outputs;
     const model = sandbox.model(agent.names?.(outputs, script) ?? script);
-    const status = await runStep(agent, step, { emitted, job, model, log });
-    return { outputs, status, requests: await sandbox.requests() };
+    const byHand = inputs.token_placement === "env" ? { PORT_MCP_TOKEN: emitted.access_token } : {};
+    const { status, log } = await runStep(agent, step, { emitted, job, model, byHand });
+    const received = await sandbox.received();
+    return { outputs, status, log, received, requests: toServer(received), turns: received.filter(({ path }) => path.startsWith("/model/")).length };
   } finally {
     sandbox.stop();
     rmSync(root, { recursive: true, force: true });
@@ -63,15 +65,15 @@ async function start() {
     mcp,
     model: (script) => `${api}/model/${script}`,
     stop: () => process.kill(),
-    // What came to the MCP server, as JSON-RPC with headers.
-    async requests() {
-      const received = await (await fetch(`${api}/sandbox/received`)).json();
-      return received
-        .filter(({ method, path }) => method === "POST" && path === "/v1")
-        .map(({ headers, body }) => ({ ...JSON.parse(body), headers: Object.fromEntries(headers) }));
-    },
     received: async () => (await fetch(`${api}/sandbox/received`)).json(),
   };
+}
+
+// What came to the MCP server: JSON-RPC, and the headers.
+function toServer(received) {
+  return received
+    .filter(({ method, path }) => method === "POST" && path === "/v1")
+    .map(({ headers, body }) => ({ ...JSON.parse(body), headers: Object.fromEntries(headers) }));
 }
 
 // The action's step: its outputs.
@@ -113,7 +115,7 @@ function withoutToken({ access_token: token, ...outputs }, job) {
 }
 
 // The agent's step, with the script's model in the place of its own: its status.
-async function runStep(agent, step, { emitted, job, model, log }) {
+async function runStep(agent, step, { emitted, job, model, byHand }) {
   const filled = (section) =>
     Object.fromEntries(
       Object.entries(section ?? {}).map(([name, value]) => [
@@ -124,11 +126,11 @@ async function runStep(agent, step, { emitted, job, model, log }) {
         }),
       ]),
     );
-  const environment = { PATH: process.env.PATH, HOME: job.home, TERM: "dumb", CI: "true", ...filled(step.env) };
-  Object.assign(environment, agent.environment?.(model));
+  const environment = { PATH: process.env.PATH, HOME: job.home, TERM: "dumb", CI: "true", ...byHand, ...filled(step.env), ...agent.environment?.(model) };
   const command = step.uses
     ? actions[step.uses.split("@")[0]](filled(step.with), job, agent.args?.(model) ?? [])
     : ["bash", "-e", "-o", "pipefail", "-c", agent.command ?? step.run];
+  const log = [];
   const child = spawn(command[0], command.slice(1), { cwd: job.work, env: environment, stdio: ["ignore", "pipe", "pipe"], detached: true });
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (part) => log.push(part.toString()));
@@ -151,5 +153,5 @@ async function runStep(agent, step, { emitted, job, model, log }) {
   clearTimeout(timer);
   // What the agent has left running: bridges, servers of its own.
   killGroup();
-  return status;
+  return { status, log: log.join("") };
 }

@@ -1,5 +1,4 @@
 export default {
-  model: true,
   environment: (model) => ({
     ANTHROPIC_API_KEY: "none",
     ANTHROPIC_BASE_URL: model,

@@ -1,5 +1,4 @@
 export default {
-  model: true,
   environment: () => ({ OPENAI_API_KEY: "none" }),
   args: (model) => [
     ["model", '"sandbox"'],

@@ -1,5 +1,4 @@
 export default {
-  model: true,
   environment: (model) => ({
     COPILOT_OFFLINE: "true",
     COPILOT_MODEL: "sandbox",

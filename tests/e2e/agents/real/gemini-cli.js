@@ -1,5 +1,4 @@
 export default {
-  model: true,
   environment: (model) => ({ GEMINI_API_KEY: "none", GEMINI_MODEL: "gemini-2.5-pro", GOOGLE_GEMINI_BASE_URL: model }),
   // With another address than Google's it takes no key unless it is told to.
   prepare: ({ write }) => {

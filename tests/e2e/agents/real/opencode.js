@@ -1,5 +1,4 @@
 export default {
-  model: true,
   prepare: ({ model }) => ({
     base_config: JSON.stringify({
       model: "sandbox/sandbox",
