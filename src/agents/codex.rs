@@ -10,7 +10,7 @@
 
 use serde_json::{Value, json};
 
-use super::config::{Config, Format, Shape, inline_toml, one_line};
+use super::config::{Config, Format, Shape, inline_toml, one_line, toml_key};
 use super::{Agent, Connection, Server, TOKEN_VARIABLE, TokenPlacement, braced, plain};
 
 const SERVERS: &str = "mcp_servers";
@@ -70,5 +70,5 @@ fn args(_server: &Server<'_>, config: &Config) -> String {
 }
 
 fn assignment(key: &str, value: &Value) -> String {
-    format!("{key}={}", inline_toml(value))
+    format!("{}={}", toml_key(key), inline_toml(value))
 }

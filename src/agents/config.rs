@@ -54,6 +54,9 @@ impl Format {
     }
 }
 
+/// The key under which the `toml` crate hands over a date, for which JSON has no form.
+const TOML_DATE: &str = "$__toml_private_datetime";
+
 /// What a key of a configuration has to hold, if it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -272,17 +275,37 @@ fn is_no_yaml(c: char) -> bool {
     )
 }
 
-/// A value on one line of TOML, tables inline.
+/// A value on one line of TOML, tables inline. The `toml` crate breaks strings over lines; but what
+/// JSON writes for text is TOML too.
 #[must_use]
 pub fn inline_toml(value: &Value) -> String {
-    let mut line = String::new();
-    let toml = converted::<toml::Value>(value);
-    let written = toml.map(|toml| toml.serialize(toml::ser::ValueSerializer::new(&mut line)));
-    debug_assert!(
-        matches!(written, Some(Ok(_))),
-        "TOML has a form for {value}"
-    );
-    line
+    match value {
+        Value::Object(table) => match table.get(TOML_DATE).and_then(Value::as_str) {
+            Some(date) => date.to_owned(),
+            None => {
+                let pairs = table.iter();
+                let pairs =
+                    pairs.map(|(key, value)| format!("{}={}", toml_key(key), inline_toml(value)));
+                format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+            }
+        },
+        Value::Array(list) => {
+            let values: Vec<String> = list.iter().map(inline_toml).collect();
+            format!("[{}]", values.join(","))
+        }
+        value => one_line(value),
+    }
+}
+
+/// A key in TOML, bare where it can be.
+#[must_use]
+pub fn toml_key(key: &str) -> String {
+    let is_bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if !key.is_empty() && key.bytes().all(is_bare) {
+        key.to_owned()
+    } else {
+        one_line(&key)
+    }
 }
 
 /// The same value in the terms of another format; none where it has no form there.

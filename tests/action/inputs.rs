@@ -58,7 +58,7 @@ fn empty_inputs_are_their_defaults_and_booleans_are_yamls() {
         .input("summary", "FALSE")
         .input("timeout", " ");
     let run = step.succeed();
-    assert_eq!(run.outputs["allowed_tools"], "mcp__port");
+    assert_eq!(run.outputs["allowed_tools"], "mcp__port__*");
     assert_eq!(run.summary, "");
 }
 
