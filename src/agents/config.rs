@@ -280,15 +280,15 @@ fn is_no_yaml(c: char) -> bool {
 #[must_use]
 pub fn inline_toml(value: &Value) -> String {
     match value {
-        Value::Object(table) => match table.get(TOML_DATE).and_then(Value::as_str) {
-            Some(date) => date.to_owned(),
-            None => {
+        Value::Object(table) => table.get(TOML_DATE).and_then(Value::as_str).map_or_else(
+            || {
                 let pairs = table.iter();
                 let pairs =
                     pairs.map(|(key, value)| format!("{}={}", toml_key(key), inline_toml(value)));
                 format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
-            }
-        },
+            },
+            str::to_owned,
+        ),
         Value::Array(list) => {
             let values: Vec<String> = list.iter().map(inline_toml).collect();
             format!("[{}]", values.join(","))

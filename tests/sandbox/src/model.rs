@@ -316,15 +316,16 @@ fn generate_content(turn: &Turn, streams: bool) -> Response {
 
 /// An event stream; an event is named after its type, if it has one.
 fn events(events: &[Value]) -> Response {
-    let mut body = String::new();
-    for event in events {
-        if let Some(name) = event["type"].as_str() {
-            body += &format!("event: {name}\n");
-        }
-        let data = event
-            .as_str()
-            .map_or_else(|| event.to_string(), str::to_owned);
-        body += &format!("data: {data}\n\n");
-    }
-    ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
+    let body: Vec<String> = events
+        .iter()
+        .map(|event| {
+            let name = event["type"].as_str();
+            let name = name.map(|name| format!("event: {name}\n"));
+            let data = event
+                .as_str()
+                .map_or_else(|| event.to_string(), str::to_owned);
+            format!("{}data: {data}\n\n", name.unwrap_or_default())
+        })
+        .collect();
+    ([(header::CONTENT_TYPE, "text/event-stream")], body.concat()).into_response()
 }
