@@ -7,7 +7,8 @@
 
 use serde_json::{Value, json};
 
-use super::config::{Config, Format, Shape, one_line};
+use super::config::{Config, Shape};
+use super::format::{Format, one_line};
 use super::{Agent, Connection, Server, braced, double_underscored};
 
 const SERVERS: &str = "amp.mcpServers";
@@ -17,7 +18,7 @@ pub(super) const AGENT: Agent = Agent {
     name: "amp",
     format: Format::Json,
     shapes: &[(SERVERS, Shape::Map), (PERMISSIONS, Shape::List)],
-    variable: Some(braced),
+    expands_variables: true,
     runs_here: true,
     sends_headers: true,
     install,

@@ -9,7 +9,8 @@
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
-use super::config::{Config, Format, Shape};
+use super::config::{Config, Shape};
+use super::format::Format;
 use super::{Agent, Server, no_args, plain};
 
 const SERVERS: &str = "mcp_servers";
@@ -19,7 +20,7 @@ pub(super) const AGENT: Agent = Agent {
     name: "anthropic-api",
     format: Format::Json,
     shapes: &[(SERVERS, Shape::List), (TOOLS, Shape::List)],
-    variable: None,
+    expands_variables: false,
     runs_here: false,
     sends_headers: false,
     install,

@@ -9,14 +9,15 @@
 //! Sources: [MCP in Claude Code](https://docs.claude.com/en/docs/claude-code/mcp) and
 //! `base-action/src/parse-sdk-options.ts` of the action.
 
-use super::config::{Config, Format, Shape};
+use super::config::{Config, Shape};
+use super::format::Format;
 use super::{Agent, Server, braced, double_underscored};
 
 pub(super) const AGENT: Agent = Agent {
     name: "claude-code",
     format: Format::Json,
     shapes: &[("mcpServers", Shape::Map)],
-    variable: Some(braced),
+    expands_variables: true,
     runs_here: true,
     sends_headers: true,
     install: |server, config| config.put("mcpServers", server.name, server.entry(braced)),

@@ -6,7 +6,8 @@
 
 use serde_json::json;
 
-use super::config::{Config, Format, Shape};
+use super::config::{Config, Shape};
+use super::format::Format;
 use super::{Agent, Connection, Server, braced, no_args, plain};
 
 const SERVERS: &str = "mcpServers";
@@ -19,7 +20,7 @@ pub(super) const AGENT: Agent = Agent {
     format: Format::Json,
     shapes: &[(SERVERS, Shape::Map)],
     // Its editor extension expands variables, the program does not.
-    variable: None,
+    expands_variables: false,
     runs_here: true,
     sends_headers: true,
     install,

@@ -10,7 +10,8 @@
 
 use serde_json::{Value, json};
 
-use super::config::{Config, Format, Shape, inline_toml, one_line, toml_key};
+use super::config::{Config, Shape};
+use super::format::{Format, inline_toml, one_line, toml_key};
 use super::{Agent, Connection, Server, TOKEN_VARIABLE, TokenPlacement, braced, plain};
 
 const SERVERS: &str = "mcp_servers";
@@ -19,8 +20,7 @@ pub(super) const AGENT: Agent = Agent {
     name: "codex",
     format: Format::Toml,
     shapes: &[(SERVERS, Shape::Map)],
-    // It names variables in keys of their own.
-    variable: Some(str::to_owned),
+    expands_variables: true,
     runs_here: true,
     sends_headers: true,
     install,

@@ -6,7 +6,8 @@
 
 use serde_json::json;
 
-use super::config::{Config, Format, Shape};
+use super::config::{Config, Shape};
+use super::format::Format;
 use super::{Agent, Connection, Server, plain};
 
 const SERVERS: &str = "mcpServers";
@@ -15,7 +16,7 @@ pub(super) const AGENT: Agent = Agent {
     name: "continue",
     format: Format::Yaml,
     shapes: &[(SERVERS, Shape::List)],
-    variable: Some(variable),
+    expands_variables: true,
     runs_here: true,
     sends_headers: true,
     install,

@@ -7,7 +7,8 @@
 
 use serde_json::json;
 
-use super::config::{Config, Format, Shape};
+use super::config::{Config, Shape};
+use super::format::Format;
 use super::{Agent, Connection, Server, braced};
 
 const SERVERS: &str = "mcpServers";
@@ -16,7 +17,7 @@ pub(super) const AGENT: Agent = Agent {
     name: "copilot-cli",
     format: Format::Json,
     shapes: &[(SERVERS, Shape::Map)],
-    variable: Some(braced),
+    expands_variables: true,
     runs_here: true,
     sends_headers: true,
     install,

@@ -8,7 +8,8 @@
 
 use serde_json::json;
 
-use super::config::{Config, Format, Shape};
+use super::config::{Config, Shape};
+use super::format::Format;
 use super::{Agent, Connection, Server};
 
 const SERVERS: &str = "mcpServers";
@@ -17,7 +18,7 @@ pub(super) const AGENT: Agent = Agent {
     name: "cursor",
     format: Format::Json,
     shapes: &[(SERVERS, Shape::Map)],
-    variable: Some(variable),
+    expands_variables: true,
     runs_here: true,
     sends_headers: true,
     install,

@@ -11,7 +11,8 @@
 
 use serde_json::{Value, json};
 
-use super::config::{Config, Format, Shape};
+use super::config::{Config, Shape};
+use super::format::Format;
 use super::{Agent, Connection, Server, braced, no_args};
 
 const SERVERS: &str = "mcpServers";
@@ -20,7 +21,7 @@ pub(super) const AGENT: Agent = Agent {
     name: "gemini-cli",
     format: Format::Json,
     shapes: &[(SERVERS, Shape::Map)],
-    variable: Some(braced),
+    expands_variables: true,
     runs_here: true,
     sends_headers: true,
     install: |server, config| config.put(SERVERS, server.name, entry(server)),

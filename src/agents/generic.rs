@@ -3,14 +3,15 @@
 //! Nothing can be said of what such an agent does with it, so `tools` and `allowed_tools` are plain
 //! names.
 
-use super::config::{Config, Format, Shape};
+use super::config::{Config, Shape};
+use super::format::Format;
 use super::{Agent, braced, no_args, plain};
 
 pub(super) const AGENT: Agent = Agent {
     name: "generic",
     format: Format::Json,
     shapes: &[("mcpServers", Shape::Map)],
-    variable: Some(braced),
+    expands_variables: true,
     runs_here: true,
     sends_headers: true,
     install: |server, config| config.put("mcpServers", server.name, server.entry(braced)),

@@ -7,7 +7,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::config::{Config, Format, Shape};
+use super::config::{Config, Shape};
+use super::format::Format;
 use super::{
     Agent, Connection, MCP_REMOTE_VARIABLE, Server, TOKEN_VARIABLE, TokenPlacement, braced,
     no_args, plain,
@@ -22,7 +23,7 @@ pub(super) const AGENT: Agent = Agent {
     name: "goose",
     format: Format::Yaml,
     shapes: &[(EXTENSIONS, Shape::Map)],
-    variable: Some(braced),
+    expands_variables: true,
     runs_here: true,
     sends_headers: true,
     install,

@@ -12,6 +12,7 @@ pub mod config;
 mod r#continue;
 mod copilot_cli;
 mod cursor;
+pub mod format;
 mod gemini_cli;
 mod generic;
 mod goose;
@@ -26,7 +27,8 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::text::either;
-use config::{BaseConfigError, Config, Format, Shape};
+use config::{Config, Shape};
+use format::{BaseConfigError, Format};
 
 /// The variable that holds the token where the configuration only names it.
 pub const TOKEN_VARIABLE: &str = "PORT_MCP_TOKEN";
@@ -134,8 +136,8 @@ pub struct Agent {
     format: Format,
     /// What the keys that we write to have to hold in a base configuration.
     shapes: &'static [(&'static str, Shape)],
-    /// How its configuration stands for the value of a variable; none where it cannot.
-    variable: Option<fn(&str) -> String>,
+    /// Whether its configuration can stand for the value of a variable.
+    expands_variables: bool,
     /// Whether it runs in the job, where it can start a bridge; a model provider's service does not.
     runs_here: bool,
     /// Whether it sends the headers that it is given beside `Authorization`.
@@ -225,7 +227,7 @@ impl Agent {
                 ),
             });
         }
-        if token_placement == TokenPlacement::Env && self.variable.is_none() {
+        if token_placement == TokenPlacement::Env && !self.expands_variables {
             found.push(Unsupported {
                 input: "token_placement",
                 found: format!(
@@ -234,7 +236,7 @@ impl Agent {
                 ),
                 accepted: format!(
                     "accepted: `inline`, or an agent that does: {}",
-                    either(&Self::all_that(|agent| agent.variable.is_some()))
+                    either(&Self::all_that(|agent| agent.expands_variables))
                 ),
             });
         }

@@ -8,7 +8,8 @@
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use super::config::{Config, Format, Shape};
+use super::config::{Config, Shape};
+use super::format::Format;
 use super::{Agent, Server, no_args, plain};
 
 const TOOLS: &str = "tools";
@@ -17,7 +18,7 @@ pub(super) const AGENT: Agent = Agent {
     name: "openai-responses",
     format: Format::Json,
     shapes: &[(TOOLS, Shape::List)],
-    variable: None,
+    expands_variables: false,
     runs_here: false,
     sends_headers: true,
     install,

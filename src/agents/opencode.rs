@@ -8,7 +8,8 @@
 
 use serde_json::json;
 
-use super::config::{Config, Format, Shape};
+use super::config::{Config, Shape};
+use super::format::Format;
 use super::{Agent, Connection, MCP_REMOTE_VARIABLE, Server, braced, no_args};
 
 const SERVERS: &str = "mcp";
@@ -18,7 +19,7 @@ pub(super) const AGENT: Agent = Agent {
     name: "opencode",
     format: Format::Json,
     shapes: &[(SERVERS, Shape::Map)],
-    variable: Some(variable),
+    expands_variables: true,
     runs_here: true,
     sends_headers: true,
     install,

@@ -5,7 +5,8 @@
 //!
 //! Source: `docs/developers/tools/mcp-server.md` of `QwenLM/qwen-code`.
 
-use super::config::{Config, Format, Shape};
+use super::config::{Config, Shape};
+use super::format::Format;
 use super::{Agent, Server, braced, double_underscored, gemini_cli};
 
 const SERVERS: &str = "mcpServers";
@@ -14,7 +15,7 @@ pub(super) const AGENT: Agent = Agent {
     name: "qwen-code",
     format: Format::Json,
     shapes: &[(SERVERS, Shape::Map)],
-    variable: Some(braced),
+    expands_variables: true,
     runs_here: true,
     sends_headers: true,
     install: |server, config| config.put(SERVERS, server.name, gemini_cli::entry(server)),

@@ -1,7 +1,7 @@
 //! Whatever a base configuration holds, it is still there afterwards, in the agent's own format, and
 //! in the arguments too.
 
-use port_mcp_action::agents::config::Format;
+use port_mcp_action::agents::format::Format;
 use port_mcp_action::agents::{Agent, Connection, Server, TokenPlacement, Written};
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;

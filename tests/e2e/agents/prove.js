@@ -84,6 +84,8 @@ async function fits(name) {
   });
 }
 
+assert(Number.parseInt(process.versions.node) >= 22, "the agents want Node 22, and npm has not installed it");
+
 let passed = 0;
 let failed = 0;
 
