@@ -7,7 +7,7 @@
 
 use super::config::{Config, Shape};
 use super::format::Format;
-use super::{Agent, Server, braced, double_underscored, gemini_cli};
+use super::{Agent, Server, double_underscored, gemini_cli};
 
 const SERVERS: &str = "mcpServers";
 
