@@ -10,10 +10,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::access::policy::{Ask, Run};
 use crate::access::{self, Grant, Lore, Patterns, source};
-use crate::agents::{self, TOKEN_VARIABLE, TokenPlacement, Written, claude_code};
+use crate::agents::{self, TOKEN_VARIABLE, TokenPlacement, Written};
 use crate::cleanup;
 use crate::http::Http;
-use crate::inputs::{Agent, AuthMethod, Inputs, Settings};
+use crate::inputs::{AuthMethod, Inputs, Settings};
 use crate::mcp::{self, Tool, Verdict};
 use crate::port::{self, Actions, Flow, Identity, Token};
 use crate::runner::summary::Summary;
@@ -69,6 +69,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
     warn_of_tools(&settings, &admission, &offered, &grant, log);
 
     let tools: Vec<String> = grant.tools.iter().map(|tool| tool.name.clone()).collect();
+    let withheld = grant.withheld(&offered);
     let server = agents::Server {
         name: &settings.server_name,
         url: &settings.endpoints.mcp,
@@ -77,10 +78,9 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         connection: settings.connection,
         token_placement: settings.token_placement,
         tools: &tools,
+        withheld: &withheld,
     };
-    let written = match settings.agent {
-        Agent::ClaudeCode => claude_code::write(&server, settings.base_config.clone()),
-    };
+    let written = settings.agent.write(&server, settings.base_config.clone());
     warn_of_configuration(&settings, &written, log);
     let config_file = settings
         .config_file
@@ -89,7 +89,8 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
 
     log.info(closing_line(&settings, &token, &tools));
     if settings.summary {
-        summary(&settings, &admission, &token, &grant, now).write(environment, log)?;
+        summary(&settings, &admission, &token, &grant, written.limits, now)
+            .write(environment, log)?;
     }
     let expires_in = token.valid_for(now).map(|left| left.as_secs().to_string());
     files::set(
@@ -435,7 +436,11 @@ fn warn_of_configuration(settings: &Settings, written: &Written, log: &mut Log<'
 
 /// Writes the file and saves its name for the post phase, which removes it.
 fn write_config_file(environment: &Environment, written: &Written) -> anyhow::Result<String> {
-    let name = temp::create(environment, ".json", &written.mcp_config)?;
+    let name = temp::create(
+        environment,
+        written.config_file_suffix,
+        &written.config_file_text,
+    )?;
     let saved = SecretString::from(name.as_str());
     if let Err(error) = files::set(environment, files::STATE, &[(cleanup::CONFIG_FILE, &saved)]) {
         temp::remove(environment, &name)?;
@@ -481,6 +486,7 @@ fn summary(
     admission: &Admission,
     token: &Token,
     grant: &Grant<'_>,
+    limits: Option<&'static str>,
     now: SystemTime,
 ) -> Summary {
     let endpoints = &settings.endpoints;
@@ -505,6 +511,7 @@ fn summary(
             Some(format!("{} as {}", endpoints.mcp, settings.server_name)),
         ),
         ("Connection", Some(settings.connection.to_string())),
+        ("Limits", limits.map(str::to_owned)),
         ("Read only", Some(mode.to_owned())),
         ("Port actions", Some(admission.actions.to_string())),
         ("Identity", Some(token.identity.to_string())),

@@ -15,7 +15,8 @@ use url::{Host, Url};
 
 use crate::access::Patterns;
 use crate::access::source::{GitHub, LARGEST_POLICY, Location, Source};
-use crate::agents::{BaseConfig, Connection, TokenPlacement, claude_code};
+use crate::agents::config::Config;
+use crate::agents::{Agent, Connection, TokenPlacement};
 use crate::http::HttpSettings;
 use crate::port::{Actions, Credentials, Endpoints, Flow, Region};
 use crate::runner::Environment;
@@ -203,21 +204,6 @@ impl Display for AuthMethod {
     }
 }
 
-/// The agents whose configuration can be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Agent {
-    /// Anthropic's Claude Code.
-    ClaudeCode,
-}
-
-impl Display for Agent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ClaudeCode => f.write_str("claude-code"),
-        }
-    }
-}
-
 /// The inputs, checked. The fields are the inputs that `action.yml` describes, in their own types.
 #[derive(Debug)]
 #[expect(
@@ -235,11 +221,11 @@ pub struct Settings {
     pub policy: Option<Source>,
     pub github: GitHub,
     pub environment: String,
-    pub agent: Agent,
+    pub agent: &'static Agent,
     pub connection: Connection,
     pub token_placement: TokenPlacement,
     pub server_name: String,
-    pub base_config: BaseConfig,
+    pub base_config: Config,
     pub config_file: bool,
     pub verify: bool,
     pub min_validity: Duration,
@@ -277,6 +263,7 @@ impl Settings {
             hosts.push(&github.api);
         }
         let is_local = hosts.into_iter().all(is_loopback);
+        let agent = check.one_of("agent", inputs.agent, &Agent::ALL);
         let settings = Self {
             auth_method: check.one_of("auth_method", inputs.auth_method, &AuthMethod::ALL),
             allowed_tools: check.tools(inputs.allowed_tools, verify),
@@ -285,7 +272,7 @@ impl Settings {
             policy,
             github,
             environment: inputs.environment.unwrap_or_default(),
-            agent: check.one_of("agent", inputs.agent, &[Agent::ClaudeCode]),
+            agent,
             connection: check.one_of("connection", inputs.connection, &Connection::ALL),
             token_placement: check.one_of(
                 "token_placement",
@@ -293,7 +280,7 @@ impl Settings {
                 &TokenPlacement::ALL,
             ),
             server_name: check.server_name(inputs.server_name),
-            base_config: check.base_config(inputs.base_config.as_ref()),
+            base_config: check.base_config(agent, inputs.base_config.as_ref()),
             config_file: check.boolean("config_file", inputs.config_file),
             verify,
             min_validity: check.duration("min_validity", inputs.min_validity, 0, 3 * 3600),
@@ -309,6 +296,7 @@ impl Settings {
             },
             endpoints,
         };
+        check.agent(&settings);
         if check.mistakes.0.is_empty() {
             Ok(settings)
         } else {
@@ -540,12 +528,32 @@ impl Check {
         name
     }
 
-    fn base_config(&mut self, value: Option<&SecretString>) -> BaseConfig {
+    /// What the agent cannot honour of the inputs.
+    fn agent(&mut self, settings: &Settings) {
+        let narrowing = [
+            ("read_only", settings.read_only),
+            ("allowed_actions", settings.allowed_actions != Actions::All),
+        ];
+        let narrowing: Vec<&str> = narrowing
+            .iter()
+            .filter_map(|(input, narrows)| narrows.then_some(*input))
+            .collect();
+        let (connection, placement) = (settings.connection, settings.token_placement);
+        for wrong in settings
+            .agent
+            .unsupported(connection, placement, &narrowing)
+        {
+            self.mistakes.add(wrong.input, wrong.found, wrong.accepted);
+        }
+    }
+
+    fn base_config(&mut self, agent: &Agent, value: Option<&SecretString>) -> Config {
         const INPUT: &str = "base_config";
+        let format = agent.format();
         let Some(value) = value.map(ExposeSecret::expose_secret) else {
-            return BaseConfig::default();
+            return Config::empty(format);
         };
-        let text = if value.starts_with(['{', '[']) {
+        let text = if format.is_text(value) {
             (value.len() as u64 <= LARGEST_BASE_CONFIG)
                 .then(|| value.to_owned())
                 .ok_or(FileProblem::TooLarge(LARGEST_BASE_CONFIG))
@@ -555,15 +563,20 @@ impl Check {
         let parsed = text
             .map_err(|problem| problem.to_string())
             .and_then(|text| {
-                claude_code::base_config(&text).map_err(|error| format!("holds {error}"))
+                agent
+                    .base_config(&text)
+                    .map_err(|error| format!("holds {error}"))
             });
         parsed.unwrap_or_else(|found| {
             self.mistakes.add(
                 INPUT,
                 found,
-                "accepted: a JSON object, or the path of a file in the workspace that holds one",
+                format!(
+                    "accepted: a {format} object, or the path of a file in the workspace that holds \
+                     one"
+                ),
             );
-            BaseConfig::default()
+            Config::empty(format)
         })
     }
 

@@ -28,6 +28,19 @@ pub struct Grant<'a> {
     pub misnamed: Vec<&'a Tool>,
 }
 
+impl Grant<'_> {
+    /// The names of what is `offered` and not granted, those aside that no list of names can hold.
+    #[must_use]
+    pub fn withheld(&self, offered: &[Tool]) -> Vec<String> {
+        let granted: HashSet<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
+        let names = offered.iter().map(|tool| &tool.name);
+        names
+            .filter(|name| !granted.contains(name.as_str()) && pattern::is_name(name))
+            .cloned()
+            .collect()
+    }
+}
+
 /// Why a request is not granted.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each one means")]

@@ -1,6 +1,24 @@
-//! Each agent's own way to be told of an MCP server: one file per agent.
+//! Each agent's own way to be told of an MCP server: one file per agent, each with its [`Agent`].
+//!
+//! To add one, write its file and its line in [`Agent::ALL`]. Tests then ask for its proof, its
+//! workflow in `docs/agents.md`, and its name in `action.yml`.
 
-pub mod claude_code;
+mod amp;
+mod anthropic_api;
+mod claude_code;
+mod cline;
+mod codex;
+pub mod config;
+mod r#continue;
+mod copilot_cli;
+mod cursor;
+pub mod format;
+mod gemini_cli;
+mod generic;
+mod goose;
+mod openai_responses;
+mod opencode;
+mod qwen_code;
 
 use std::fmt;
 
@@ -8,6 +26,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
+
+use crate::text::either;
+use config::{Config, Shape};
+use format::{BaseConfigError, Format};
 
 /// The variable that holds the token where the configuration only names it.
 pub const TOKEN_VARIABLE: &str = "PORT_MCP_TOKEN";
@@ -83,8 +105,10 @@ pub struct Server<'a> {
     pub connection: Connection,
     /// Where the token stands.
     pub token_placement: TokenPlacement,
-    /// What the agent is granted: always explicit names.
+    /// What the agent is granted: always explicit names, never a wildcard.
     pub tools: &'a [String],
+    /// What the server offers beside them, for agents that can be told to hide a tool.
+    pub withheld: &'a [String],
 }
 
 /// What an agent's own action or command line reads. All of it may hold the token.
@@ -92,70 +116,172 @@ pub struct Server<'a> {
 pub struct Written {
     /// The configuration, on one line.
     pub mcp_config: SecretString,
+    /// The configuration as a file holds it.
+    pub config_file_text: SecretString,
+    /// How that file's name ends, dot included.
+    pub config_file_suffix: &'static str,
     /// The granted tools in the agent's notation.
     pub allowed_tools: String,
-    /// The arguments that carry both.
+    /// The arguments that carry what the agent takes on its command line.
     pub agent_args: SecretString,
     /// Whether a server of the same name in the base configuration had to give way.
     pub replaced: bool,
+    /// What the list of tools cannot do with this agent, for the job summary.
+    pub limits: Option<&'static str>,
 }
 
-/// A configuration to merge the server into: an agent's JSON, with its servers under one key.
-#[derive(Clone, Debug, Default)]
-pub struct BaseConfig(Map<String, Value>);
-
-/// Why a base configuration cannot be merged into. Holds none of its text, which may be secret.
-#[derive(Debug, thiserror::Error)]
-pub enum BaseConfigError {
-    /// It is not JSON.
-    #[error("no JSON: {} at line {line}, column {column}", kind(*.category))]
-    Syntax {
-        /// What kind of error.
-        category: serde_json::error::Category,
-        /// The line, from 1.
-        line: usize,
-        /// The column, from 1.
-        column: usize,
-    },
-    /// It is JSON of another shape.
-    #[error("JSON in which {0} is no object")]
-    Shape(&'static str),
+/// What is known of one agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its name in the input `agent`.
+    name: &'static str,
+    /// What its configuration is written in.
+    format: Format,
+    /// What the keys that we write to have to hold in a base configuration.
+    shapes: &'static [(&'static str, Shape)],
+    /// Whether its configuration can stand for the value of a variable.
+    expands_variables: bool,
+    /// Whether it runs in the job, where it can start a bridge; a model provider's service does not.
+    runs_here: bool,
+    /// Whether it sends the headers that it is given beside `Authorization`.
+    sends_headers: bool,
+    /// Puts the server into the configuration. Says whether it took another's place.
+    install: fn(&Server<'_>, &mut Config) -> bool,
+    /// A tool in its notation.
+    tool: fn(&str, &str) -> String,
+    /// Its configuration on one line.
+    line: fn(&Config) -> String,
+    /// Its arguments.
+    args: fn(&Server<'_>, &Config) -> String,
+    /// What the list of tools cannot do with it.
+    limits: Option<&'static str>,
 }
 
-fn kind(category: serde_json::error::Category) -> &'static str {
-    match category {
-        serde_json::error::Category::Eof => "it ends too early",
-        _ => "a syntax error",
+impl fmt::Display for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
     }
 }
 
-impl BaseConfig {
-    /// Reads JSON whose servers stand under `key`.
-    fn parse(text: &str, key: &'static str) -> Result<Self, BaseConfigError> {
-        let value: Value = serde_json::from_str(text).map_err(|error| BaseConfigError::Syntax {
-            category: error.classify(),
-            line: error.line(),
-            column: error.column(),
-        })?;
-        let Value::Object(config) = value else {
-            return Err(BaseConfigError::Shape("the whole"));
-        };
-        if config.get(key).is_some_and(|servers| !servers.is_object()) {
-            return Err(BaseConfigError::Shape(key));
+/// A combination of inputs that an agent cannot honour.
+#[derive(Debug)]
+pub struct Unsupported {
+    /// The input that cannot be honoured.
+    pub input: &'static str,
+    /// What was found.
+    pub found: String,
+    /// What is accepted.
+    pub accepted: String,
+}
+
+impl Agent {
+    /// Every agent, in the order in which they are offered; the first is the default.
+    pub const ALL: [&'static Self; 14] = [
+        &claude_code::AGENT,
+        &codex::AGENT,
+        &gemini_cli::AGENT,
+        &qwen_code::AGENT,
+        &copilot_cli::AGENT,
+        &opencode::AGENT,
+        &cursor::AGENT,
+        &goose::AGENT,
+        &amp::AGENT,
+        &r#continue::AGENT,
+        &cline::AGENT,
+        &anthropic_api::AGENT,
+        &openai_responses::AGENT,
+        &generic::AGENT,
+    ];
+
+    /// What its configuration is written in.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Reads a configuration to merge into.
+    ///
+    /// # Errors
+    /// When it is not in the agent's format, or of a shape that the agent does not read.
+    pub fn base_config(&self, text: &str) -> Result<Config, BaseConfigError> {
+        Config::parse(self.format, text, self.shapes)
+    }
+
+    /// What this agent cannot honour of these inputs. `narrowing` names the inputs that only a header
+    /// can carry to the server.
+    #[must_use]
+    pub fn unsupported(
+        &self,
+        connection: Connection,
+        token_placement: TokenPlacement,
+        narrowing: &[&'static str],
+    ) -> Vec<Unsupported> {
+        let mut found = Vec::new();
+        if connection == Connection::McpRemote && !self.runs_here {
+            found.push(Unsupported {
+                input: "connection",
+                found: format!(
+                    "is `{connection}`, a program that `{self}` cannot start: it reaches the \
+                     server from outside the job"
+                ),
+                accepted: format!(
+                    "accepted: `direct`, or an agent that can: {}",
+                    either(&Self::all_that(|agent| agent.runs_here))
+                ),
+            });
         }
-        Ok(Self(config))
+        if token_placement == TokenPlacement::Env && !self.expands_variables {
+            found.push(Unsupported {
+                input: "token_placement",
+                found: format!(
+                    "is `{token_placement}`, but `{self}` does not expand variables in its \
+                     configuration"
+                ),
+                accepted: format!(
+                    "accepted: `inline`, or an agent that does: {}",
+                    either(&Self::all_that(|agent| agent.expands_variables))
+                ),
+            });
+        }
+        if !self.sends_headers {
+            found.extend(narrowing.iter().map(|input| Unsupported {
+                input,
+                found: format!(
+                    "cannot be honoured: `{self}` sends the server no header that would carry it"
+                ),
+                accepted: format!(
+                    "accepted: `read_only: false` with `allowed_actions: '*'`, where \
+                     `allowed_tools` is then all that narrows the grant; or an agent that sends \
+                     headers: {}",
+                    either(&Self::all_that(|agent| agent.sends_headers))
+                ),
+            }));
+        }
+        found
     }
 
-    /// The configuration with `server` under `key` and `name`, and whether one was there before.
-    fn with_server(mut self, key: &str, name: &str, server: Value) -> (Value, bool) {
-        let servers = self
-            .0
-            .entry(key)
-            .or_insert_with(|| Value::Object(Map::new()));
-        let previous = servers
-            .as_object_mut()
-            .and_then(|servers| servers.insert(name.to_owned(), server));
-        (Value::Object(self.0), previous.is_some())
+    fn all_that(is: impl Fn(&Self) -> bool) -> Vec<&'static Self> {
+        Self::ALL.into_iter().filter(|agent| is(agent)).collect()
+    }
+
+    /// Writes what the agent reads.
+    #[must_use]
+    pub fn write(&self, server: &Server<'_>, mut config: Config) -> Written {
+        let replaced = (self.install)(server, &mut config);
+        let mcp_config = (self.line)(&config);
+        let notation = |tools: &[String]| {
+            let notation = tools.iter().map(|tool| (self.tool)(server.name, tool));
+            notation.collect::<Vec<_>>().join(",")
+        };
+        Written {
+            agent_args: (self.args)(server, &config).into(),
+            config_file_text: config.file_text().into(),
+            config_file_suffix: self.format.suffix(),
+            mcp_config: mcp_config.into(),
+            allowed_tools: notation(server.tools),
+            replaced,
+            limits: self.limits,
+        }
     }
 }
 
@@ -168,21 +294,69 @@ impl Server<'_> {
         }
     }
 
-    /// The server as a command that the agent starts: `npx -y mcp-remote`, with the token in its
-    /// environment.
-    fn bridge(&self, authorization: &str) -> Value {
+    /// The headers that narrow what the server offers.
+    fn narrowing(&self) -> Map<String, Value> {
+        let headers = self.headers.iter();
+        headers
+            .map(|(name, value)| ((*name).to_owned(), value.as_str().into()))
+            .collect()
+    }
+
+    /// Every header, with this value of `Authorization`.
+    fn headers(&self, authorization: &str) -> Map<String, Value> {
+        let mut headers = Map::from_iter([("Authorization".to_owned(), authorization.into())]);
+        headers.extend(self.narrowing());
+        headers
+    }
+
+    /// The server in the form that most agents share: an HTTP server, or the bridge as a command with
+    /// the token in its environment.
+    fn entry(&self, variable: impl Fn(&str) -> String) -> Value {
+        let authorization = self.authorization(variable);
+        match self.connection {
+            Connection::Direct => json!({
+                "type": "http",
+                "url": self.url.as_str(),
+                "headers": self.headers(&authorization),
+            }),
+            Connection::McpRemote => json!({
+                "command": "npx",
+                "args": self.bridge(&braced(MCP_REMOTE_VARIABLE)),
+                "env": {MCP_REMOTE_VARIABLE: authorization},
+            }),
+        }
+    }
+
+    /// What `npx` is given to start the bridge, which expands `${VARIABLE}` in `authorization`.
+    fn bridge(&self, authorization: &str) -> Vec<String> {
         let mut args = vec!["-y".to_owned(), MCP_REMOTE.to_owned(), self.url.to_string()];
         let mut header = |name: &str, value: &str| {
             args.extend(["--header".to_owned(), format!("{name}:{value}")]);
         };
-        header("Authorization", &format!("${{{MCP_REMOTE_VARIABLE}}}"));
+        header("Authorization", authorization);
         for (name, value) in self.headers {
             header(name, value);
         }
-        json!({
-            "command": "npx",
-            "args": args,
-            "env": {MCP_REMOTE_VARIABLE: authorization},
-        })
+        args
     }
+}
+
+/// A variable as shells, and most agents, write it.
+fn braced(variable: &str) -> String {
+    format!("${{{variable}}}")
+}
+
+/// The notation of agents that list the plain names of a server's tools.
+fn plain(_server: &str, tool: &str) -> String {
+    tool.to_owned()
+}
+
+/// The notation that Claude Code began.
+fn double_underscored(server: &str, tool: &str) -> String {
+    format!("mcp__{server}__{tool}")
+}
+
+/// The arguments of agents that take none from us.
+fn no_args(_server: &Server<'_>, _config: &Config) -> String {
+    String::new()
 }

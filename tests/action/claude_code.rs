@@ -123,11 +123,16 @@ fn a_base_configuration_is_merged_into() {
 }
 
 #[test]
-fn the_arguments_carry_both() {
+fn the_arguments_carry_the_configuration_what_is_granted_and_what_is_not() {
     let run = step().input("token_placement", "env").succeed();
     let expected = format!(
-        "--mcp-config '{}' --allowedTools \"mcp__port__list_blueprints,mcp__port__list_entities\"",
+        "--mcp-config '{}' --allowedTools \"mcp__port__list_blueprints,mcp__port__list_entities\" \
+         --disallowedTools \"mcp__port__list_scorecards,",
         run.outputs["mcp_config"]
     );
-    assert_eq!(run.outputs["agent_args"], expected);
+    assert!(run.outputs["agent_args"].starts_with(&expected));
+    assert!(run.outputs["agent_args"].ends_with(",mcp__port__run_action,mcp__port__trigger_run\""));
+
+    let unseen = step().input("verify", "false").succeed();
+    assert!(!unseen.outputs["agent_args"].contains("--disallowedTools"));
 }

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on should say so"
 )]
 
+mod agents;
 mod claude_code;
 mod config_file;
 mod credentials;
@@ -14,6 +15,7 @@ mod exchange;
 mod harness;
 mod inputs;
 mod interface;
+mod merging;
 mod policy;
 mod preflight;
 mod process;

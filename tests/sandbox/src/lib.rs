@@ -21,6 +21,9 @@
 //! assert!(sandbox.received().is_empty());
 //! ```
 //!
+//! Beside Port it plays the language model of an agent that is tried without one: under
+//! `/model/list_blueprints,delete_entity/` any of the common APIs asks for these tools in turn.
+//!
 //! The program `port-sandbox` serves the same as a process of its own; there, the two last doors
 //! are `POST /sandbox/fault` and `GET /sandbox/received`.
 
@@ -29,6 +32,7 @@ mod catalogue;
 mod faults;
 mod github;
 mod mcp;
+mod model;
 mod offers;
 mod proxy;
 mod server;

@@ -32,14 +32,18 @@ pub(crate) type Service = StreamableHttpService<Server, LocalSessionManager>;
 
 /// The MCP server, with sessions and event streams unless the settings say otherwise.
 pub(crate) fn service(port: Arc<Port>) -> Service {
+    // Streams begin without an empty event, at which Gemini CLI 0.61 takes the server for lost.
+    let mut sessions = LocalSessionManager::default();
+    sessions.session_config.sse_retry = None;
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(port.settings.sessions)
         .with_json_response(port.settings.json)
+        .with_sse_retry(None)
         // Only the loopback interface is served, under whatever name it was reached.
         .disable_allowed_hosts();
     StreamableHttpService::new(
         move || Ok(Server(Arc::clone(&port))),
-        Arc::default(),
+        Arc::new(sessions),
         config,
     )
 }

@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use crate::{
     Builder, ExpiresIn, auth,
     faults::{Endpoint, Fault, Faults, MCP_PATH, OAUTH_PATH, REST_PATH},
-    github, mcp,
+    github, mcp, model,
     offers::Offers,
     tls::{Identity, TlsListener},
     tokens::Tokens,
@@ -202,6 +202,7 @@ fn routes(port: Arc<Port>) -> Router {
             ),
         )
         .merge(github::routes())
+        .route(model::ROUTE, any(model::answer))
         .route("/sandbox/received", get(received))
         .route("/sandbox/fault", post(fault))
         .fallback(async || auth::refusal(StatusCode::NOT_FOUND, "not_found", "Route not found"))

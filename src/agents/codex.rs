@@ -1,0 +1,74 @@
+//! Codex: the `mcp_servers` table of `config.toml`, and the same as values for `--config`.
+//!
+//! `openai/codex-action` takes `agent_args` as its `codex-args`, a JSON array. It prints the whole
+//! command, so `token_placement: env` is the better place for the token.
+//!
+//! `codex exec` refuses every tool without a read-only annotation unless the server's tools are
+//! approved beforehand, and goes on without a server that fails unless it is required.
+//!
+//! Source: [Codex configuration](https://developers.openai.com/codex/mcp).
+
+use serde_json::{Value, json};
+
+use super::config::{Config, Shape};
+use super::format::{Format, inline_toml, one_line, toml_key};
+use super::{Agent, Connection, Server, TOKEN_VARIABLE, TokenPlacement, braced, plain};
+
+const SERVERS: &str = "mcp_servers";
+
+pub(super) const AGENT: Agent = Agent {
+    name: "codex",
+    format: Format::Toml,
+    shapes: &[(SERVERS, Shape::Map)],
+    expands_variables: true,
+    runs_here: true,
+    sends_headers: true,
+    install,
+    tool: plain,
+    line,
+    args,
+    limits: None,
+};
+
+fn install(server: &Server<'_>, config: &mut Config) -> bool {
+    let mut entry = match (server.connection, server.token_placement) {
+        (Connection::Direct, TokenPlacement::Inline) => json!({
+            "url": server.url.as_str(),
+            "http_headers": server.headers(&server.authorization(str::to_owned)),
+        }),
+        (Connection::Direct, TokenPlacement::Env) => json!({
+            "url": server.url.as_str(),
+            "bearer_token_env_var": TOKEN_VARIABLE,
+            "http_headers": server.narrowing(),
+        }),
+        (Connection::McpRemote, TokenPlacement::Inline) => server.entry(braced),
+        // A server's program gets no variable but those that are named here.
+        (Connection::McpRemote, TokenPlacement::Env) => json!({
+            "command": "npx",
+            "args": server.bridge(&server.authorization(braced)),
+            "env_vars": [TOKEN_VARIABLE],
+        }),
+    };
+    entry["enabled_tools"] = json!(server.tools);
+    entry["default_tools_approval_mode"] = "approve".into();
+    entry["required"] = true.into();
+    config.put(SERVERS, server.name, entry)
+}
+
+/// The servers as one value for `--config`. TOML cannot hold a whole document on one line.
+fn line(config: &Config) -> String {
+    let servers = config.get(SERVERS).unwrap_or(&Value::Null);
+    assignment(SERVERS, servers)
+}
+
+fn args(_server: &Server<'_>, config: &Config) -> String {
+    let args: Vec<String> = config
+        .iter()
+        .flat_map(|(key, value)| ["--config".to_owned(), assignment(key, value)])
+        .collect();
+    one_line(&args)
+}
+
+fn assignment(key: &str, value: &Value) -> String {
+    format!("{}={}", toml_key(key), inline_toml(value))
+}

@@ -1,0 +1,253 @@
+//! What a configuration is written in: text to values and back.
+//!
+//! Whatever the format, the values are held as JSON's: that is what every agent's entry is made of.
+//! A base configuration with values that JSON has no form for is refused rather than changed.
+
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// The key under which the `toml` crate hands over a date, for which JSON has no form.
+const TOML_DATE: &str = "$__toml_private_datetime";
+
+/// What a configuration is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// JSON without comments.
+    Json,
+    /// TOML 1.
+    Toml,
+    /// YAML 1.2.
+    Yaml,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "JSON",
+            Self::Toml => "TOML",
+            Self::Yaml => "YAML",
+        })
+    }
+}
+
+impl Format {
+    /// How the name of a file in this format ends, dot included.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Json => ".json",
+            Self::Toml => ".toml",
+            Self::Yaml => ".yaml",
+        }
+    }
+
+    /// Whether an input's value is text in this format, and not the path of a file.
+    #[must_use]
+    pub fn is_text(self, value: &str) -> bool {
+        value.starts_with(['{', '['])
+            || value.contains('\n')
+            || match self {
+                Self::Json => false,
+                Self::Toml => value.contains('='),
+                Self::Yaml => value.contains(": "),
+            }
+    }
+
+    /// Reads a configuration's values.
+    ///
+    /// # Errors
+    /// When the text is not in the format, or not an object.
+    pub fn read(self, text: &str) -> Result<Map<String, Value>, BaseConfigError> {
+        let value = match self {
+            Self::Json => json(text)?,
+            Self::Toml => toml(text)?,
+            Self::Yaml => yaml(text)?,
+        };
+        match value {
+            Value::Object(values) => Ok(values),
+            _ => Err(BaseConfigError::Shape(self, "the whole", "object")),
+        }
+    }
+
+    /// A configuration as a file holds it.
+    #[must_use]
+    pub fn write(self, values: &Map<String, Value>) -> String {
+        let text = match self {
+            Self::Json => Some(one_line(values)),
+            Self::Toml => {
+                converted::<toml::Table>(values).and_then(|table| toml::to_string(&table).ok())
+            }
+            Self::Yaml => yaml_serde::to_string(values).ok(),
+        };
+        // Each value came from this format or is text, a list or a map, which every format has.
+        text.unwrap_or_default()
+    }
+}
+
+/// Why a base configuration cannot be merged into. Holds none of its text, which may be secret.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseConfigError {
+    /// It is not in the agent's format.
+    #[error("no {format}: a syntax error{}", at(*.line, *.column))]
+    Syntax {
+        /// The format.
+        format: Format,
+        /// The line, from 1; 0 is unknown.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// It breaks off.
+    #[error("no {format}: it ends too early{}", at(*.line, *.column))]
+    Incomplete {
+        /// The format.
+        format: Format,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// It holds what only its own format has.
+    #[error(
+        "{0} with a value that JSON has no form for, such as a tag, an infinity or a key that is no text"
+    )]
+    Foreign(Format),
+    /// It has another shape.
+    #[error("{0} in which {1} is no {2}")]
+    Shape(Format, &'static str, &'static str),
+}
+
+fn at(line: usize, column: usize) -> String {
+    match line {
+        0 => String::new(),
+        line => format!(" at line {line}, column {column}"),
+    }
+}
+
+/// JSON on one line without a single quote in it, so that it may stand between two: `'` can only
+/// appear inside a JSON string, where `\u0027` means the same. YAML readers refuse a few characters
+/// that JSON allows, so these are escaped too.
+#[must_use]
+pub fn one_line(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).unwrap_or_default();
+    json.chars().fold(String::new(), |mut line, c| {
+        if c == '\'' || is_no_yaml(c) {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "\\u{:04x}", u32::from(c));
+        } else {
+            line.push(c);
+        }
+        line
+    })
+}
+
+fn is_no_yaml(c: char) -> bool {
+    matches!(
+        c,
+        '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+    )
+}
+
+/// A value on one line of TOML, tables inline. The `toml` crate breaks strings over lines; but what
+/// JSON writes for text is TOML too.
+#[must_use]
+pub fn inline_toml(value: &Value) -> String {
+    match value {
+        Value::Object(table) => table.get(TOML_DATE).and_then(Value::as_str).map_or_else(
+            || {
+                let pairs = table.iter();
+                let pairs =
+                    pairs.map(|(key, value)| format!("{}={}", toml_key(key), inline_toml(value)));
+                format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+            },
+            str::to_owned,
+        ),
+        Value::Array(list) => {
+            let values: Vec<String> = list.iter().map(inline_toml).collect();
+            format!("[{}]", values.join(","))
+        }
+        value => one_line(value),
+    }
+}
+
+/// A key in TOML, bare where it can be.
+#[must_use]
+pub fn toml_key(key: &str) -> String {
+    let is_bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if !key.is_empty() && key.bytes().all(is_bare) {
+        key.to_owned()
+    } else {
+        one_line(&key)
+    }
+}
+
+/// The same value in the terms of another format; none where it has no form there.
+fn converted<T: DeserializeOwned>(value: &impl Serialize) -> Option<T> {
+    serde_json::from_value(serde_json::to_value(value).ok()?).ok()
+}
+
+/// A value of another format in the terms of JSON, if it survives the way there and back.
+fn to_json<T>(format: Format, value: &T) -> Result<Value, BaseConfigError>
+where
+    T: Serialize + DeserializeOwned + PartialEq,
+{
+    serde_json::to_value(value)
+        .ok()
+        .filter(|json| converted::<T>(json).is_some_and(|back| back == *value))
+        .ok_or(BaseConfigError::Foreign(format))
+}
+
+fn json(text: &str) -> Result<Value, BaseConfigError> {
+    serde_json::from_str(text).map_err(|error| {
+        let (format, line, column) = (Format::Json, error.line(), error.column());
+        if error.is_eof() {
+            BaseConfigError::Incomplete {
+                format,
+                line,
+                column,
+            }
+        } else {
+            BaseConfigError::Syntax {
+                format,
+                line,
+                column,
+            }
+        }
+    })
+}
+
+fn toml(text: &str) -> Result<Value, BaseConfigError> {
+    let table: toml::Table = toml::from_str(text).map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let (line, column) = before.map_or((0, 0), |before| {
+            let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+            (
+                before.matches('\n').count() + 1,
+                before[line_start..].chars().count() + 1,
+            )
+        });
+        BaseConfigError::Syntax {
+            format: Format::Toml,
+            line,
+            column,
+        }
+    })?;
+    to_json(Format::Toml, &table)
+}
+
+fn yaml(text: &str) -> Result<Value, BaseConfigError> {
+    let syntax = |error: yaml_serde::Error| {
+        let place = error.location();
+        BaseConfigError::Syntax {
+            format: Format::Yaml,
+            line: place.as_ref().map_or(0, yaml_serde::Location::line),
+            column: place.as_ref().map_or(0, yaml_serde::Location::column),
+        }
+    };
+    let mut value: yaml_serde::Value = yaml_serde::from_str(text).map_err(syntax)?;
+    value.apply_merge().map_err(syntax)?;
+    to_json(Format::Yaml, &value)
+}

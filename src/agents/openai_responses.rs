@@ -1,0 +1,43 @@
+//! `OpenAI`'s Responses API: its `mcp` tool, for programs that call the API themselves.
+//!
+//! The configuration is the part of the request's body that names the server. `OpenAI`'s servers
+//! connect to Port.
+//!
+//! Source: `Tool.Mcp` in `resources/responses` of the package `openai`.
+
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+
+use super::config::{Config, Shape};
+use super::format::Format;
+use super::{Agent, Server, no_args, plain};
+
+const TOOLS: &str = "tools";
+
+pub(super) const AGENT: Agent = Agent {
+    name: "openai-responses",
+    format: Format::Json,
+    shapes: &[(TOOLS, Shape::List)],
+    expands_variables: false,
+    runs_here: false,
+    sends_headers: true,
+    install,
+    tool: plain,
+    line: Config::one_line,
+    args: no_args,
+    limits: None,
+};
+
+fn install(server: &Server<'_>, config: &mut Config) -> bool {
+    let entry = json!({
+        "type": "mcp",
+        "server_label": server.name,
+        "server_url": server.url.as_str(),
+        "authorization": server.token.expose_secret(),
+        "headers": server.narrowing(),
+        "allowed_tools": server.tools,
+        // There is no person to ask.
+        "require_approval": "never",
+    });
+    config.put_in_list(TOOLS, &["type", "server_label"], entry)
+}

@@ -1,0 +1,343 @@
+//! What each agent is given, by every way to the server and with the token in every place.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use actions_runner_double::Finished;
+use port_mcp_action::agents::{Agent, Connection, TokenPlacement};
+use port_sandbox::Flow;
+use serde_json::{Value, json};
+
+use crate::harness::{Step, annotations, assert_snapshot, settings};
+
+fn step(agent: &Agent) -> Step {
+    let step = Step::new()
+        .input("agent", agent.to_string())
+        .input("allowed_tools", "list_blueprints, list_entities")
+        .input("config_file", "true");
+    // Its connector carries no header that would narrow the grant.
+    if agent.to_string() == "anthropic-api" {
+        step.input("read_only", "false")
+            .input("allowed_actions", "*")
+    } else {
+        step
+    }
+}
+
+fn forms() -> impl Iterator<Item = (Connection, TokenPlacement)> {
+    Connection::ALL
+        .into_iter()
+        .flat_map(|connection| TokenPlacement::ALL.map(|placement| (connection, placement)))
+}
+
+fn in_form(step: Step, connection: Connection, placement: TokenPlacement) -> Step {
+    step.input("connection", connection.to_string())
+        .input("token_placement", placement.to_string())
+}
+
+fn file(step: &Step, run: &Finished) -> String {
+    fs::read_to_string(step.job.temp().join(&run.outputs["config_file"])).unwrap()
+}
+
+/// What a reader wants to see of a run.
+fn shown(step: &Step, run: &Finished) -> String {
+    let suffix = run.outputs["config_file"].rsplit('.').next().unwrap();
+    let lines = ["allowed_tools", "agent_args", "mcp_config"]
+        .map(|name| format!("{name}={}", run.outputs[name]))
+        .join("\n");
+    match suffix {
+        // The file says what `mcp_config` says.
+        "json" => lines,
+        suffix => format!("{lines}\n.{suffix} file:\n{}", file(step, run).trim_end()),
+    }
+}
+
+#[test]
+fn every_agent_in_every_form() {
+    for agent in Agent::ALL {
+        let mut text = Vec::new();
+        for (connection, placement) in forms() {
+            let step = in_form(step(agent), connection, placement);
+            let run = step.run();
+            let what = match run.exit {
+                Some(0) => shown(&step, &run),
+                _ => annotations(&run, "error"),
+            };
+            text.push(format!("# {connection}, {placement}\n{what}"));
+        }
+        settings().bind(|| insta::assert_snapshot!(format!("agent_{agent}"), text.join("\n\n")));
+    }
+}
+
+#[test]
+fn a_token_in_the_environment_is_in_nothing_that_is_emitted() {
+    for agent in Agent::ALL {
+        for connection in Connection::ALL {
+            let step = in_form(step(agent), connection, TokenPlacement::Env);
+            let run = step.run();
+            if run.exit != Some(0) {
+                continue;
+            }
+            let token = step.sandbox.token(Flow::Rest);
+            for name in ["mcp_config", "agent_args"] {
+                let output = &run.outputs[name];
+                assert!(!output.contains(&token), "{agent}: {name}");
+                // What holds no secret crosses jobs; what is empty is not there.
+                assert_eq!(run.job_output(name).unwrap_or_default(), output);
+            }
+            assert!(!file(&step, &run).contains(&token), "{agent}");
+        }
+    }
+}
+
+#[test]
+fn the_file_and_the_output_are_for_one_line_and_for_no_other_format() {
+    for agent in Agent::ALL {
+        let step = step(agent);
+        let run = step.succeed();
+        for name in ["mcp_config", "agent_args", "allowed_tools"] {
+            assert!(!run.outputs[name].contains('\n'), "{agent}: {name}");
+        }
+        let suffix = Path::new(&run.outputs["config_file"]).extension().unwrap();
+        assert_eq!(format!(".{}", suffix.display()), agent.format().suffix());
+    }
+}
+
+#[test]
+fn what_an_agent_cannot_do_is_said_before_anything_is_sent() {
+    let step = Step::new()
+        .input("agent", "anthropic-api")
+        .input("connection", "mcp-remote")
+        .input("token_placement", "env");
+    assert_snapshot!("unsupported", step.fail());
+    assert!(step.sandbox.received().is_empty());
+}
+
+#[test]
+fn the_summary_says_what_the_list_cannot_do() {
+    let limits = |agent: &str| {
+        let summary = Step::new().input("agent", agent).succeed().summary;
+        let line = summary.lines().find(|line| line.starts_with("| Limits |"));
+        line.map(str::to_owned)
+    };
+    assert_eq!(limits("codex"), None);
+    assert_snapshot!(limits("cline").unwrap(), @"| Limits | Cline has no list of tools: it runs whatever the server offers. |");
+}
+
+#[test]
+fn a_broken_base_configuration_is_placed_and_not_quoted() {
+    let bases = [
+        ("codex", "model = \"s3cr3t\"\n[mcp_servers\n"),
+        ("codex", "mcp_servers = \"s3cr3t\""),
+        ("goose", "extensions:\n  s3cr3t: [\n"),
+        ("goose", "extensions: !s3cr3t {}"),
+        ("continue", "mcpServers: { s3cr3t: 1 }"),
+        ("gemini-cli", "{\n\"s3cr3t\": tru }"),
+        ("gemini-cli", "[\"s3cr3t\"]"),
+    ];
+    let errors = bases.map(|(agent, base)| {
+        let errors = Step::new()
+            .input("agent", agent)
+            .input("base_config", base)
+            .fail();
+        assert!(!errors.contains("s3cr3t"), "{errors}");
+        format!("{agent}: {errors}")
+    });
+    assert_snapshot!("base_config_errors", errors.join("\n"));
+}
+
+/// A base configuration as users have it, with a server of the same name in it.
+fn base(agent: &str) -> &'static str {
+    match agent {
+        "codex" => {
+            "# ours\nmodel = \"gpt-5\"\nsince = 2026-11-24\n\n[mcp_servers.port]\nurl = \"https://old\"\n\n[mcp_servers.\"docs.v2\"]\ncommand = \"docs\"\nargs = [\n  \"it's\", # a comment\n]\n"
+        }
+        "goose" => {
+            "GOOSE_PROVIDER: anthropic\nextensions:\n  developer: &builtin { enabled: true, type: builtin }\n  memory: { <<: *builtin, name: memory }\n  port: { enabled: false }\n"
+        }
+        "continue" => {
+            "models:\n  - name: m\nmcpServers:\n  - name: docs\n    command: docs\n  - name: port\n    command: old\n"
+        }
+        "opencode" => {
+            r#"{"permission": "ask", "mcp": {"port": {"type": "local"}, "docs": {"type": "local"}}}"#
+        }
+        "amp" => {
+            r#"{"amp.permissions": [{"tool": "Bash", "action": "allow"}], "amp.mcpServers": {"port": {"url": "old"}}}"#
+        }
+        "anthropic-api" => {
+            r#"{"tools": [{"type": "mcp_toolset", "mcp_server_name": "port"}, {"name": "mine"}], "mcp_servers": [{"name": "port"}]}"#
+        }
+        _ => unreachable!("no base configuration for {agent}"),
+    }
+}
+
+#[test]
+fn a_base_configuration_is_merged_in_the_agents_own_format() {
+    for agent in [
+        "codex",
+        "goose",
+        "continue",
+        "opencode",
+        "amp",
+        "anthropic-api",
+    ] {
+        let agent = Agent::ALL
+            .into_iter()
+            .find(|known| known.to_string() == agent)
+            .unwrap();
+        let step = step(agent).input("base_config", base(&agent.to_string()));
+        let run = step.succeed();
+        let notice = annotations(&run, "notice");
+        assert!(
+            notice.contains("already had a server named `port`"),
+            "{agent}: {notice}"
+        );
+        settings().bind(|| insta::assert_snapshot!(format!("merged_{agent}"), shown(&step, &run)));
+    }
+}
+
+/// Every path of keys in a value, with the kind of what is there. Where an example has the key `*`,
+/// any other key may stand.
+fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| {
+            let free =
+                path.ends_with("/headers") || path.ends_with("/env") || path.ends_with("/envs");
+            let key = if free { "*" } else { key };
+            paths(value, &format!("{path}/{key}"), found);
+        }),
+        Value::Array(list) => list
+            .iter()
+            .for_each(|value| paths(value, &format!("{path}/[]"), found)),
+        Value::String(_) => drop(found.insert(format!("{path}: text"))),
+        Value::Number(_) => drop(found.insert(format!("{path}: number"))),
+        Value::Bool(_) => drop(found.insert(format!("{path}: boolean"))),
+        Value::Null => drop(found.insert(format!("{path}: null"))),
+    }
+}
+
+/// The two agents that no package registry has: their keys are those of a documented example.
+#[test]
+fn the_keys_are_those_of_a_documented_example() {
+    let documented: [(&str, &str, Value); 2] = [
+        (
+            "cursor",
+            "mcpServers",
+            serde_json::from_str(include_str!("documented/cursor.json")).unwrap(),
+        ),
+        (
+            "goose",
+            "extensions",
+            yaml_serde::from_str(include_str!("documented/goose.yaml")).unwrap(),
+        ),
+    ];
+    for (agent, key, example) in documented {
+        for (connection, placement) in forms() {
+            let form = Step::new().input("agent", agent);
+            let run = in_form(form, connection, placement).succeed();
+            let config: Value = serde_json::from_str(&run.outputs["mcp_config"]).unwrap();
+            assert_eq!(
+                config.as_object().unwrap().keys().collect::<Vec<_>>(),
+                [key]
+            );
+            let kind = if connection == Connection::Direct {
+                "remote"
+            } else {
+                "local"
+            };
+            let (mut known, mut emitted) = (BTreeSet::new(), BTreeSet::new());
+            paths(&example[key][kind], "", &mut known);
+            paths(&config[key]["port"], "", &mut emitted);
+            let strange: Vec<_> = emitted.difference(&known).collect();
+            assert!(
+                strange.is_empty(),
+                "{agent}, {connection}, {placement}: {strange:?}"
+            );
+        }
+    }
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Whoever adds an agent adds its proof, its workflow, its part of the documentation and its name
+/// in the interface.
+#[test]
+fn no_agent_without_proof_and_documentation() {
+    let documentation = fs::read_to_string(repository("docs/agents.md")).unwrap();
+    let action = include_str!("../../action.yml");
+    for agent in Agent::ALL {
+        let name = agent.to_string();
+        let proofs = [
+            format!("tests/e2e/agents/real/{name}.js"),
+            format!("tests/e2e/agents/typed/{name}.js"),
+            format!("tests/action/documented/{name}.json"),
+            format!("tests/action/documented/{name}.yaml"),
+        ];
+        let proof: Vec<_> = proofs
+            .iter()
+            .filter(|path| repository(path).is_file())
+            .collect();
+        assert_eq!(proof.len(), 1, "{name} has to have one proof: {proofs:?}");
+        assert!(
+            action.contains(&format!("`{name}`")),
+            "action.yml does not name {name}"
+        );
+        let section = documentation
+            .split("\n## ")
+            .find(|section| section.starts_with(&format!("`{name}`")));
+        let section = section.unwrap_or_else(|| panic!("docs/agents.md has no section for {name}"));
+        assert!(
+            section.contains("Proof:"),
+            "docs/agents.md does not say how {name} was tried"
+        );
+        let workflow =
+            fs::read_to_string(repository(&format!("docs/workflows/{name}.yml"))).unwrap();
+        assert!(
+            workflow.contains(&format!("agent: {name}\n")),
+            "{name}'s workflow is another's"
+        );
+        let copied = format!("```yaml\n{workflow}```\n");
+        assert!(
+            section.contains(&copied),
+            "docs/agents.md does not hold docs/workflows/{name}.yml"
+        );
+    }
+}
+
+/// What a proof, a workflow or an example stands for is an agent.
+#[test]
+fn no_proof_without_an_agent() {
+    let known: Vec<String> = Agent::ALL.iter().map(ToString::to_string).collect();
+    for directory in [
+        "docs/workflows",
+        "tests/action/documented",
+        "tests/e2e/agents/real",
+        "tests/e2e/agents/typed",
+    ] {
+        for entry in fs::read_dir(repository(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            assert!(known.contains(&name), "{} is of no agent", path.display());
+        }
+    }
+}
+
+/// The versions in the workflows are those that were tried.
+#[test]
+fn the_workflows_install_what_was_tried() {
+    let tried: Value = serde_json::from_str(include_str!("../e2e/agents/package.json")).unwrap();
+    for agent in Agent::ALL {
+        let workflow =
+            fs::read_to_string(repository(&format!("docs/workflows/{agent}.yml"))).unwrap();
+        for line in workflow.lines() {
+            let Some(package) = line.trim().strip_prefix("- run: npm install --global ") else {
+                continue;
+            };
+            let (name, version) = package.rsplit_once('@').unwrap();
+            assert_eq!(tried["dependencies"][name], json!(version), "{agent}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+// One job: the action's step, then the agent's, each as the workflow has it.
+
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parse } from "yaml";
+import * as actions from "./actions.js";
+
+const repository = fileURLToPath(new URL("../../..", import.meta.url));
+const programs = dirname(dirname(fileURLToPath(import.meta.resolve("yaml/package.json"))));
+const LIMIT = 120_000;
+
+// What every proof has instead of the workflow's own inputs: a name that every
+// agent has to get right, and a server that offers what is not granted.
+const INPUTS = { server_name: "port-prod", read_only: "false", allowed_tools: "list_blueprints" };
+
+/** Runs the workflow of an agent; returns the action's outputs, and what the agent did. */
+export async function run(name, agent, { script, inputs, wrongToken = false }) {
+  const root = mkdtempSync(join(tmpdir(), "port-mcp-agents-"));
+  const place = (path) => {
+    mkdirSync(join(root, path));
+    return join(root, path);
+  };
+  const job = { home: place("home"), work: place("work"), temp: place("temp") };
+  // So npx finds the bridge here and asks no registry.
+  symlinkSync(programs, join(job.work, "node_modules"));
+  const sandbox = await start();
+  try {
+    const steps = Object.values(parse(readFileSync(join(repository, `docs/workflows/${name}.yml`), "utf8")).jobs)[0].steps;
+    const step = steps.at(-1);
+    const prepared = agent.prepare?.({ ...job, model: sandbox.model(script), write: write(job) }) ?? {};
+    const outputs = connect({ ...steps.find(({ id }) => id === "port").with, ...INPUTS, ...prepared, ...inputs }, job, sandbox);
+    const emitted = wrongToken ? withoutToken(outputs, job) : outputs;
+    const model = sandbox.model(agent.names?.(outputs, script) ?? script);
+    const byHand = inputs.token_placement === "env" ? { PORT_MCP_TOKEN: emitted.access_token } : {};
+    const { status, log } = await runStep(agent, step, { emitted, job, model, byHand });
+    const received = await sandbox.received();
+    return { outputs, status, log, received, requests: toServer(received), turns: received.filter(({ path }) => path.startsWith("/model/")).length };
+  } finally {
+    sandbox.stop();
+    rmSync(root, { recursive: true, force: true });
+  }
+}
+
+const write = ({ home }) => (path, value) => {
+  mkdirSync(dirname(join(home, path)), { recursive: true });
+  writeFileSync(join(home, path), typeof value === "string" ? value : JSON.stringify(value));
+  return join(home, path);
+};
+
+async function start() {
+  const process = spawn(join(repository, "target/debug/port-sandbox"), { stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  for await (const part of process.stdout) {
+    said += part;
+    if (said.includes("MCP_URL=") && said.endsWith("\n")) {
+      break;
+    }
+  }
+  const [, api, mcp] = said.match(/API_URL=(\S+)\nMCP_URL=(\S+)/);
+  return {
+    api,
+    mcp,
+    model: (script) => `${api}/model/${script}`,
+    stop: () => process.kill(),
+    received: async () => (await fetch(`${api}/sandbox/received`)).json(),
+  };
+}
+
+// What came to the MCP server: JSON-RPC, and the headers.
+function toServer(received) {
+  return received
+    .filter(({ method, path }) => method === "POST" && path === "/v1")
+    .map(({ headers, body }) => ({ ...JSON.parse(body), headers: Object.fromEntries(headers) }));
+}
+
+// The action's step: its outputs.
+function connect(inputs, job, { api, mcp }) {
+  const outputFile = join(job.temp, "outputs");
+  writeFileSync(outputFile, "");
+  const environment = {
+    GITHUB_OUTPUT: outputFile,
+    GITHUB_STATE: join(job.temp, "state"),
+    GITHUB_STEP_SUMMARY: join(job.temp, "summary"),
+    GITHUB_WORKSPACE: job.work,
+    RUNNER_TEMP: job.temp,
+  };
+  writeFileSync(environment.GITHUB_STATE, "");
+  writeFileSync(environment.GITHUB_STEP_SUMMARY, "");
+  const credentials = { client_id: "q7Tn2vXzR4mLk9WbYc8HsJ1dFg5PaE3u", client_secret: `kJ8+vQ2/xT6&nB4=mR0%wL9"zC3-sF7_hD1~gY5.pA8` };
+  for (const [input, value] of Object.entries({ ...inputs, ...credentials, api_url: api, mcp_url: mcp })) {
+    environment[`INPUT_${input.toUpperCase()}`] = String(value);
+  }
+  const { status, stdout, stderr } = spawnSync(join(repository, "target/debug/port-mcp"), ["connect"], { env: environment, encoding: "utf8" });
+  if (status !== 0) {
+    throw new Error(`the action failed: ${stdout}${stderr}`);
+  }
+  const outputs = {};
+  for (const [, name, , value] of readFileSync(outputFile, "utf8").matchAll(/^(\w+)<<(.+)\n([\s\S]*?)\n?\2$/gm)) {
+    outputs[name] = value;
+  }
+  return outputs;
+}
+
+// The outputs and the file as they would be with another token.
+function withoutToken({ access_token: token, ...outputs }, job) {
+  if (outputs.config_file) {
+    const file = join(job.temp, outputs.config_file);
+    writeFileSync(file, readFileSync(file, "utf8").replaceAll(token, "wrong"));
+  }
+  const changed = Object.entries(outputs).map(([name, value]) => [name, value.replaceAll(token, "wrong")]);
+  return { access_token: "wrong", ...Object.fromEntries(changed) };
+}
+
+// The agent's step, with the script's model in the place of its own: its status.
+async function runStep(agent, step, { emitted, job, model, byHand }) {
+  const filled = (section) =>
+    Object.fromEntries(
+      Object.entries(section ?? {}).map(([name, value]) => [
+        name,
+        String(value).replace(/\$\{\{ *(.*?) *\}\}/g, (_, expression) => {
+          const output = expression.match(/^steps\.port\.outputs\.(\w+)$/)?.[1];
+          return output ? emitted[output] : expression === "runner.temp" ? job.temp : "none";
+        }),
+      ]),
+    );
+  const environment = { PATH: process.env.PATH, HOME: job.home, TERM: "dumb", CI: "true", ...byHand, ...filled(step.env), ...agent.environment?.(model) };
+  const command = step.uses
+    ? actions[step.uses.split("@")[0]](filled(step.with), job, agent.args?.(model) ?? [])
+    : ["bash", "-e", "-o", "pipefail", "-c", agent.command ?? step.run];
+  const log = [];
+  const child = spawn(command[0], command.slice(1), { cwd: job.work, env: environment, stdio: ["ignore", "pipe", "pipe"], detached: true });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (part) => log.push(part.toString()));
+  }
+  const killGroup = () => {
+    try {
+      process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // It is gone already.
+    }
+  };
+  const timer = setTimeout(() => {
+    log.push(`\nkilled after ${LIMIT} ms`);
+    killGroup();
+  }, LIMIT);
+  const status = await new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("exit", (code, signal) => resolve(code ?? signal));
+  });
+  clearTimeout(timer);
+  // What the agent has left running: bridges, servers of its own.
+  killGroup();
+  return { status, log: log.join("") };
+}

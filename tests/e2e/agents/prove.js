@@ -1,0 +1,113 @@
+// Starts the real agents as the workflows of docs/workflows start them, on what
+// the action emits: each with the right token, with a wrong one, and with every
+// place for the token and every connection that it can do. The model follows a
+// script: it asks for a tool that is granted, then for one that is not.
+//
+// prove.js [AGENT...]
+
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { run } from "./job.js";
+import { typeErrors } from "./types.js";
+
+const GRANTED = "list_blueprints";
+const REFUSED = "delete_entity";
+const SCRIPT = [GRANTED, REFUSED];
+
+const VARIANTS = {
+  "token in the configuration": { connection: "direct", token_placement: "inline" },
+  "token in the environment": { connection: "direct", token_placement: "env" },
+  "mcp-remote, token in the configuration": { connection: "mcp-remote", token_placement: "inline" },
+  "mcp-remote, token in the environment": { connection: "mcp-remote", token_placement: "env" },
+};
+
+const calls = (requests) => requests.filter(({ method }) => method === "tools/call").map(({ params }) => params.name);
+
+// The agent connects with the token and the headers that it was given, sees the
+// tools, and calls what it may.
+function connects(agent, { requests, outputs }) {
+  assert(requests.some(({ method }) => method === "tools/list"), "it has not asked for the tools");
+  for (const { headers } of requests) {
+    assert.equal(headers.authorization, `Bearer ${outputs.access_token}`, "a request came without the token");
+    assert.equal(headers["x-read-only-mode"], "0");
+    assert.equal(headers["x-allowed-actions-to-run"], "");
+  }
+  if (agent.keepsToTheList) {
+    assert(calls(requests).includes(GRANTED), "the granted call has not reached the server");
+  }
+}
+
+// The model has asked for both tools, and heard the end of it.
+function keepsToTheList(keeps, { requests, turns }) {
+  assert(turns > SCRIPT.length, "the model has not come to the end of its script");
+  assert.equal(calls(requests).includes(REFUSED), !keeps, "the list of tools did not work as its file here says");
+}
+
+function isRefused(agent, { requests, status }) {
+  assert(requests.length > 0, "it has not tried to connect");
+  for (const { headers } of requests) {
+    assert.equal(headers.authorization, "Bearer wrong");
+  }
+  assert.deepEqual(calls(requests), []);
+  if (agent.failsWithoutServer) {
+    assert.notEqual(status, 0, "it went on without the server");
+  }
+}
+
+async function proofs(name) {
+  const { default: agent } = await import(`./real/${name}.js`);
+  for (const [variant, inputs] of Object.entries(VARIANTS)) {
+    if (agent.expandsNothing && inputs.token_placement === "env") {
+      continue;
+    }
+    const job = await run(name, agent, { script: SCRIPT, inputs });
+    prove(`${name}, ${variant}: connects and works`, job, () => connects(agent, job));
+    if (agent.keepsToTheList) {
+      const keeps = agent.keepsToTheList(job.outputs);
+      prove(`${name}, ${variant}: ${keeps ? "no other call arrives" : "other calls arrive, as documented"}`, job, () => keepsToTheList(keeps, job));
+    }
+  }
+  const job = await run(name, agent, { script: SCRIPT, inputs: {}, wrongToken: true });
+  prove(`${name}, wrong token: is refused`, job, () => isRefused(agent, job));
+}
+
+// The request that a workflow makes of a provider's API is what the provider's own
+// package takes; and the package would have taken no other.
+async function fits(name) {
+  const { default: api } = await import(`./typed/${name}.js`);
+  const job = await run(name, api, { script: SCRIPT, inputs: {} });
+  const body = job.received.findLast(({ path }) => path.startsWith("/model/"))?.body;
+  prove(`${name}: the request is of the type in the provider's package`, job, () => {
+    assert.equal(job.status, 0, "the request failed");
+    assert.equal(typeErrors(api.type, body), "");
+    assert.match(typeErrors(api.type, body.replace('"type":', '"typo":')), /error TS/);
+  });
+}
+
+assert(Number.parseInt(process.versions.node) >= 22, "the agents want Node 22, and npm has not installed it");
+
+let passed = 0;
+let failed = 0;
+
+function prove(what, { log }, proof) {
+  try {
+    proof();
+    passed += 1;
+    console.log(`passed  ${what}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED  ${what}: ${error.message}\n${log.slice(-4000)}`);
+  }
+}
+
+const named = (directory) => readdirSync(new URL(directory, import.meta.url)).map((file) => file.replace(".js", ""));
+const chosen = process.argv.slice(2);
+const isChosen = (name) => chosen.length === 0 || chosen.includes(name);
+for (const name of named("real").filter(isChosen)) {
+  await proofs(name);
+}
+for (const name of named("typed").filter(isChosen)) {
+  await fits(name);
+}
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exitCode = failed || !passed ? 1 : 0;

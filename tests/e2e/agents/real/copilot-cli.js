@@ -1,0 +1,9 @@
+export default {
+  environment: (model) => ({
+    COPILOT_OFFLINE: "true",
+    COPILOT_MODEL: "sandbox",
+    COPILOT_PROVIDER_API_KEY: "none",
+    COPILOT_PROVIDER_BASE_URL: `${model}/v1`,
+  }),
+  keepsToTheList: () => true,
+};

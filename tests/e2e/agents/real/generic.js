@@ -1,0 +1,4 @@
+// Stands for all other clients; MCP Inspector expands no variable.
+export default {
+  expandsNothing: true,
+};

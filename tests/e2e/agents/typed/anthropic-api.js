@@ -1,0 +1,4 @@
+export default {
+  environment: (model) => ({ ANTHROPIC_BASE_URL: model, ANTHROPIC_API_KEY: "none", MODEL: "sandbox" }),
+  type: 'import("@anthropic-ai/sdk/resources/beta/messages").MessageCreateParamsNonStreaming',
+};

@@ -1,0 +1,331 @@
+//! A language model that follows a script, for agents that are tried without a model's key.
+//!
+//! The script stands in the path, so nothing is remembered between requests: under
+//! `/model/list_blueprints,delete_entity/` a conversation is answered by a call of the first tool,
+//! then of the second, then with a text. How far it is, the conversation itself says.
+//!
+//! Four dialects are spoken, each at once or as an event stream: Anthropic's Messages, `OpenAI`'s
+//! Responses and chat completions, and Gemini's `generateContent`.
+
+use axum::{
+    Json,
+    extract::Path,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+pub(crate) const ROUTE: &str = "/model/{script}/{*rest}";
+
+const MODEL: &str = "sandbox-model";
+const FAREWELL: &str = "That is all.";
+
+/// What the model does next.
+enum Turn {
+    /// It asks for a tool.
+    Call {
+        /// The conversation's how-manieth call, from 0.
+        number: usize,
+        /// The name, as the agent calls the tool.
+        tool: Tool,
+    },
+    /// It says its last words.
+    End,
+}
+
+/// A tool on offer; some agents put a server's tools into a namespace.
+#[derive(Clone)]
+struct Tool {
+    namespace: Option<String>,
+    name: String,
+}
+
+impl Turn {
+    /// The arguments, which suit every tool that a script may name.
+    fn arguments() -> Value {
+        json!({"blueprintIdentifier": "service", "identifier": "checkout"})
+    }
+
+    /// The next turn in a conversation with so many calls behind it. A tool that is not on offer is
+    /// asked for under the name that it would have.
+    fn next(script: &str, offered: &[Tool], calls: usize) -> Self {
+        let script: Vec<&str> = script.split(',').collect();
+        let find = |wanted: &str| offered.iter().find(|tool| is_called(&tool.name, wanted));
+        // Requests for a title or a summary come without tools.
+        let Some(wanted) = script.get(calls).filter(|_| !offered.is_empty()) else {
+            return Self::End;
+        };
+        let tool = find(wanted).cloned().unwrap_or_else(|| {
+            let sibling = script.iter().find_map(|other| Some((other, find(other)?)));
+            match sibling {
+                None => Tool {
+                    namespace: None,
+                    name: (*wanted).to_owned(),
+                },
+                Some((other, tool)) => Tool {
+                    namespace: tool.namespace.clone(),
+                    name: tool.name.replace(other, wanted),
+                },
+            }
+        });
+        Self::Call {
+            number: calls,
+            tool,
+        }
+    }
+}
+
+/// Whether an agent's name for a tool ends in the tool's own.
+fn is_called(name: &str, wanted: &str) -> bool {
+    name.strip_suffix(wanted)
+        .is_some_and(|prefix| !prefix.ends_with(|c: char| c.is_ascii_alphanumeric()))
+}
+
+/// Answers as the model that `rest` of the path belongs to.
+pub(crate) async fn answer(
+    Path((script, rest)): Path<(String, String)>,
+    body: Option<Json<Value>>,
+) -> Response {
+    let Some(Json(request)) = body else {
+        // Some agents ask first which models there are.
+        return Json(json!({"object": "list", "data": [{"id": MODEL, "object": "model"}]}))
+            .into_response();
+    };
+    let streams = request["stream"] == true || rest.contains("stream");
+    let turn = |offered: &[Tool], calls| Turn::next(&script, offered, calls);
+    match rest.rsplit(['/', ':']).next().unwrap_or_default() {
+        "messages" => messages(
+            &turn(
+                &named(&request["tools"]),
+                asked(&request["messages"], "tool_use"),
+            ),
+            streams,
+        ),
+        "responses" => responses(
+            &turn(
+                &named(&request["tools"]),
+                asked(&request["input"], "function_call"),
+            ),
+            streams,
+        ),
+        "completions" => completions(
+            &turn(&named(&request["tools"]), tool_calls(&request["messages"])),
+            streams,
+        ),
+        "generateContent" | "streamGenerateContent" => {
+            let declarations: Value = parts(&request["tools"], "functionDeclarations").collect();
+            let calls = parts(&request["contents"], "parts")
+                .filter(|part| part.get("functionCall").is_some())
+                .count();
+            generate_content(&turn(&named(&declarations), calls), streams)
+        }
+        "count_tokens" | "countTokens" => {
+            Json(json!({"input_tokens": 1, "totalTokens": 1})).into_response()
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The elements of the lists that stand under `key` of each element.
+fn parts<'a>(list: &'a Value, key: &'a str) -> impl Iterator<Item = Value> + 'a {
+    let elements = list.as_array().into_iter().flatten();
+    elements
+        .filter_map(move |element| element[key].as_array())
+        .flatten()
+        .cloned()
+}
+
+/// The tools of a list, whichever of the ways of naming them it has.
+fn named(tools: &Value) -> Vec<Tool> {
+    let name = |tool: &Value| {
+        let name = tool["name"].as_str().or(tool["function"]["name"].as_str());
+        name.map(str::to_owned)
+    };
+    let mut found = Vec::new();
+    for tool in tools.as_array().into_iter().flatten() {
+        match tool["tools"].as_array() {
+            Some(inner) => found.extend(inner.iter().filter_map(name).map(|inner| Tool {
+                namespace: name(tool),
+                name: inner,
+            })),
+            None => found.extend(name(tool).map(|name| Tool {
+                namespace: None,
+                name,
+            })),
+        }
+    }
+    found
+}
+
+/// How many items of this type a conversation holds, in its messages or between them.
+fn asked(conversation: &Value, kind: &str) -> usize {
+    let within = parts(conversation, "content");
+    let between = conversation.as_array().into_iter().flatten().cloned();
+    within
+        .chain(between)
+        .filter(|item| item["type"] == kind)
+        .count()
+}
+
+fn tool_calls(messages: &Value) -> usize {
+    parts(messages, "tool_calls").count()
+}
+
+/// Anthropic's Messages.
+fn messages(turn: &Turn, streams: bool) -> Response {
+    let (content, stop_reason) = match turn {
+        Turn::Call { number, tool } => (
+            json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": tool.name, "input": Turn::arguments()}),
+            "tool_use",
+        ),
+        Turn::End => (json!({"type": "text", "text": FAREWELL}), "end_turn"),
+    };
+    let usage = json!({"input_tokens": 1, "output_tokens": 1});
+    let mut message = json!({
+        "id": "msg_sandbox", "type": "message", "role": "assistant", "model": MODEL,
+        "content": [content], "stop_reason": stop_reason, "stop_sequence": null, "usage": usage,
+    });
+    if !streams {
+        return Json(message).into_response();
+    }
+    message["content"] = json!([]);
+    message["stop_reason"] = Value::Null;
+    let (start, delta) = match turn {
+        Turn::Call { .. } => {
+            let mut start = content;
+            start["input"] = json!({});
+            let partial = Turn::arguments().to_string();
+            (
+                start,
+                json!({"type": "input_json_delta", "partial_json": partial}),
+            )
+        }
+        Turn::End => (
+            json!({"type": "text", "text": ""}),
+            json!({"type": "text_delta", "text": FAREWELL}),
+        ),
+    };
+    events(&[
+        json!({"type": "message_start", "message": message}),
+        json!({"type": "content_block_start", "index": 0, "content_block": start}),
+        json!({"type": "content_block_delta", "index": 0, "delta": delta}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": stop_reason, "stop_sequence": null}, "usage": usage}),
+        json!({"type": "message_stop"}),
+    ])
+}
+
+/// `OpenAI`'s Responses.
+fn responses(turn: &Turn, streams: bool) -> Response {
+    let item = match turn {
+        Turn::Call { number, tool } => {
+            let mut item = json!({
+                "type": "function_call", "id": format!("fc_{number}"), "call_id": format!("call_{number}"),
+                "name": tool.name, "arguments": Turn::arguments().to_string(), "status": "completed",
+            });
+            if let Some(namespace) = &tool.namespace {
+                item["namespace"] = namespace.as_str().into();
+            }
+            item
+        }
+        Turn::End => json!({
+            "type": "message", "id": "msg_sandbox", "role": "assistant", "status": "completed",
+            "content": [{"type": "output_text", "text": FAREWELL, "annotations": []}],
+        }),
+    };
+    let response = |status: &str, output: &[&Value]| {
+        json!({
+            "id": "resp_sandbox", "object": "response", "created_at": 0, "model": MODEL, "status": status,
+            "output": output, "parallel_tool_calls": false, "tool_choice": "auto", "tools": [],
+            "usage": {
+                "input_tokens": 1, "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens": 1, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 2,
+            },
+        })
+    };
+    let completed = response("completed", &[&item]);
+    if !streams {
+        return Json(completed).into_response();
+    }
+    events(&[
+        json!({"type": "response.created", "sequence_number": 0, "response": response("in_progress", &[])}),
+        json!({"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": item}),
+        json!({"type": "response.output_item.done", "sequence_number": 2, "output_index": 0, "item": item}),
+        json!({"type": "response.completed", "sequence_number": 3, "response": completed}),
+    ])
+}
+
+/// `OpenAI`'s chat completions.
+fn completions(turn: &Turn, streams: bool) -> Response {
+    let (message, finish_reason) = match turn {
+        Turn::Call { number, tool } => (
+            json!({"role": "assistant", "content": null, "tool_calls": [{
+                "index": 0, "id": format!("call_{number}"), "type": "function",
+                "function": {"name": tool.name, "arguments": Turn::arguments().to_string()},
+            }]}),
+            "tool_calls",
+        ),
+        Turn::End => (json!({"role": "assistant", "content": FAREWELL}), "stop"),
+    };
+    let envelope = |object: &str, choices: &[Value]| {
+        json!({
+            "id": "chatcmpl-sandbox", "object": object, "created": 0, "model": MODEL, "choices": choices,
+        })
+    };
+    let usage = json!({"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2});
+    if !streams {
+        let choice = json!({"index": 0, "message": message, "finish_reason": finish_reason});
+        let mut completion = envelope("chat.completion", &[choice]);
+        completion["usage"] = usage;
+        return Json(completion).into_response();
+    }
+    let chunk = |delta, finish_reason: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish_reason});
+        envelope("chat.completion.chunk", &[choice])
+    };
+    // The usage comes last and by itself: clients stop at it.
+    let mut last = envelope("chat.completion.chunk", &[]);
+    last["usage"] = usage;
+    events(&[
+        chunk(message, Value::Null),
+        chunk(json!({}), finish_reason.into()),
+        last,
+        json!("[DONE]"),
+    ])
+}
+
+/// Gemini's `generateContent`.
+fn generate_content(turn: &Turn, streams: bool) -> Response {
+    let part = match turn {
+        Turn::Call { tool, .. } => {
+            json!({"functionCall": {"name": tool.name, "args": Turn::arguments()}})
+        }
+        Turn::End => json!({"text": FAREWELL}),
+    };
+    let answer = json!({
+        "candidates": [{"index": 0, "content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2},
+        "modelVersion": MODEL,
+    });
+    if streams {
+        events(&[answer])
+    } else {
+        Json(answer).into_response()
+    }
+}
+
+/// An event stream; an event is named after its type, if it has one.
+fn events(events: &[Value]) -> Response {
+    let body: Vec<String> = events
+        .iter()
+        .map(|event| {
+            let name = event["type"].as_str();
+            let name = name.map(|name| format!("event: {name}\n"));
+            let data = event
+                .as_str()
+                .map_or_else(|| event.to_string(), str::to_owned);
+            format!("{}data: {data}\n\n", name.unwrap_or_default())
+        })
+        .collect();
+    ([(header::CONTENT_TYPE, "text/event-stream")], body.concat()).into_response()
+}
