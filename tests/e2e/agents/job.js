@@ -37,7 +37,7 @@ export async function run(name, agent, { script, inputs, wrongToken = false }) {
     const byHand = inputs.token_placement === "env" ? { PORT_MCP_TOKEN: emitted.access_token } : {};
     const { status, log } = await runStep(agent, step, { emitted, job, model, byHand });
     const received = await sandbox.received();
-    return { outputs, status, log, received, requests: toServer(received), turns: received.filter(({ path }) => path.startsWith("/model/")).length };
+    return { outputs, status, log, received, requests: toServer(received), turns: turns(received) };
   } finally {
     sandbox.stop();
     rmSync(root, { recursive: true, force: true });
@@ -67,6 +67,13 @@ async function start() {
     stop: () => process.kill(),
     received: async () => (await fetch(`${api}/sandbox/received`)).json(),
   };
+}
+
+// How often the model was asked with tools to choose from: otherwise it is for a
+// title or a summary, and no turn of the script.
+function turns(received) {
+  const requests = received.filter(({ method, path }) => method === "POST" && path.startsWith("/model/"));
+  return requests.filter(({ body }) => JSON.parse(body).tools?.length).length;
 }
 
 // What came to the MCP server: JSON-RPC, and the headers.
