@@ -1,7 +1,7 @@
 // One job: the action's step, then the agent's, each as the workflow has it.
 
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -37,7 +37,7 @@ export async function run(name, agent, { script, inputs, wrongToken = false }) {
     const byHand = inputs.token_placement === "env" ? { PORT_MCP_TOKEN: emitted.access_token } : {};
     const { status, log } = await runStep(agent, step, { emitted, job, model, byHand });
     const received = await sandbox.received();
-    return { outputs, status, log, received, requests: toServer(received), turns: received.filter(({ path }) => path.startsWith("/model/")).length };
+    return { outputs, status, log, received, requests: toServer(received), turns: turns(received) };
   } finally {
     sandbox.stop();
     rmSync(root, { recursive: true, force: true });
@@ -67,6 +67,13 @@ async function start() {
     stop: () => process.kill(),
     received: async () => (await fetch(`${api}/sandbox/received`)).json(),
   };
+}
+
+// How often the model was asked with tools to choose from: otherwise it is for a
+// title or a summary, and no turn of the script.
+function turns(received) {
+  const requests = received.filter(({ method, path }) => method === "POST" && path.startsWith("/model/"));
+  return requests.filter(({ body }) => JSON.parse(body).tools?.length).length;
 }
 
 // What came to the MCP server: JSON-RPC, and the headers.
@@ -131,27 +138,33 @@ async function runStep(agent, step, { emitted, job, model, byHand }) {
     ? actions[step.uses.split("@")[0]](filled(step.with), job, agent.args?.(model) ?? [])
     : ["bash", "-e", "-o", "pipefail", "-c", agent.command ?? step.run];
   const log = [];
-  const child = spawn(command[0], command.slice(1), { cwd: job.work, env: environment, stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const child = spawn(command[0], command.slice(1), { cwd: job.work, env: environment, stdio: ["ignore", "pipe", "pipe"] });
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (part) => log.push(part.toString()));
   }
-  const killGroup = () => {
-    try {
-      process.kill(-child.pid, "SIGKILL");
-    } catch {
-      // It is gone already.
-    }
-  };
   const timer = setTimeout(() => {
     log.push(`\nkilled after ${LIMIT} ms`);
-    killGroup();
+    stopAll(job);
   }, LIMIT);
   const status = await new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("exit", (code, signal) => resolve(code ?? signal));
   });
   clearTimeout(timer);
-  // What the agent has left running: bridges, servers of its own.
-  killGroup();
+  stopAll(job);
   return { status, log: log.join("") };
+}
+
+// Ends whatever still runs of a job, bridges and daemons of the agent's own
+// included: all of it has the job's home, which no other process has.
+function stopAll({ home }) {
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").includes(`HOME=${home}`)) {
+        process.kill(Number(pid), "SIGKILL");
+      }
+    } catch {
+      // It is gone already, or another user's.
+    }
+  }
 }

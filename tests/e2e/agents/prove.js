@@ -37,9 +37,9 @@ function connects(agent, { requests, outputs }) {
   }
 }
 
-// The model has asked for both tools, and heard the end of it.
+// The model has asked for both tools.
 function keepsToTheList(keeps, { requests, turns }) {
-  assert(turns > SCRIPT.length, "the model has not come to the end of its script");
+  assert(turns >= SCRIPT.length, "the model has not asked for the other tool");
   assert.equal(calls(requests).includes(REFUSED), !keeps, "the list of tools did not work as its file here says");
 }
 
