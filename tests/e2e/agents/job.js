@@ -32,11 +32,13 @@ export async function run(name, agent, { script, inputs, wrongToken = false }) {
     const step = steps.at(-1);
     const prepared = agent.prepare?.({ ...job, model: sandbox.model(script), write: write(job) }) ?? {};
     const outputs = connect({ ...steps.find(({ id }) => id === "port").with, ...INPUTS, ...prepared, ...inputs }, job, sandbox);
+    // What the action itself has asked the server is no matter of the agent's.
+    const before = (await sandbox.received()).length;
     const emitted = wrongToken ? withoutToken(outputs, job) : outputs;
     const model = sandbox.model(agent.names?.(outputs, script) ?? script);
     const byHand = inputs.token_placement === "env" ? { PORT_MCP_TOKEN: emitted.access_token } : {};
     const { status, log } = await runStep(agent, step, { emitted, job, model, byHand });
-    const received = await sandbox.received();
+    const received = (await sandbox.received()).slice(before);
     return { outputs, status, log, received, requests: toServer(received), turns: turns(received) };
   } finally {
     sandbox.stop();
