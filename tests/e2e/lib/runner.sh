@@ -17,12 +17,17 @@ release() {
   git -C "$action" -c user.name=e2e -c user.email=e2e@localhost commit --quiet --message e2e
 }
 
-# To be run in a subshell, which becomes act: its process can then be signalled.
 run_act() {
+  act_on "$action" "$action/tests/e2e/workflows/$1.yml"
+}
+
+# act_on DIRECTORY WORKFLOW [ARGUMENT...]
+#
+# To be run in a subshell, which becomes act: its process can then be signalled.
+act_on() {
   # RUNNER_TEMP is /tmp here. GitHub's runner shares it between a job and its
   # actions, act does not. The cache server would listen beyond loopback.
-  exec act workflow_dispatch \
-    --directory "$action" --workflows "$action/tests/e2e/workflows/$1.yml" \
+  exec act workflow_dispatch --directory "$1" --workflows "$2" "${@:3}" \
     --platform "ubuntu-latest=$runner_image" --pull=false --rm --no-cache-server \
     --network host --container-options "--volume $scratch/runner-temp:/tmp" \
     --secret-file <(printf "PORT_CLIENT_ID='%s'\nPORT_CLIENT_SECRET='%s'\n" "$client_id" "$client_secret") \
