@@ -45,15 +45,6 @@ stand_in() {
   replaced+=(--local-repository "${names#uses: }=$copy")
 }
 
-# act asks git for the commit at every turn, and is slow without an answer.
-repository_of() {
-  git -C "$1" init --quiet
-  git -C "$1" config user.name e2e
-  git -C "$1" config user.email e2e@localhost
-  git -C "$1" add .
-  git -C "$1" commit --quiet --message e2e
-}
-
 # template NAME [ARGUMENT...]
 template() {
   local status=0

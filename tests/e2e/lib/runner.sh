@@ -11,14 +11,21 @@ release() {
   cp --recursive tests/e2e "$action/tests/"
   sed "s,^  image: Dockerfile\$,  image: docker://$image," action.yml >"$action/action.yml"
   grep "docker://$image" "$action/action.yml"
-  # act asks git for the commit at every turn, and is slow without an answer.
-  git -C "$action" init --quiet
-  git -C "$action" add .
-  git -C "$action" -c user.name=e2e -c user.email=e2e@localhost commit --quiet --message e2e
+  repository_of "$action"
 }
 
+# act asks git for the commit at every turn, and is slow without an answer.
+repository_of() {
+  git -C "$1" init --quiet
+  git -C "$1" config user.name e2e
+  git -C "$1" config user.email e2e@localhost
+  git -C "$1" add .
+  git -C "$1" commit --quiet --message e2e
+}
+
+# run_act WORKFLOW [ARGUMENT...]
 run_act() {
-  act_on "$action" "$action/tests/e2e/workflows/$1.yml"
+  act_on "$action" "$action/tests/e2e/workflows/$1.yml" "${@:2}"
 }
 
 # act_on DIRECTORY WORKFLOW [ARGUMENT...]
