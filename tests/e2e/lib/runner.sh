@@ -1,18 +1,7 @@
 # shellcheck shell=bash
 # Workflows in act, which takes the part of GitHub's runner.
 
-action=$scratch/action
 log=$scratch/act.log
-
-# The action as a release has it, with the image in place of the Dockerfile: so
-# act runs the very image that the other stages have tested, and builds nothing.
-release() {
-  mkdir --parents "$action/tests" "$scratch/runner-temp"
-  cp --recursive tests/e2e "$action/tests/"
-  sed "s,^  image: Dockerfile\$,  image: docker://$image," action.yml >"$action/action.yml"
-  grep "docker://$image" "$action/action.yml"
-  repository_of "$action"
-}
 
 # act asks git for the commit at every turn, and is slow without an answer.
 repository_of() {
