@@ -54,6 +54,14 @@ binaries() {
   (cd "$dist" && sha256sum -- * | tee "$scratch/checksums")
 }
 
+sbom() {
+  [[ -x $cache/cargo/bin/cargo-cyclonedx ]] ||
+    cargo install --quiet --locked --root "$cache/cargo" cargo-cyclonedx@0.5.9
+  (cd "$action" && PATH=$cache/cargo/bin:$PATH .github/release/sbom "$scratch/sbom.json")
+  [[ ! $(git -C "$action" status --short) ]] || fail 'it has left something in the tree'
+  jq --exit-status --raw-output '"\(.components | length) components of \(.metadata.component.name) \(.metadata.component.version)"' "$scratch/sbom.json"
+}
+
 release_commits() {
   (cd "$action" && .github/release/commits e2e-org/port-mcp-action "$version" "$name@$digest" "$scratch/checksums")
   git -C "$action" show --stat --format='%s' HEAD HEAD^ HEAD^^
