@@ -34,6 +34,12 @@ organisation() {
   repository_of "$caller"
 }
 
+# The policy that the roll-out guide shows.
+guide() {
+  sed --quiet '/^version: 1$/,/^```$/p' docs/organisation.md | sed '$d' >"$scratch/port-mcp.yml"
+  docker run --rm --entrypoint /port-mcp --volume "$scratch/port-mcp.yml:/port-mcp.yml:ro" "$image" policy check /port-mcp.yml
+}
+
 # stand_in OWNER/NAME DIRECTORY: for the one commit at which our workflows name it.
 stand_in() {
   local copy=$scratch/standin-${1#*/} names

@@ -31,6 +31,9 @@ check() {
   sed --in-place "s/^## Unreleased/## $version/" "$action/CHANGELOG.md"
   repository_of "$action"
   revision=$(git -C "$action" rev-parse HEAD)
+  if (cd "$action" && .github/release/check v1); then
+    fail 'that was no version'
+  fi
   (cd "$action" && .github/release/check "$version" && .github/release/notes "$version")
 }
 
