@@ -97,6 +97,21 @@ without_docker() {
   not_in_log 'docker run image=127'
 }
 
+# No download is tried without a digest to hold it against.
+refusals() {
+  refusal "$repository" X64 'This commit is no release'
+  refusal "$action" RISCV64 'There is no binary for Linux on RISCV64, only linux-x64.'
+}
+
+# refusal TREE ARCHITECTURE TEXT
+refusal() {
+  local said
+  if said=$(RUNNER_OS=Linux RUNNER_ARCH=$2 RUNNER_TEMP=$scratch "$1/binary/connect"); then
+    fail 'it ended well'
+  fi
+  grep --fixed-strings -- "$3" <<<"$said" || fail "it said: $said"
+}
+
 # One byte too many: first in what an earlier call of the job has left, where
 # any step may write, then in the download. A runner empties the directory.
 tampered() {
