@@ -41,7 +41,8 @@ check() {
 # GitHub's keeps layers from one job to the next.
 build_image() {
   local started=$SECONDS
-  docker build --quiet --no-cache --build-arg "VERSION=$version" --build-arg "REVISION=$revision" \
+  # As in the workflow.
+  BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build --quiet --no-cache --build-arg "VERSION=$version" --build-arg "REVISION=$revision" \
     --tag "$name:$version-x64" "$action"
   build_seconds=$((SECONDS - started))
 }
