@@ -22,8 +22,9 @@ RUN mkdir -p benches src tests/runner/src tests/sandbox/src \
 # COPY keeps file times; without the touch cargo would take the empty crate for
 # the newer one.
 COPY src src
+ARG REVISION=unknown
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --release --locked --bin port-mcp \
+    && PORT_MCP_REVISION="${REVISION}" cargo build --release --locked --bin port-mcp \
     && mkdir -p /image/etc/ssl/certs \
     && cp target/*/release/port-mcp /image/ \
     && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \

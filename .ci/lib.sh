@@ -42,8 +42,12 @@ need() {
 }
 
 install_packages() {
-  apt-get update --quiet
-  DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes "$@"
+  local as_root=()
+  if ((EUID)); then
+    as_root=(sudo)
+  fi
+  "${as_root[@]}" apt-get update --quiet
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes "$@"
 }
 
 # The tools that come from PyPI, first on PATH.

@@ -3,15 +3,25 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 use port_mcp_action::runner::{Environment, Log};
 use port_mcp_action::{cleanup, connect, policy, report};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The version, and the commit where the build was told of it.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let version = env!("CARGO_PKG_VERSION");
+    match option_env!("PORT_MCP_REVISION") {
+        Some(revision) => format!("{version} ({revision})"),
+        None => version.to_owned(),
+    }
+});
+
 /// Connects an AI agent in a GitHub workflow to Port's MCP server.
 #[derive(Parser)]
-#[command(name = "port-mcp", version, arg_required_else_help = true)]
+#[command(name = "port-mcp", version = VERSION.as_str(), arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     phase: Phase,

@@ -1,28 +1,29 @@
 # shellcheck shell=bash
 # Workflows in act, which takes the part of GitHub's runner.
 
-action=$scratch/action
 log=$scratch/act.log
 
-# The action as a release has it, with the image in place of the Dockerfile: so
-# act runs the very image that the other stages have tested, and builds nothing.
-release() {
-  mkdir --parents "$action/tests" "$scratch/runner-temp"
-  cp --recursive tests/e2e "$action/tests/"
-  sed "s,^  image: Dockerfile\$,  image: docker://$image," action.yml >"$action/action.yml"
-  grep "docker://$image" "$action/action.yml"
-  # act asks git for the commit at every turn, and is slow without an answer.
-  git -C "$action" init --quiet
-  git -C "$action" add .
-  git -C "$action" -c user.name=e2e -c user.email=e2e@localhost commit --quiet --message e2e
+# act asks git for the commit at every turn, and is slow without an answer.
+repository_of() {
+  git -C "$1" init --quiet
+  git -C "$1" config user.name e2e
+  git -C "$1" config user.email e2e@localhost
+  git -C "$1" add .
+  git -C "$1" commit --quiet --message e2e
 }
 
-# To be run in a subshell, which becomes act: its process can then be signalled.
+# run_act WORKFLOW [ARGUMENT...]
 run_act() {
+  act_on "$action" "$action/tests/e2e/workflows/$1.yml" "${@:2}"
+}
+
+# act_on DIRECTORY WORKFLOW [ARGUMENT...]
+#
+# To be run in a subshell, which becomes act: its process can then be signalled.
+act_on() {
   # RUNNER_TEMP is /tmp here. GitHub's runner shares it between a job and its
   # actions, act does not. The cache server would listen beyond loopback.
-  exec act workflow_dispatch \
-    --directory "$action" --workflows "$action/tests/e2e/workflows/$1.yml" \
+  exec act workflow_dispatch --directory "$1" --workflows "$2" "${@:3}" \
     --platform "ubuntu-latest=$runner_image" --pull=false --rm --no-cache-server \
     --network host --container-options "--volume $scratch/runner-temp:/tmp" \
     --secret-file <(printf "PORT_CLIENT_ID='%s'\nPORT_CLIENT_SECRET='%s'\n" "$client_id" "$client_secret") \
