@@ -199,6 +199,12 @@ impl Agent {
         self.format
     }
 
+    /// Whether it sends the headers that narrow what the server offers and runs.
+    #[must_use]
+    pub fn sends_headers(&self) -> bool {
+        self.sends_headers
+    }
+
     /// Reads a configuration to merge into.
     ///
     /// # Errors

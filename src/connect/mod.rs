@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use secrecy::SecretString;
 
 use crate::access::policy::{Ask, Run};
-use crate::access::{self, Lore, Patterns, source};
+use crate::access::{self, Lore, Patterns, Refusal, Refusals, source};
 use crate::agents::{self, Written};
 use crate::cleanup;
 use crate::http::Http;
@@ -183,6 +183,17 @@ async fn admit(
         foreign_hosts: &settings.endpoints.foreign_hosts(),
         connection: settings.connection,
     })?;
+    if actions != settings.allowed_actions && !settings.agent.sends_headers() {
+        let refusal = Refusal::AboveCeiling {
+            what: "`allowed_actions: *`".to_owned(),
+            rule: rule.title,
+            allowed: format!(
+                ", and `{}` sends the server no header that would narrow it",
+                settings.agent
+            ),
+        };
+        return Err(Refusals(vec![refusal]).into());
+    }
     Ok(Admission {
         ceiling: Some(rule.tools().clone()),
         rule: Some(rule.title),

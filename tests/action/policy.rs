@@ -94,6 +94,20 @@ fn what_a_pattern_asks_for_is_narrowed() {
 }
 
 #[test]
+fn an_agent_that_cannot_carry_a_narrower_list_is_refused() {
+    let text = TEXT.replace("      actions", "      read_only: false\n      actions");
+    let step = Step::against(sandbox(&text))
+        .input("policy", POLICY)
+        .input("agent", "anthropic-api")
+        .input("read_only", "false")
+        .input("allowed_actions", "*");
+    assert_snapshot!(step.fail(), @"
+    `allowed_actions: *` is above the ceiling of rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main, and `anthropic-api` sends the server no header that would narrow it
+    hint: ask for less, or ask whoever keeps the policy
+    ");
+}
+
+#[test]
 fn nothing_that_is_left() {
     assert_snapshot!(step().input("allowed_tools", "describe_*, load_*").fail(), @"nothing is left of `allowed_tools`: the policy withholds `describe_user_details`, `load_skill`");
 }
