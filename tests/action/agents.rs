@@ -217,9 +217,10 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The two agents that no package registry has: their keys are those of a documented example.
+/// The two agents that no package registry has: their keys are those that `docs/agents.md` names the
+/// source of.
 #[test]
-fn the_keys_are_those_of_a_documented_example() {
+fn the_keys_are_those_that_are_documented() {
     let documented: [(&str, &str, Value); 2] = [
         (
             "cursor",
