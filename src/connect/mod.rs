@@ -26,7 +26,7 @@ const TITLE: &str = "Port MCP";
 ///
 /// # Errors
 /// [`Mistakes`](crate::inputs::Mistakes) in the inputs, a policy that refuses or cannot be read,
-/// [`Refusals`](access::Refusals) of tools, a server that cannot be used, or a runner that could not
+/// [`Refusals`] of tools, a server that cannot be used, or a runner that could not
 /// be handed something. Outputs are written last, so a step that fails has none.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     let inputs = Inputs::read(environment);
