@@ -8,7 +8,6 @@ use std::sync::LazyLock;
 use clap::{Parser, Subcommand};
 use port_mcp_action::runner::{Environment, Log};
 use port_mcp_action::{cleanup, connect, policy, report};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// The version, and the commit where the build was told of it.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -106,7 +105,10 @@ fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
 
 /// Ends when the runner cancels the job. As process 1 of the container we get no default action for
 /// a signal: without this the runner would wait ten seconds and kill the container.
+#[cfg(unix)]
 async fn cancelled() {
+    use tokio::signal::unix::{SignalKind, signal};
+
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
@@ -116,5 +118,13 @@ async fn cancelled() {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+    }
+}
+
+/// Ends when the runner cancels the job.
+#[cfg(not(unix))]
+async fn cancelled() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
     }
 }

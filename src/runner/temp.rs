@@ -1,8 +1,8 @@
 //! Files for the next steps of the job, under the runner's temporary directory.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, fchown};
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -69,16 +69,31 @@ pub fn create(
     file.write_all(contents.expose_secret().as_bytes())
         .and_then(|()| file.flush())
         .with_context(|| format!("could not write a file in {shown}"))?;
-    let (owner, ours) = (directory.path.metadata()?, file.as_file().metadata()?);
-    if (owner.uid(), owner.gid()) != (ours.uid(), ours.gid()) {
-        fchown(file.as_file(), Some(owner.uid()), Some(owner.gid()))
-            .with_context(|| format!("could not give a file to the owner of {shown}"))?;
-    }
+    give_to_owner(file.as_file(), &directory.path)
+        .with_context(|| format!("could not give a file to the owner of {shown}"))?;
     let (_, path) = file
         .keep()
         .with_context(|| format!("could not keep a file in {shown}"))?;
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
     Ok(format!("{}{name}", directory.relative))
+}
+
+#[cfg(unix)]
+fn give_to_owner(file: &File, directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+
+    let (owner, ours) = (directory.metadata()?, file.metadata()?);
+    if (owner.uid(), owner.gid()) == (ours.uid(), ours.gid()) {
+        return Ok(());
+    }
+    fchown(file, Some(owner.uid()), Some(owner.gid()))
+}
+
+/// Without a container there is no other user: the file is the runner's own.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+fn give_to_owner(_file: &File, _directory: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Removes a file that [`create`] made, given the name that it returned. Returns whether there was
@@ -96,7 +111,7 @@ pub fn remove(environment: &Environment, name: &str) -> anyhow::Result<bool> {
     // `remove_file` removes a symlink itself, never what it points to.
     match std::fs::remove_file(directory.path.join(file)) {
         Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("could not remove {file}")),
     }
 }
