@@ -496,11 +496,7 @@ impl Check {
             return Actions::All;
         }
         for entry in &entries {
-            // The characters of an identifier in Port, none of which ends a header's list.
-            let is_identifier = entry
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"@_.+:/=-".contains(&b));
-            if !is_identifier {
+            if !Actions::is_identifier(entry) {
                 self.mistakes.add(
                     "allowed_actions",
                     format!("holds `{}`, which is no identifier", Quote::new(entry)),
@@ -541,7 +537,7 @@ impl Check {
         let (connection, placement) = (settings.connection, settings.token_placement);
         for wrong in settings
             .agent
-            .unsupported(connection, placement, &narrowing)
+            .unsupported(connection, placement, settings.verify, &narrowing)
         {
             self.mistakes.add(wrong.input, wrong.found, wrong.accepted);
         }
@@ -557,6 +553,9 @@ impl Check {
             (value.len() as u64 <= LARGEST_BASE_CONFIG)
                 .then(|| value.to_owned())
                 .ok_or(FileProblem::TooLarge(LARGEST_BASE_CONFIG))
+        } else if value.contains(|c: char| c.is_whitespace() || "{}\"'=,;".contains(c)) {
+            // It may be another agent's configuration, and hold a secret: it is not quoted.
+            Err(FileProblem::NoPath)
         } else {
             self.file_in_workspace(value, LARGEST_BASE_CONFIG)
         };
@@ -622,6 +621,8 @@ enum FileProblem {
         "names the file `{0}`, which is not there or cannot be read (is the checkout before this step?)"
     )]
     Missing(Quote),
+    #[error("is neither a configuration in the agent's format nor the path of a file")]
+    NoPath,
     #[error("names the file `{0}`, which is outside the workspace")]
     Outside(Quote),
     #[error("is larger than {} KiB", .0 / 1024)]

@@ -153,7 +153,7 @@ struct Entry {
 }
 
 /// The conditions of a rule, all of which must hold. Each is one pattern, or a list of which one
-/// must match; `*` stands for any characters, `/` included. Case counts in `ref` alone.
+/// must match; `*` stands for any characters, `/` included. Case counts in refs alone.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -186,7 +186,7 @@ struct Ceiling {
     #[cfg_attr(test, schemars(with = "Vec<String>", length(min = 1)))]
     tools: Patterns,
     /// Port actions that the agent may run, `*` for every one; none if left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "actions")]
     actions: Vec<String>,
     /// Whether the run has to be in read-only mode; it has to if left out.
     #[serde(default = "yes")]
@@ -258,6 +258,20 @@ fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> 
         1 => Ok(1),
         other => Err(D::Error::custom(format_args!(
             "version {other} of the format is not known, only 1 is"
+        ))),
+    }
+}
+
+fn actions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let actions = Vec::<String>::deserialize(deserializer)?;
+    match actions
+        .iter()
+        .find(|action| *action != "*" && !Actions::is_identifier(action))
+    {
+        None => Ok(actions),
+        Some(other) => Err(D::Error::custom(format_args!(
+            "`actions` holds `{}`, which is no identifier of a Port action",
+            Quote::new(other)
         ))),
     }
 }
@@ -389,10 +403,7 @@ impl When {
             let patterns = condition.patterns();
             let met = |pattern: &String| match name {
                 "ref" => Glob::new(pattern).matches(fact),
-                "workflow" if !pattern.contains('@') => {
-                    let path = fact.split('@').next().unwrap_or_default();
-                    Glob::ignoring_case(pattern).matches(path)
-                }
+                "workflow" => is_workflow(pattern, fact),
                 _ => Glob::ignoring_case(pattern).matches(fact),
             };
             if fact.is_empty() || !patterns.iter().any(met) {
@@ -405,6 +416,22 @@ impl When {
             }
         }
         unmet
+    }
+}
+
+/// Whether `fact`, a workflow file at a ref, is what `pattern` describes. Path and ref are compared
+/// apart: a branch may be called `x@refs/heads/main`, and `MAIN` is another branch than `main`.
+fn is_workflow(pattern: &str, fact: &str) -> bool {
+    let (path, reference) = match fact.split_once("@refs/") {
+        Some((path, reference)) => (path, format!("refs/{reference}")),
+        None => (fact, String::new()),
+    };
+    match pattern.split_once('@') {
+        None => Glob::ignoring_case(pattern).matches(path),
+        Some((wanted_path, wanted_reference)) => {
+            Glob::ignoring_case(wanted_path).matches(path)
+                && Glob::new(wanted_reference).matches(&reference)
+        }
     }
 }
 
@@ -591,6 +618,25 @@ mod tests {
     }
 
     #[test]
+    fn no_name_of_a_branch_passes_for_another() {
+        let of = |reference: &str| Run {
+            workflow: format!("acme/catalogue/.github/workflows/agent.yml@{reference}"),
+            ..run()
+        };
+        for pattern in ["acme/*@refs/heads/main", "ACME/Catalogue/*@refs/heads/m*n"] {
+            let policy = policy(&rule(&format!("{{workflow: '{pattern}'}}"))).unwrap();
+            assert!(policy.rule_for(&of("refs/heads/main")).is_ok(), "{pattern}");
+            for other in [
+                "refs/heads/MAIN",
+                "refs/heads/x@refs/heads/main",
+                "refs/tags/main",
+            ] {
+                assert!(policy.rule_for(&of(other)).is_err(), "{pattern} {other}");
+            }
+        }
+    }
+
+    #[test]
     fn a_broken_policy_says_where() {
         let broken = |text: &str| policy(text).unwrap_err();
         let ceiling =
@@ -610,6 +656,7 @@ mod tests {
             ceiling("{tools: ['*'], regions: [europe]}"),
             ceiling("{tools: ['*'], connection: [tunnel]}"),
             ceiling("{tools: ['*'], read_only: 1}"),
+            ceiling("{tools: ['*'], actions: ['deploy,restart']}"),
             broken(&rule("{environment: }")),
             broken(&rule("")),
             ceiling("{tools: ['*'], regions: }"),
@@ -633,6 +680,7 @@ mod tests {
         the policy port-mcp.yml cannot be used: rules[0].ceiling.regions[0]: unknown variant `europe`, expected `eu` or `us` at line 3 column 39
         the policy port-mcp.yml cannot be used: rules[0].ceiling.connection[0]: unknown variant `tunnel`, expected `direct` or `mcp-remote` at line 3 column 42
         the policy port-mcp.yml cannot be used: rules[0].ceiling.read_only: invalid type: integer `1`, expected a boolean at line 3 column 40
+        the policy port-mcp.yml cannot be used: rules[0].ceiling: `actions` holds `deploy,restart`, which is no identifier of a Port action at line 3 column 14
         the policy port-mcp.yml cannot be used: rules[0].when.environment has no value
         the policy port-mcp.yml cannot be used: rules[0].when has no value
         the policy port-mcp.yml cannot be used: rules[0].ceiling.regions has no value
@@ -677,7 +725,7 @@ mod tests {
                 .rule_for(&run)
                 .unwrap()
                 .title
-                .starts_with("rule 2 (`agents on main`)")
+                .starts_with("rule 2 (`everybody reads`)")
         );
     }
 

@@ -287,7 +287,7 @@ fn text(reply: Reply, github: &GitHub) -> Result<String, Cause> {
         StatusCode::FORBIDDEN => Cause::Forbidden { status, message },
         _ if status.is_redirection() => Cause::Moved {
             status,
-            to: http::location(&headers),
+            to: http::location(&headers, &secrets),
         },
         _ => Cause::Status { status, message },
     })

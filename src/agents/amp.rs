@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::config::{Config, Shape};
 use super::format::{Format, one_line};
-use super::{Agent, Connection, Server, braced, double_underscored};
+use super::{Agent, Connection, List, Server, braced, double_underscored};
 
 const SERVERS: &str = "amp.mcpServers";
 const PERMISSIONS: &str = "amp.permissions";
@@ -25,6 +25,7 @@ pub(super) const AGENT: Agent = Agent {
     tool,
     line: Config::one_line,
     args,
+    list: List::Kept,
     limits: Some(
         "Amp enforces the list through `amp.permissions`, which only `--settings-file` carries; it \
          has not been seen at work, since Amp runs with its own service alone.",

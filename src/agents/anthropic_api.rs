@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::config::{Config, Shape};
 use super::format::Format;
-use super::{Agent, Server, no_args, plain};
+use super::{Agent, List, Server, no_args, plain};
 
 const SERVERS: &str = "mcp_servers";
 const TOOLS: &str = "tools";
@@ -27,6 +27,7 @@ pub(super) const AGENT: Agent = Agent {
     tool: plain,
     line: Config::one_line,
     args: no_args,
+    list: List::Kept,
     limits: None,
 };
 

@@ -11,7 +11,7 @@
 
 use super::config::{Config, Shape};
 use super::format::Format;
-use super::{Agent, Server, braced, double_underscored};
+use super::{Agent, List, Server, braced, double_underscored};
 
 pub(super) const AGENT: Agent = Agent {
     name: "claude-code",
@@ -24,6 +24,7 @@ pub(super) const AGENT: Agent = Agent {
     tool: double_underscored,
     line: Config::one_line,
     args,
+    list: List::Kept,
     limits: Some(
         "Claude Code's list is a permission: what the server offers beside it is hidden by \
          `--disallowedTools`, but a tool that appears there later is not, and runs where a workflow \

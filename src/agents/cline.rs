@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::config::{Config, Shape};
 use super::format::Format;
-use super::{Agent, Connection, Server, braced, no_args, plain};
+use super::{Agent, Connection, List, Server, braced, no_args, plain};
 
 const SERVERS: &str = "mcpServers";
 
@@ -27,6 +27,7 @@ pub(super) const AGENT: Agent = Agent {
     tool: plain,
     line: Config::one_line,
     args: no_args,
+    list: List::Ignored,
     limits: Some("Cline has no list of tools: it runs whatever the server offers."),
 };
 

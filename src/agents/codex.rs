@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::config::{Config, Shape};
 use super::format::{Format, inline_toml, one_line, toml_key};
-use super::{Agent, Connection, Server, TOKEN_VARIABLE, TokenPlacement, braced, plain};
+use super::{Agent, Connection, List, Server, TOKEN_VARIABLE, TokenPlacement, braced, plain};
 
 const SERVERS: &str = "mcp_servers";
 
@@ -27,6 +27,7 @@ pub(super) const AGENT: Agent = Agent {
     tool: plain,
     line,
     args,
+    list: List::Kept,
     limits: None,
 };
 

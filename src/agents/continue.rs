@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::config::{Config, Shape};
 use super::format::Format;
-use super::{Agent, Connection, Server, plain};
+use super::{Agent, Connection, List, Server, plain};
 
 const SERVERS: &str = "mcpServers";
 
@@ -29,6 +29,7 @@ pub(super) const AGENT: Agent = Agent {
             .map(|tool| format!("--exclude {tool}"));
         hidden.collect::<Vec<_>>().join(" ")
     },
+    list: List::Excluded,
     limits: Some(
         "Continue runs every tool that the server offers but those that `agent_args` excludes, so a \
          tool that appears there later runs too.",

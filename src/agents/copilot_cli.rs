@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::config::{Config, Shape};
 use super::format::Format;
-use super::{Agent, Connection, Server, braced};
+use super::{Agent, Connection, List, Server, braced};
 
 const SERVERS: &str = "mcpServers";
 
@@ -24,6 +24,7 @@ pub(super) const AGENT: Agent = Agent {
     tool: |server, tool| format!("{server}({tool})"),
     line: Config::one_line,
     args,
+    list: List::Kept,
     limits: None,
 };
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::config::{Config, Shape};
 use super::format::Format;
-use super::{Agent, Connection, Server};
+use super::{Agent, Connection, List, Server};
 
 const SERVERS: &str = "mcpServers";
 
@@ -25,6 +25,7 @@ pub(super) const AGENT: Agent = Agent {
     tool: |server, tool| format!("Mcp({server}:{tool})"),
     line: Config::one_line,
     args: |_, _| "--approve-mcps".to_owned(),
+    list: List::Kept,
     limits: Some(
         "Cursor reads the list from `permissions.allow` of `.cursor/cli.json`, which the workflow \
          writes; with `--force` every tool runs that `permissions.deny` does not name.",

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::config::{Config, Shape};
 use super::format::Format;
-use super::{Agent, Connection, Server, braced, no_args};
+use super::{Agent, Connection, List, Server, braced, no_args};
 
 const SERVERS: &str = "mcpServers";
 
@@ -28,6 +28,7 @@ pub(super) const AGENT: Agent = Agent {
     tool: |server, tool| format!("mcp_{server}_{tool}"),
     line: Config::one_line,
     args: no_args,
+    list: List::Kept,
     limits: None,
 };
 

@@ -5,7 +5,7 @@
 
 use super::config::{Config, Shape};
 use super::format::Format;
-use super::{Agent, braced, no_args, plain};
+use super::{Agent, List, braced, no_args, plain};
 
 pub(super) const AGENT: Agent = Agent {
     name: "generic",
@@ -18,6 +18,7 @@ pub(super) const AGENT: Agent = Agent {
     tool: plain,
     line: Config::one_line,
     args: no_args,
+    list: List::Ignored,
     limits: Some(
         "The list of tools is only handed on: whether the agent keeps to it is for the agent's own \
          documentation to say.",

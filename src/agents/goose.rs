@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::config::{Config, Shape};
 use super::format::Format;
 use super::{
-    Agent, Connection, MCP_REMOTE_VARIABLE, Server, TOKEN_VARIABLE, TokenPlacement, braced,
+    Agent, Connection, List, MCP_REMOTE_VARIABLE, Server, TOKEN_VARIABLE, TokenPlacement, braced,
     no_args, plain,
 };
 
@@ -30,6 +30,7 @@ pub(super) const AGENT: Agent = Agent {
     tool: plain,
     line: Config::one_line,
     args: no_args,
+    list: List::Kept,
     limits: None,
 };
 

@@ -153,8 +153,21 @@ pub struct Agent {
     line: fn(&Config) -> String,
     /// Its arguments.
     args: fn(&Server<'_>, &Config) -> String,
-    /// What the list of tools cannot do with it.
+    /// What it does with the list of tools.
+    list: List,
+    /// What the list cannot do with it, for people.
     limits: Option<&'static str>,
+}
+
+/// What an agent does with the list of granted tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// It keeps to the list.
+    Kept,
+    /// It runs everything but what it is told to leave out, so it has to be known what is offered.
+    Excluded,
+    /// It runs whatever the server offers, as far as we know.
+    Ignored,
 }
 
 impl fmt::Display for Agent {
@@ -199,6 +212,18 @@ impl Agent {
         self.format
     }
 
+    /// What it does with the list of tools.
+    #[must_use]
+    pub fn list(&self) -> List {
+        self.list
+    }
+
+    /// Those that keep to the list of tools, as a sentence names them.
+    #[must_use]
+    pub fn that_keep_the_list() -> String {
+        either(&Self::all_that(|agent| agent.list == List::Kept))
+    }
+
     /// Whether it sends the headers that narrow what the server offers and runs.
     #[must_use]
     pub fn sends_headers(&self) -> bool {
@@ -214,12 +239,13 @@ impl Agent {
     }
 
     /// What this agent cannot honour of these inputs. `narrowing` names the inputs that only a header
-    /// can carry to the server.
+    /// can carry to the server; `verify` says whether it will be known what the server offers.
     #[must_use]
     pub fn unsupported(
         &self,
         connection: Connection,
         token_placement: TokenPlacement,
+        verify: bool,
         narrowing: &[&'static str],
     ) -> Vec<Unsupported> {
         let mut found = Vec::new();
@@ -246,6 +272,19 @@ impl Agent {
                 accepted: format!(
                     "accepted: `inline`, or an agent that does: {}",
                     either(&Self::all_that(|agent| agent.expands_variables))
+                ),
+            });
+        }
+        if self.list == List::Excluded && !verify {
+            found.push(Unsupported {
+                input: "verify",
+                found: format!(
+                    "is `false`, but `{self}` runs every tool that it is not told to leave out, so \
+                     the server has to be asked what it offers"
+                ),
+                accepted: format!(
+                    "accepted: `true`, or an agent that keeps to a list: {}",
+                    Self::that_keep_the_list()
                 ),
             });
         }

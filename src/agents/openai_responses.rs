@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::config::{Config, Shape};
 use super::format::Format;
-use super::{Agent, Server, no_args, plain};
+use super::{Agent, List, Server, no_args, plain};
 
 const TOOLS: &str = "tools";
 
@@ -25,6 +25,7 @@ pub(super) const AGENT: Agent = Agent {
     tool: plain,
     line: Config::one_line,
     args: no_args,
+    list: List::Kept,
     limits: None,
 };
 

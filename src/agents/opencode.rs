@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::config::{Config, Shape};
 use super::format::Format;
-use super::{Agent, Connection, MCP_REMOTE_VARIABLE, Server, braced, no_args};
+use super::{Agent, Connection, List, MCP_REMOTE_VARIABLE, Server, braced, no_args};
 
 const SERVERS: &str = "mcp";
 const PERMISSION: &str = "permission";
@@ -26,6 +26,7 @@ pub(super) const AGENT: Agent = Agent {
     tool,
     line: Config::one_line,
     args: no_args,
+    list: List::Kept,
     limits: None,
 };
 

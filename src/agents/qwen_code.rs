@@ -7,7 +7,7 @@
 
 use super::config::{Config, Shape};
 use super::format::Format;
-use super::{Agent, Server, double_underscored, gemini_cli};
+use super::{Agent, List, Server, double_underscored, gemini_cli};
 
 const SERVERS: &str = "mcpServers";
 
@@ -22,6 +22,7 @@ pub(super) const AGENT: Agent = Agent {
     tool: double_underscored,
     line: Config::one_line,
     args,
+    list: List::Kept,
     limits: None,
 };
 

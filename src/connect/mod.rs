@@ -6,12 +6,12 @@ use std::collections::HashSet;
 use std::fmt;
 use std::time::SystemTime;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
 use crate::access::policy::{Ask, Run};
-use crate::access::{self, Lore, Patterns, Refusal, Refusals, source};
-use crate::agents::{self, Written};
+use crate::access::{self, Grant, Lore, Patterns, Refusal, Refusals, source};
+use crate::agents::{self, Agent, List, Written};
 use crate::cleanup;
 use crate::http::Http;
 use crate::inputs::{AuthMethod, Inputs, Settings};
@@ -63,6 +63,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         settings.read_only,
         &lore,
     )?;
+    check_list(&settings, &admission, &offered, &grant, log)?;
     report::warn_of_tools(&settings, &admission, &offered, &grant, log);
 
     let tools: Vec<String> = grant.tools.iter().map(|tool| tool.name.clone()).collect();
@@ -139,13 +140,12 @@ async fn admission_and_token(
         "asking for a token by `{flow}`: {} {}",
         settings.endpoints.api, settings.endpoints.mcp
     ));
+    let fetch = async { Ok(fetch.await?) };
     let (admission, token) = if settings.endpoints.foreign_hosts().is_empty() {
-        let (admission, token) = tokio::join!(admit, fetch);
-        (admission?, token)
+        tokio::try_join!(admit, fetch)?
     } else {
-        (admit.await?, fetch.await)
+        (admit.await?, fetch.await?)
     };
-    let token = token?;
     take(&token, log)?;
     if settings.allowed_actions != admission.actions {
         log.notice(
@@ -329,6 +329,60 @@ async fn writable_tools(
     };
     let tools = mcp::offered_tools(http, &server).await.unwrap_or_default();
     tools.into_iter().map(|tool| tool.name).collect()
+}
+
+/// An agent that does not keep to a list of tools may use whatever the server offers: that is said,
+/// and where a policy sets a ceiling, refused.
+fn check_list(
+    settings: &Settings,
+    admission: &Admission,
+    offered: &[Tool],
+    grant: &Grant<'_>,
+    log: &mut Log<'_>,
+) -> anyhow::Result<()> {
+    let agent = settings.agent;
+    let beyond = match agent.list() {
+        List::Kept => return Ok(()),
+        // What cannot be written into a list cannot be excluded by one.
+        List::Excluded => grant.misnamed.clone(),
+        List::Ignored => {
+            let granted: HashSet<&str> = grant.tools.iter().map(|tool| &*tool.name).collect();
+            let tools = offered.iter();
+            tools
+                .filter(|tool| !granted.contains(&*tool.name))
+                .collect()
+        }
+    };
+    if beyond.is_empty() && settings.verify {
+        return Ok(());
+    }
+    let what = match access::list(beyond.iter().map(|tool| &*tool.name)) {
+        empty if empty.is_empty() => "whatever else the server offers".to_owned(),
+        names => names,
+    };
+    let others = Agent::that_keep_the_list();
+    if let (Some(rule), List::Ignored) = (&admission.rule, agent.list()) {
+        bail!(
+            "`{agent}` does not keep to a list of tools, so it could also use {what}, which is above \
+             the ceiling of {rule} or was not asked for\n\
+             hint: use an agent that keeps to the list: {others}"
+        );
+    }
+    if agent.list() == List::Excluded {
+        bail!(
+            "`{agent}` runs every tool that it is not told to leave out, and these have names that no \
+             list can hold: {what}\nhint: use an agent that keeps to a list: {others}"
+        );
+    }
+    log.warning(
+        TITLE,
+        format!(
+            "`{agent}` does not keep to a list of tools: it may also use {what}. What holds is \
+             `read_only`, `allowed_actions` and the rights of the credentials; agents that keep to \
+             the list are {others}."
+        ),
+    );
+    Ok(())
 }
 
 /// Writes the file and saves its name for the post phase, which removes it.

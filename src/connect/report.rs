@@ -150,7 +150,7 @@ pub(super) fn closing_line(settings: &Settings, token: &Token, tools: &[String])
         ),
     };
     format!(
-        "Authenticated with Port by `{}`, region {}. `{}` may use {} of {}{}{condition}: {}.",
+        "Authenticated with Port by `{}`, region {}. `{}` is granted {} of {}{}{condition}: {}.",
         token.flow,
         settings.endpoints.region,
         settings.agent,

@@ -14,6 +14,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, redirect};
+use secrecy::SecretString;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
@@ -274,10 +275,10 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.contains("json"))
 }
 
-/// Where a redirect leads.
-pub(crate) fn location(headers: &HeaderMap) -> Quote {
+/// Where a redirect leads, without the secrets of the request, which it may repeat.
+pub(crate) fn location(headers: &HeaderMap, secrets: &[&SecretString]) -> Quote {
     let to = headers.get(LOCATION).and_then(|to| to.to_str().ok());
-    Quote::new(to.unwrap_or("nowhere"))
+    Quote::without(to.unwrap_or("nowhere"), secrets)
 }
 
 /// Whether it may help to ask once more after an answer with this status.

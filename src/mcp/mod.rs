@@ -95,16 +95,18 @@ impl Tool {
     }
 }
 
-impl From<OfferedTool> for Tool {
-    fn from(offered: OfferedTool) -> Self {
+impl Tool {
+    /// What the server said of a tool, without the token that it may repeat.
+    fn read(offered: OfferedTool, transport: &Transport) -> Self {
         let hints = offered.annotations.unwrap_or_default();
-        let quote = |text: Option<&str>| text.map(Quote::new).filter(|quote| !quote.is_empty());
+        let quote = |text: &str| transport.quote(text);
+        let quote = |text: Option<&str>| text.map(quote).filter(|quote| !quote.is_empty());
         Self {
             title: quote(offered.title.or(hints.title).as_deref()),
             description: quote(offered.description.as_deref()),
             read_only: hints.read_only_hint,
             destructive: hints.destructive_hint,
-            name: offered.name.into_owned(),
+            name: transport.redact(&offered.name),
         }
     }
 }
@@ -116,8 +118,10 @@ impl From<OfferedTool> for Tool {
 /// # Errors
 /// The verdict on a server that cannot be used so.
 pub async fn offered_tools(http: &Http, server: &Server<'_>) -> Result<Vec<Tool>, Error> {
+    let new = Transport::new(http, server);
+    let transport = new.map_err(|verdict| Error::new(verdict, Method::POST, server.url))?;
     let attempt = async || {
-        let transport = Transport::new(http, server);
+        let transport = transport.afresh();
         let outcome = http.limited(LOOK_TIMEOUT, Box::pin(look(&transport))).await;
         (outcome, transport.found())
     };
@@ -167,7 +171,7 @@ async fn open(transport: &Transport) -> Result<Client, Verdict> {
     };
     let verdict = |error: ClientInitializeError| {
         let found = transport.found().verdict;
-        found.unwrap_or_else(|| Verdict::Protocol(Quote::new(&opening_error(&error))))
+        found.unwrap_or_else(|| Verdict::Protocol(transport.quote(&opening_error(&error))))
     };
     match me().serve(http()).await {
         Err(ClientInitializeError::JsonRpcError(first)) => {
@@ -208,9 +212,10 @@ async fn list(client: &Client, transport: &Transport) -> Result<Vec<Tool>, Verdi
         let params = PaginatedRequestParams::default().with_cursor(cursor);
         let page = client.list_tools(Some(params)).await.map_err(|error| {
             let found = transport.found().verdict;
-            found.unwrap_or_else(|| Verdict::Protocol(Quote::new(&listing_error(&error))))
+            found.unwrap_or_else(|| Verdict::Protocol(transport.quote(&listing_error(&error))))
         })?;
-        for tool in page.tools.into_iter().map(Tool::from) {
+        for offered in page.tools {
+            let tool = Tool::read(offered, transport);
             if let Some(first) = known.get(&tool.name) {
                 tools[*first].worsen(&tool);
             } else {

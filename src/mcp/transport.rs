@@ -26,7 +26,7 @@ use url::Url;
 use super::Server;
 use super::verdict::Verdict;
 use crate::http::{self, Failure, Http, Trace};
-use crate::text::Quote;
+use crate::text::{Quote, redact};
 
 /// The time limit of one request, until its answer begins.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,22 +63,40 @@ pub(super) struct Found {
 type Outcome<T> = Result<T, StreamableHttpError<Verdict>>;
 
 impl Transport {
-    pub(super) fn new(http: &Http, server: &Server<'_>) -> Self {
+    pub(super) fn new(http: &Http, server: &Server<'_>) -> Result<Self, Verdict> {
         let mut headers = HeaderMap::new();
         for (name, value) in server.headers {
-            // Names are constants, values were checked with the inputs.
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(*name, value);
-            }
+            // Without a header the server would offer more: that is no look at what the agent gets.
+            let value = HeaderValue::from_str(value).map_err(|_| Verdict::Header(name))?;
+            headers.insert(*name, value);
         }
-        Self {
+        Ok(Self {
             http: http.clone(),
             url: server.url.clone(),
             headers,
             token: server.token.clone(),
             found: Arc::default(),
             bytes_left: Arc::new(AtomicUsize::new(MOST_BYTES)),
+        })
+    }
+
+    /// The same, with nothing found and nothing read.
+    pub(super) fn afresh(&self) -> Self {
+        Self {
+            found: Arc::default(),
+            bytes_left: Arc::new(AtomicUsize::new(MOST_BYTES)),
+            ..self.clone()
         }
+    }
+
+    /// A name of the server's, whole but for the token that it may repeat.
+    pub(super) fn redact(&self, name: &str) -> String {
+        redact(name, [&self.token])
+    }
+
+    /// Text of the server's, without the token that it may repeat.
+    pub(super) fn quote(&self, text: &str) -> Quote {
+        Quote::without(text, &[&self.token])
     }
 
     pub(super) fn found(&self) -> Found {
@@ -163,7 +181,7 @@ impl Transport {
         request: Option<RequestId>,
     ) -> Outcome<StreamableHttpPostResponse> {
         let status = response.status();
-        let location = http::location(response.headers());
+        let location = http::location(response.headers(), &[&self.token]);
         let wait = self.found().wait;
         let body = self
             .body(response, LARGEST_MESSAGE)
@@ -179,7 +197,7 @@ impl Transport {
         .into_iter()
         .find_map(Value::as_str)
         .unwrap_or_default();
-        let message = Quote::without(text, &[&self.token]);
+        let message = self.quote(text);
         let verdict = match status {
             StatusCode::UNAUTHORIZED => Verdict::Unauthorized { status, message },
             StatusCode::FORBIDDEN => Verdict::Forbidden { status, message },

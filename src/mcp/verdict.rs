@@ -45,6 +45,8 @@ pub enum Verdict {
     Loop,
     #[error("the MCP server's list of tools is too long: more than {0}")]
     TooLong(String),
+    #[error("the header `{0}` holds what no header may hold, so the MCP server was not asked")]
+    Header(&'static str),
     #[error("the MCP server offers no tool at all")]
     NoTools,
 }
@@ -73,6 +75,7 @@ impl http::Cause for Verdict {
                 "give Port's support the trace id; `verify: false` goes on without this look at \
                  the server, with tools by their names alone"
             }
+            Self::Header(_) => "check `allowed_actions` and the policy's `actions`",
             Self::NoTools => {
                 "the identity behind the credentials has no role or no permission that would give \
                  it one: look at its role in Port (Developer or Builder)"

@@ -146,6 +146,15 @@ pub enum Actions {
     Only(Vec<String>),
 }
 
+impl Actions {
+    /// Whether `text` has the characters of an identifier in Port, none of which ends a header's list.
+    #[must_use]
+    pub fn is_identifier(text: &str) -> bool {
+        text.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"@_.+:/=-".contains(&b))
+    }
+}
+
 impl fmt::Display for Actions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

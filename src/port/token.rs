@@ -221,7 +221,7 @@ fn refusal(answer: &Answer, credentials: &Credentials) -> Cause {
         _ if status.is_server_error() => Cause::Server { status, message },
         _ if status.is_redirection() => Cause::Redirect {
             status,
-            to: http::location(&answer.headers),
+            to: http::location(&answer.headers, &[&credentials.client_secret]),
         },
         _ => Cause::Status { status, message },
     }

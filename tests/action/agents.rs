@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use actions_runner_double::Finished;
 use port_mcp_action::agents::{Agent, Connection, TokenPlacement};
-use port_sandbox::Flow;
+use port_sandbox::{Flow, Sandbox, Tool};
 use serde_json::{Value, json};
 
 use crate::harness::{Step, annotations, assert_snapshot, settings};
@@ -341,4 +341,43 @@ fn the_workflows_install_what_was_tried() {
             assert_eq!(tried["dependencies"][name], json!(version), "{agent}");
         }
     }
+}
+
+#[test]
+fn an_agent_that_keeps_to_no_list_is_warned_of() {
+    let run = Step::new()
+        .input("agent", "cline")
+        .input("allowed_tools", "list_entities")
+        .succeed();
+    let warnings = annotations(&run, "warning");
+    assert!(
+        warnings.contains(
+            "`cline` does not keep to a list of tools: it may also use `list_blueprints`, "
+        ),
+        "{warnings}"
+    );
+}
+
+#[test]
+fn an_agent_that_only_leaves_out_has_to_know_what_is_offered() {
+    let step = || {
+        Step::new()
+            .input("agent", "continue")
+            .input("allowed_tools", "list_entities")
+    };
+    let errors = step().input("verify", "false").fail();
+    assert!(
+        errors.starts_with("input `verify` is `false`, but `continue` runs"),
+        "{errors}"
+    );
+
+    let hostile = Sandbox::builder().offer(Tool::new("a name,of no tool").read_only(true));
+    let step = Step::against(hostile)
+        .input("agent", "continue")
+        .input("allowed_tools", "list_entities");
+    let errors = step.fail();
+    assert!(
+        errors.contains("have names that no list can hold: `a name,of no tool`"),
+        "{errors}"
+    );
 }

@@ -108,6 +108,18 @@ fn an_agent_that_cannot_carry_a_narrower_list_is_refused() {
 }
 
 #[test]
+fn an_agent_that_keeps_to_no_list_is_refused() {
+    for agent in ["cline", "generic"] {
+        let step = step().input("allowed_tools", "list_entities");
+        let errors = step.input("agent", agent).fail();
+        assert!(
+            errors.starts_with(&format!("`{agent}` does not keep to a list")),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
 fn nothing_that_is_left() {
     assert_snapshot!(step().input("allowed_tools", "describe_*, load_*").fail(), @"nothing is left of `allowed_tools`: the policy withholds `describe_user_details`, `load_skill`");
 }
@@ -284,7 +296,7 @@ fn the_policy_is_fetched_while_the_token_is() {
     let text = TEXT.replace("servers", "servers: []\n      #");
     let step = Step::behind_a_proxy(sandbox(&text)).input("policy", POLICY);
     step.sandbox.fault(Endpoint::Github, Fault::Hang);
-    let step = step.input("timeout", "2s");
+    let step = step.input("timeout", "8s");
     step.fail();
     assert!(
         step.sandbox

@@ -1,6 +1,6 @@
 //! The look at the MCP server: what the agent would meet there, and a verdict on what it cannot use.
 
-use port_sandbox::{Accepts, Endpoint, Fault, Flow, Received, Role, Sandbox, Tool};
+use port_sandbox::{Accepts, Endpoint, Fault, Flow, Received, Role, Sandbox, Token, Tool};
 use serde_json::json;
 
 use crate::harness::{Step, annotations, assert_snapshot, config};
@@ -232,7 +232,8 @@ fn what_may_pass_is_tried_again() {
 
 #[test]
 fn no_answer_in_time() {
-    let errors = meets(Fault::Hang).input("timeout", "1s").fail();
+    // Long enough for the token, whatever the load; the first look is the last.
+    let errors = meets(Fault::Hang).input("timeout", "8s").fail();
     assert!(
         errors.starts_with("the MCP server could not be reached: there was no answer within"),
         "{errors}"
@@ -292,6 +293,29 @@ fn an_echo_gives_no_token_away() {
     // The harness looks for the token in what the step printed.
     let errors = meets(Fault::Echo).fail();
     assert!(errors.contains("***"), "{errors}");
+}
+
+#[test]
+fn a_token_that_is_longer_than_a_quote_is_not_cut_but_taken_out() {
+    // The harness would find the whole token; what a cut leaves of it, only this.
+    let step = Step::against(Sandbox::builder().token(Token::Literal("t0k3n".repeat(100))));
+    let echo = format!("invalid token: Bearer {}", step.sandbox.token(Flow::Rest));
+    let error = json!({"jsonrpc": "2.0", "id": 0, "error": {"code": -32001, "message": echo}});
+    for _ in 0..2 {
+        step.sandbox
+            .fault(Endpoint::Mcp, Fault::status(200).json(error.clone()));
+    }
+    let errors = step.fail();
+    assert!(errors.contains("invalid token: Bearer ***\n"), "{errors}");
+
+    let description = format!("Wants {}", step.sandbox.token(Flow::Rest));
+    let sandbox = Sandbox::builder()
+        .token(Token::Literal("t0k3n".repeat(100)))
+        .offer(Tool::new("get_all").description(description));
+    let run = Step::against(sandbox)
+        .input("allowed_tools", "get_all")
+        .succeed();
+    assert!(!run.summary.contains("t0k3n"), "{}", run.summary);
 }
 
 #[test]

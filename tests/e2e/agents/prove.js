@@ -25,15 +25,18 @@ const calls = (requests) => requests.filter(({ method }) => method === "tools/ca
 
 // The agent connects with the token and the headers that it was given, sees the
 // tools, and calls what it may.
-function connects(agent, { requests, outputs }) {
+function connects(agent, { requests, outputs, status }) {
   assert(requests.some(({ method }) => method === "tools/list"), "it has not asked for the tools");
   for (const { headers } of requests) {
     assert.equal(headers.authorization, `Bearer ${outputs.access_token}`, "a request came without the token");
     assert.equal(headers["x-read-only-mode"], "0");
     assert.equal(headers["x-allowed-actions-to-run"], "");
   }
-  if (agent.keepsToTheList) {
+  if (agent.callsWithoutModel || agent.keepsToTheList) {
     assert(calls(requests).includes(GRANTED), "the granted call has not reached the server");
+  }
+  if (!agent.keepsToTheList) {
+    assert.equal(status, 0, "a command of its step has failed");
   }
 }
 

@@ -1,4 +1,5 @@
 // Stands for all other clients; MCP Inspector expands no variable.
 export default {
   expandsNothing: true,
+  callsWithoutModel: true,
 };
