@@ -59,8 +59,9 @@ template() {
   ((status == 0)) || fail "act ended with $status"
 }
 
+# A job of a template has a RUNNER_TEMP of its own, since a matrix runs two at once.
 run_template() {
-  (act_on "$caller" "$caller/.github/workflows/$1.yml" "${@:2}" "${replaced[@]}" \
+  (act_on "$caller" "$caller/.github/workflows/$1.yml" "${@:2}" "${replaced[@]}" --container-options '' \
     --platform "ubuntu-24.04=$runner_image" \
     --secret "ANTHROPIC_API_KEY=$model_key" --secret GITHUB_TOKEN=ghs_e2e \
     --var "PORT_API_URL=$API_URL")
