@@ -54,7 +54,7 @@ pub struct About {
 pub fn run(question: Question, log: &mut Log<'_>) -> anyhow::Result<()> {
     match question {
         Question::Check { file } => {
-            let rules = match read(&file)?.len() {
+            let rules = match read(&file)?.count() {
                 1 => "1 rule".to_owned(),
                 n => format!("{n} rules"),
             };

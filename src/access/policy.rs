@@ -375,14 +375,8 @@ impl Policy {
 
     /// How many rules there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.file.rules.len()
-    }
-
-    /// Whether there is no rule; never true of a policy that was read.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.file.rules.is_empty()
     }
 }
 

@@ -63,11 +63,11 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         settings.read_only,
         &lore,
     )?;
-    check_list(&settings, &admission, &offered, &grant, log)?;
+    let withheld = grant.withheld(&offered);
+    check_list(&settings, &admission, &grant, &withheld, log)?;
     report::warn_of_tools(&settings, &admission, &offered, &grant, log);
 
     let tools: Vec<String> = grant.tools.iter().map(|tool| tool.name.clone()).collect();
-    let withheld = grant.withheld(&offered);
     let server = agents::Server {
         name: &settings.server_name,
         url: &settings.endpoints.mcp,
@@ -243,33 +243,34 @@ async fn preflight(
         stories: Vec::new(),
         hint: endpoints.refused_token_hint(),
     };
-    match look(&token).await {
-        Ok(tools) => return Ok((token, tools)),
-        Err(error) if is_unauthorized(&error) => refused.add(token.flow, error.story()),
-        Err(error) => return Err(error.into()),
-    }
-    if settings.auth_method != AuthMethod::Auto {
-        return Err(refused.into());
-    }
-    match port::fetch_token(http, endpoints, &settings.credentials, Flow::Oauth).await {
-        Err(error) => refused.add(Flow::Oauth, error.story()),
-        Ok(token) => {
-            take(&token, log)?;
-            match look(&token).await {
-                Ok(tools) => {
+    let mut token = token;
+    loop {
+        match look(&token).await {
+            Ok(tools) => {
+                if !refused.stories.is_empty() {
                     log.notice(
                         TITLE,
                         "The MCP server refused the token of Port's REST exchange and accepted \
                          that of its own OAuth endpoint. `auth_method: oauth` asks there at once.",
                     );
-                    return Ok((token, tools));
                 }
-                Err(error) if is_unauthorized(&error) => refused.add(Flow::Oauth, error.story()),
-                Err(error) => return Err(error.into()),
+                return Ok((token, tools));
             }
+            Err(error) if is_unauthorized(&error) => refused.add(token.flow, error.story()),
+            Err(error) => return Err(error.into()),
         }
+        if settings.auth_method != AuthMethod::Auto || token.flow == Flow::Oauth {
+            return Err(refused.into());
+        }
+        token = match port::fetch_token(http, endpoints, &settings.credentials, Flow::Oauth).await {
+            Ok(token) => token,
+            Err(error) => {
+                refused.add(Flow::Oauth, error.story());
+                return Err(refused.into());
+            }
+        };
+        take(&token, log)?;
     }
-    Err(refused.into())
 }
 
 fn is_unauthorized(error: &mcp::Error) -> bool {
@@ -336,27 +337,23 @@ async fn writable_tools(
 fn check_list(
     settings: &Settings,
     admission: &Admission,
-    offered: &[Tool],
     grant: &Grant<'_>,
+    withheld: &[String],
     log: &mut Log<'_>,
 ) -> anyhow::Result<()> {
     let agent = settings.agent;
     let beyond = match agent.list() {
         List::Kept => return Ok(()),
-        // What cannot be written into a list cannot be excluded by one.
-        List::Excluded => grant.misnamed.clone(),
-        List::Ignored => {
-            let granted: HashSet<&str> = grant.tools.iter().map(|tool| &*tool.name).collect();
-            let tools = offered.iter();
-            tools
-                .filter(|tool| !granted.contains(&*tool.name))
-                .collect()
-        }
+        // Those that cannot be written into a list are all that one cannot exclude.
+        List::Excluded => &[],
+        List::Ignored => withheld,
     };
+    let misnamed = grant.misnamed.iter().map(|tool| &tool.name);
+    let beyond: Vec<&str> = beyond.iter().chain(misnamed).map(String::as_str).collect();
     if beyond.is_empty() && settings.verify {
         return Ok(());
     }
-    let what = match access::list(beyond.iter().map(|tool| &*tool.name)) {
+    let what = match access::list(beyond.into_iter()) {
         empty if empty.is_empty() => "whatever else the server offers".to_owned(),
         names => names,
     };

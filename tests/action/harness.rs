@@ -1,5 +1,7 @@
 //! What the tests share: a job, a sandbox, and the inputs of the step.
 
+use std::process::Command;
+
 use actions_runner_double::{Finished, Job, Phase, Place, Program, Running};
 use port_sandbox::{Builder, Flow, GITHUB_TOKEN, Sandbox};
 use serde_json::Value;
@@ -154,6 +156,23 @@ pub(crate) fn annotations(finished: &Finished, kind: &str) -> String {
 pub(crate) fn program() -> Program {
     Program::image_from("PORT_MCP_IMAGE")
         .unwrap_or_else(|| Program::binary(env!("CARGO_BIN_EXE_port-mcp")))
+}
+
+/// Runs the binary as a person does, without a runner: its status, and what it prints.
+pub(crate) fn port_mcp(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
+        .args(arguments)
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(
+        output.stderr.is_empty(),
+        "the runner reads the two streams in no order"
+    );
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
 }
 
 /// Compares with a snapshot, with what changes from run to run replaced by its name.

@@ -1,10 +1,8 @@
 //! An organisation's policy: where it is read from, and what it refuses.
 
-use std::process::Command;
-
 use port_sandbox::{Endpoint, Fault, GITHUB_TOKEN, Sandbox};
 
-use crate::harness::{Step, annotations, assert_snapshot};
+use crate::harness::{Step, annotations, assert_snapshot, port_mcp};
 
 const POLICY: &str = "acme/.github/policies/port-mcp.yml@main";
 
@@ -306,19 +304,6 @@ fn the_policy_is_fetched_while_the_token_is() {
     step.input("timeout", "60s").succeed();
 }
 
-fn port_mcp(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
-        .arg("policy")
-        .args(arguments)
-        .env_clear()
-        .output()
-        .unwrap();
-    (
-        output.status.code(),
-        String::from_utf8(output.stdout).unwrap(),
-    )
-}
-
 #[test]
 fn check_and_explain() {
     let directory = tempfile::tempdir().unwrap();
@@ -327,12 +312,13 @@ fn check_and_explain() {
     let shown = |text: String| text.replace(path, "port-mcp.yml");
 
     std::fs::write(&file, TEXT).unwrap();
-    let (code, text) = port_mcp(&["check", path]);
+    let (code, text) = port_mcp(&["policy", "check", path]);
     assert_eq!(
         (code, shown(text)),
         (Some(0), "port-mcp.yml is a policy of 2 rules.\n".to_owned())
     );
     let arguments = [
+        "policy",
         "explain",
         path,
         "--repository",
@@ -361,8 +347,8 @@ fn check_and_explain() {
     ");
 
     std::fs::write(&file, TEXT.replace("rules", "rule")).unwrap();
-    let (code, text) = port_mcp(&["check", path]);
+    let (code, text) = port_mcp(&["policy", "check", path]);
     assert_eq!(code, Some(1));
     assert_snapshot!(shown(text), @"::error title=Port MCP::the policy port-mcp.yml cannot be used: unknown field `rule`, expected `version` or `rules` at line 3 column 1%0Ahint: an entry that begins with `*` or `!` has to stand in quotes; `port-mcp policy check` checks a file before it is committed");
-    assert_eq!(port_mcp(&["check", "/missing"]).0, Some(1));
+    assert_eq!(port_mcp(&["policy", "check", "/missing"]).0, Some(1));
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use port_sandbox::{Endpoint, Fault};
 
-use crate::harness::{Step, assert_snapshot};
+use crate::harness::{Step, assert_snapshot, port_mcp};
 
 #[test]
 fn a_cancelled_run_ends_at_once() {
@@ -22,22 +22,6 @@ fn a_cancelled_run_ends_at_once() {
     running.wait_for_line("asking for a token");
     running.interrupt();
     assert_eq!(running.wait().exit, Some(130));
-}
-
-fn port_mcp(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
-        .args(arguments)
-        .env_clear()
-        .output()
-        .unwrap();
-    assert!(
-        output.stderr.is_empty(),
-        "the runner reads the two streams in no order"
-    );
-    (
-        output.status.code(),
-        String::from_utf8(output.stdout).unwrap(),
-    )
 }
 
 #[test]
