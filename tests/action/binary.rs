@@ -1,0 +1,463 @@
+//! The second door: `binary/connect` of a made-up release, whose binary is a shell script that a
+//! mirror on loopback hands out.
+
+#![cfg(unix)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::thread;
+
+use actions_runner_double::{Finished, Job, Phase, Program, Running};
+use tempfile::TempDir;
+
+use crate::harness::errors;
+
+const FILE: &str = "port-mcp-linux-x64";
+
+/// What may be nowhere in a log, in any of the addresses below.
+const SECRETS: [&str; 3] = ["alice", "hunter2", "sesame"];
+
+/// The shell reads no further than `exit`; the rest makes a download take its time.
+static BINARY: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut script = b"#!/bin/sh\necho \"ran: $*\"\nexit\n".to_vec();
+    script.resize(1 << 20, b'#');
+    script
+});
+
+static DIGEST: LazyLock<String> = LazyLock::new(|| {
+    let mut program = Command::new("sh")
+        .args([
+            "-c",
+            "if command -v sha256sum >&2; then sha256sum; else shasum -a 256; fi",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    program.stdin.take().unwrap().write_all(&BINARY).unwrap();
+    let printed = String::from_utf8(program.wait_with_output().unwrap().stdout).unwrap();
+    printed[..64].to_owned()
+});
+
+/// A file server whose answer depends on the first part of the path.
+struct Mirror {
+    address: SocketAddr,
+    /// The head of each request, sent before it is answered.
+    requests: Receiver<String>,
+    /// Lets one answer go on that holds its second half back.
+    go: Sender<()>,
+}
+
+impl Mirror {
+    fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, requests) = channel();
+        let (go, gate) = channel();
+        let gate = Arc::new(Mutex::new(gate));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (sender, gate) = (sender.clone(), Arc::clone(&gate));
+                // Whoever asks may have been ended before the answer.
+                thread::spawn(move || Self::answer(&stream.unwrap(), &sender, &gate).ok());
+            }
+        });
+        Self {
+            address,
+            requests,
+            go,
+        }
+    }
+
+    fn answer(
+        mut stream: &TcpStream,
+        sender: &Sender<String>,
+        gate: &Mutex<Receiver<()>>,
+    ) -> std::io::Result<()> {
+        let mut head = String::new();
+        let mut reader = BufReader::new(stream);
+        while reader.read_line(&mut head)? > 2 {}
+        let kind = head.split(['/', '?', ' ']).nth(2).unwrap_or_default();
+        let (status, body): (_, &[u8]) = match kind {
+            "missing" => ("404 Not Found", b"no such file"),
+            "other" => ("200 OK", b"another file"),
+            "empty" => ("200 OK", b""),
+            _ => ("200 OK", &BINARY),
+        };
+        let is_held = kind == "held";
+        sender.send(head).ok();
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        )?;
+        let (half, rest) = body.split_at(body.len() / 2);
+        stream.write_all(half)?;
+        if is_held {
+            gate.lock().unwrap().recv().ok();
+        }
+        stream.write_all(rest)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn downloads(&self) -> usize {
+        self.requests.try_iter().count()
+    }
+}
+
+/// A job on a runner that has the release.
+struct Door {
+    mirror: Mirror,
+    job: Job,
+    release: TempDir,
+    temp: TempDir,
+}
+
+impl Door {
+    fn new() -> Self {
+        let release = TempDir::new().unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("binary/connect");
+        // A copy, just written, is a busy file as long as another test's child holds it open.
+        symlink(script, release.path().join("connect")).unwrap();
+        let url = format!("https://github.com/acme/port-mcp-action/releases/download/v1/{FILE}");
+        fs::write(
+            release.path().join("assets"),
+            format!("{} {url}\n", *DIGEST),
+        )
+        .unwrap();
+        let (mirror, temp) = (Mirror::start(), TempDir::new().unwrap());
+        let address = mirror.url("");
+        Self {
+            mirror,
+            job: Job::new(),
+            release,
+            temp,
+        }
+        .variable("RUNNER_OS", "Linux")
+        .variable("RUNNER_ARCH", "X64")
+        .at(&address)
+        .afresh()
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.job.var(name, value);
+        self
+    }
+
+    fn at(self, mirror: &str) -> Self {
+        self.variable("PORT_MCP_BINARIES", mirror)
+    }
+
+    /// With an empty `RUNNER_TEMP`.
+    fn afresh(mut self) -> Self {
+        self.temp = TempDir::new().unwrap();
+        let temp = self.temp.path().to_str().unwrap().to_owned();
+        self.variable("RUNNER_TEMP", &temp)
+    }
+
+    fn spawn(&self) -> Running {
+        let program = Program::binary(self.release.path().join("connect"));
+        self.job.spawn(&program, Phase::Main, &[])
+    }
+
+    fn run(&self) -> Finished {
+        self.spawn().wait()
+    }
+
+    /// Fails, with one annotation and nothing else, and gives its text.
+    fn fail(&self) -> String {
+        let finished = self.run();
+        assert_eq!(finished.exit, Some(1), "{}", finished.log());
+        assert_eq!(finished.commands.len(), 1, "{}", finished.log());
+        assert_eq!(finished.stdout.lines().count(), 1, "{}", finished.log());
+        assert_eq!(finished.stderr, "");
+        errors(&finished)
+    }
+
+    /// As [`Door::fail`], and shows none of the secrets.
+    fn fail_tight(&self) -> String {
+        let text = self.fail();
+        for secret in SECRETS {
+            assert!(!text.contains(secret), "{text}");
+        }
+        text
+    }
+
+    fn kept(&self) -> PathBuf {
+        self.temp.path().join(format!("{}-{FILE}", &DIGEST[..16]))
+    }
+
+    /// Puts there what an earlier step may have left.
+    fn left(self, contents: &[u8], mode: u32) -> Self {
+        fs::write(self.kept(), contents).unwrap();
+        fs::set_permissions(self.kept(), fs::Permissions::from_mode(mode)).unwrap();
+        self
+    }
+
+    fn assert_mended(&self) {
+        assert_ran(&self.run());
+        assert_eq!(self.mirror.downloads(), 1);
+        self.assert_kept_alone();
+        assert_ran(&self.run());
+        assert_eq!(self.mirror.downloads(), 0, "the new one is kept");
+    }
+
+    fn assert_kept_alone(&self) {
+        assert_eq!(names(self.temp.path()), [self.kept()]);
+        let metadata = fs::symlink_metadata(self.kept()).unwrap();
+        assert!(metadata.is_file());
+        assert_eq!(fs::read(self.kept()).unwrap(), *BINARY);
+    }
+}
+
+fn names(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+fn assert_ran(finished: &Finished) {
+    assert_eq!(finished.exit, Some(0), "{}", finished.log());
+    assert_eq!(finished.stdout, "ran: connect\n");
+    assert_eq!(finished.stderr, "");
+}
+
+#[test]
+fn m6_four_jobs_that_share_a_directory_all_run() {
+    let mut door = Door::new();
+    for _ in 0..15 {
+        door = door.afresh();
+        let jobs: Vec<Running> = (0..4).map(|_| door.spawn()).collect();
+        for job in jobs {
+            assert_ran(&job.wait());
+        }
+        door.assert_kept_alone();
+    }
+}
+
+#[test]
+fn m6_a_download_that_is_not_over_disturbs_no_other_job() {
+    let door = Door::new();
+    let [whole, held] = ["", "/held"].map(|path| door.mirror.url(path));
+    let door = door.at(&held);
+    let first = door.spawn();
+    door.mirror.requests.recv().unwrap();
+    let door = door.at(&whole);
+    for _ in 0..3 {
+        assert_ran(&door.run());
+    }
+    door.mirror.go.send(()).unwrap();
+    assert_ran(&first.wait());
+    door.assert_kept_alone();
+}
+
+#[test]
+fn m6_a_sound_file_is_not_downloaded_again() {
+    let door = Door::new();
+    assert_ran(&door.run());
+    assert_eq!(door.mirror.downloads(), 1);
+    assert_ran(&door.run());
+    assert_eq!(door.mirror.downloads(), 0);
+}
+
+#[test]
+fn m6_a_partial_file_is_replaced() {
+    Door::new().left(&BINARY[..1000], 0o755).assert_mended();
+    Door::new().left(b"", 0o755).assert_mended();
+}
+
+#[test]
+fn m6_a_changed_file_is_not_run_but_replaced() {
+    let changed = b"#!/bin/sh\necho changed\n";
+    Door::new().left(changed, 0o755).assert_mended();
+    let changed = [&BINARY[..], b"\0"].concat();
+    Door::new().left(&changed, 0o755).assert_mended();
+}
+
+#[test]
+fn m6_a_file_without_its_execute_bit_is_mended() {
+    Door::new().left(&BINARY, 0o644).assert_mended();
+}
+
+#[test]
+fn m6_what_is_no_file_is_replaced_and_no_link_followed() {
+    let door = Door::new();
+    fs::create_dir_all(door.kept().join("a/b")).unwrap();
+    door.assert_mended();
+
+    let elsewhere = TempDir::new().unwrap();
+    let (file, none) = (elsewhere.path().join("file"), elsewhere.path().join("none"));
+    fs::write(&file, &*BINARY).unwrap();
+    for target in [&file, &none, elsewhere.path()] {
+        let door = Door::new();
+        symlink(target, door.kept()).unwrap();
+        door.assert_mended();
+        assert_eq!(names(elsewhere.path()), [file.as_path()]);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o111, 0);
+    }
+}
+
+#[test]
+fn m6_a_fresh_download_with_the_wrong_digest_is_refused() {
+    for kind in ["/other", "/empty"] {
+        for left in [None, Some(&b"left"[..])] {
+            let mut door = Door::new();
+            if let Some(contents) = left {
+                door = door.left(contents, 0o755);
+            }
+            let address = door.mirror.url(kind);
+            let door = door.at(&address);
+            let text = door.fail();
+            assert!(text.contains(&format!("names {}", *DIGEST)), "{text}");
+            assert!(text.contains("It was not run."), "{text}");
+            assert_eq!(door.mirror.downloads(), 1, "a download is not tried again");
+        }
+    }
+}
+
+#[test]
+fn m6_nothing_is_left_behind() {
+    for kind in ["/missing", "/other", "/empty"] {
+        let door = Door::new();
+        let address = door.mirror.url(kind);
+        let door = door.at(&address);
+        door.fail();
+        assert!(names(door.temp.path()).is_empty(), "{kind}");
+    }
+
+    let door = Door::new();
+    let address = door.mirror.url("/held");
+    let door = door.at(&address);
+    for signal in [Running::interrupt, Running::terminate] {
+        let running = door.spawn();
+        door.mirror.requests.recv().unwrap();
+        signal(&running);
+        let finished = running.wait();
+        assert_eq!(finished.exit, Some(130));
+        assert_eq!(finished.log(), "");
+        assert!(names(door.temp.path()).is_empty());
+    }
+}
+
+#[test]
+fn l8_credentials_of_a_mirror_are_not_shown() {
+    let door = Door::new();
+    let host = door.mirror.address.to_string();
+    let mut door = door;
+    for (kind, reason) in [
+        ("missing", "error: 404"),
+        ("other", "It was not run."),
+        ("empty", "It was not run."),
+    ] {
+        for address in [
+            format!("http://alice:hunter2@{host}/{kind}"),
+            format!("http://alice@{host}/{kind}/"),
+            format!("http://{host}/{kind}/sesame"),
+            format!("http://{host}/{kind}?sig=hunter2"),
+            format!("http://alice:hunter2%20%0A@{host}/{kind}/sesame/?sv=1&sig=hunter2#sesame"),
+            format!("http://alice:hunter2[a-b{{@{host}/{kind}"),
+        ] {
+            door = door.at(&address);
+            let text = door.fail_tight();
+            assert!(text.contains(reason), "{address}: {text}");
+            assert!(text.contains(&host), "{address}: {text}");
+        }
+    }
+    for (address, reason) in [
+        (format!("https://alice:hunter2@{host}"), "curl: (35) "),
+        ("file:///alice/hunter2?sesame".to_owned(), "curl: (37) "),
+        (format!("sesame://alice:hunter2@{host}"), "curl: (1) "),
+        (format!("http://alice:hunter2@{host}0"), "curl: (3) "),
+        (
+            format!("http://alice:hunter2\n::error::x@{host}"),
+            "curl: (3) ",
+        ),
+        (
+            format!("http://alice:hunter2/sesame@{host}"),
+            "curl ended with 3.",
+        ),
+        (
+            format!("http://alice:hunter2?sesame@{host}"),
+            "curl ended with 3.",
+        ),
+        (
+            format!("http://alice:hunter2#sesame@{host}"),
+            "curl ended with 3.",
+        ),
+        (
+            format!("alice:hunter2@{host}/missing"),
+            "curl ended with 22.",
+        ),
+        (
+            format!("http://{host}/missing?alice@sesame"),
+            "curl ended with 22.",
+        ),
+    ] {
+        door = door.at(&address);
+        let text = door.fail_tight();
+        assert!(text.contains(reason), "{address}: {text}");
+    }
+}
+
+#[test]
+fn l8_credentials_of_a_proxy_are_not_shown() {
+    for proxy in [
+        "sesame://alice:hunter2@127.0.0.1:1",
+        "sesame://alice:it'shunter2@127.0.0.1:1",
+    ] {
+        let text = Door::new().variable("http_proxy", proxy).fail_tight();
+        assert!(text.contains("curl: (7) "), "{proxy}: {text}");
+    }
+}
+
+#[test]
+fn l8_no_part_of_an_annotation_is_a_command() {
+    let name = "50%0A\r\n::error::x\n##[add-mask]Linux";
+    let text = Door::new().variable("RUNNER_OS", name).fail();
+    assert!(text.contains(name), "{text:?}");
+}
+
+#[test]
+fn l8_a_mirror_gets_the_credentials_and_the_token_of_its_address() {
+    let door = Door::new();
+    let address = format!(
+        "http://alice:hunter2@{}/files/?sv=1&sig=a/b%2B",
+        door.mirror.address
+    );
+    let door = door.at(&address);
+    assert_ran(&door.run());
+    let head = door.mirror.requests.recv().unwrap();
+    let line = format!("GET /files/{FILE}?sv=1&sig=a/b%2B HTTP/1.1\r\n");
+    assert!(head.starts_with(&line), "{head}");
+    assert!(head.contains("Basic YWxpY2U6aHVudGVyMg=="), "{head}");
+}
+
+#[test]
+fn u_what_the_runner_sets_is_named_where_it_is_missing() {
+    let all = ["RUNNER_OS", "RUNNER_ARCH", "RUNNER_TEMP"];
+    for name in all {
+        let empty = Door::new().variable(name, "").fail();
+        let mut unset = Door::new();
+        unset.job.without(name);
+        assert_eq!(unset.fail(), empty);
+        assert!(empty.starts_with(&format!("Not set: `{name}`.")), "{empty}");
+    }
+    let mut door = Door::new();
+    for name in all {
+        door.job.without(name);
+    }
+    let text = door.fail();
+    assert!(
+        text.starts_with("Not set: `RUNNER_OS`, `RUNNER_ARCH`, `RUNNER_TEMP`."),
+        "{text}"
+    );
+}
