@@ -38,6 +38,17 @@ enum Phase {
 }
 
 fn main() -> ExitCode {
+    // Before anything else: as process 1 of the container we get no default action for a signal, and
+    // one that comes before its handler is lost.
+    let started = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map(|runtime| {
+            let context = runtime.enter();
+            let cancelled = cancelled();
+            drop(context);
+            (runtime, cancelled)
+        });
     let environment = Environment::of_process();
     let mut log = Log::of_process(&environment);
     log.catch_panics();
@@ -48,11 +59,8 @@ fn main() -> ExitCode {
             return ExitCode::from(if text.use_stderr() { 2 } else { 0 });
         }
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
+    let (runtime, cancelled) = match started {
+        Ok(started) => started,
         Err(error) => {
             report(&mut log, &error.into());
             return ExitCode::FAILURE;
@@ -60,9 +68,8 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         tokio::select! {
-            // Signals come first: their handlers are in place before anything is done.
             biased;
-            () = cancelled() => Err(None),
+            () = cancelled => Err(None),
             result = run(phase, &environment, &mut log) => result.map_err(Some),
         }
     });
@@ -103,21 +110,24 @@ fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// Ends when the runner cancels the job. As process 1 of the container we get no default action for
-/// a signal: without this the runner would wait ten seconds and kill the container.
+/// Puts the handlers in place, and ends when the runner cancels the job. Without them the runner would
+/// wait ten seconds and kill the container.
 #[cfg(unix)]
-async fn cancelled() {
+fn cancelled() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
+    let signals = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    );
+    async {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 

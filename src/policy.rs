@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
 use crate::access::policy::{Policy, Run};
@@ -50,11 +50,22 @@ pub struct About {
 /// Answers on `log`.
 ///
 /// # Errors
-/// When the file cannot be read or is no policy.
+/// When the file cannot be read, is no policy, or says what can never apply.
 pub fn run(question: Question, log: &mut Log<'_>) -> anyhow::Result<()> {
     match question {
         Question::Check { file } => {
-            let rules = match read(&file)?.count() {
+            let policy = read(&file)?;
+            let found = policy.lint();
+            if !found.is_empty() {
+                bail!(
+                    "{} can be used, but not all of it can mean anything:\n{}\n\
+                     hint: correct or remove what can never apply, since a run falls through to the \
+                     rules below",
+                    file.display(),
+                    found.join("\n")
+                );
+            }
+            let rules = match policy.count() {
                 1 => "1 rule".to_owned(),
                 n => format!("{n} rules"),
             };

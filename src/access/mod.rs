@@ -4,7 +4,7 @@ mod pattern;
 pub mod policy;
 pub mod source;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::mcp::Tool;
 use crate::text::{Quote, nearest};
@@ -24,6 +24,8 @@ pub struct Grant<'a> {
     pub narrowed: Vec<&'a Tool>,
     /// What a glob asked for although read-only mode should have kept it from being offered.
     pub risky: Vec<&'a Tool>,
+    /// What a glob asked for and the agent's program cannot tell from another tool.
+    pub colliding: Vec<&'a Tool>,
     /// What the server offers under names that no tool may have; never granted.
     pub misnamed: Vec<&'a Tool>,
 }
@@ -62,6 +64,23 @@ pub enum Refusal {
         rule: String,
         allowed: String,
     },
+    #[error(
+        "`{tool}` is for this agent the same as {others}, which the server offers too: it writes \
+         both as `{notation}`, so a call of the one could run the other\n\
+         hint: use an agent that tells them apart, or ask the server's operator to rename one"
+    )]
+    Collides {
+        tool: String,
+        others: String,
+        notation: Quote,
+    },
+    #[error("{what} of `base_config` {effect}; {rule} does not allow that\nhint: {hint}")]
+    Configuration {
+        what: String,
+        effect: String,
+        rule: String,
+        hint: String,
+    },
     #[error("nothing is left of `allowed_tools`: {0}")]
     NothingLeft(String),
 }
@@ -72,6 +91,8 @@ pub enum Refusal {
 pub enum Missing {
     #[error("Port replaced it by `{0}`")]
     Replaced(String),
+    #[error("Port has removed it; the server offers {0}")]
+    Gone(String),
     #[error(
         "the server withholds it in read-only mode; set `read_only: false` if the agent is to write"
     )]
@@ -101,13 +122,19 @@ pub struct Lore<'a> {
     pub writable: &'a HashSet<String>,
     /// What may have replaced a tool of earlier times, the likeliest first.
     pub replacements: fn(&str) -> Vec<String>,
+    /// Whether a tool of earlier times is gone without one that replaced it.
+    pub is_gone: fn(&str) -> bool,
 }
+
+/// How the agent's program names a tool; two that it gives one name are one to it.
+pub type Notation<'a> = &'a dyn Fn(&str) -> String;
 
 /// Resolves what is `wanted` against what is `offered`, below the `ceiling`.
 ///
-/// A name that is not offered is refused, and so is a glob that matches nothing. A glob never
-/// grants what is above the ceiling, nor, in read-only mode, a tool whose own annotations say that
-/// it changes something: such a tool must be named.
+/// A name that is not offered is refused, and so is a glob that matches nothing, and a name that the
+/// agent's program cannot tell from another tool's. A glob never grants what is above the ceiling,
+/// what the program cannot tell apart, nor, in read-only mode, a tool that may change something by
+/// its own annotations: such a tool must be named.
 ///
 /// # Errors
 /// Every name and glob that cannot be granted, each with its reason.
@@ -116,8 +143,10 @@ pub fn grant<'a>(
     offered: &'a [Tool],
     ceiling: Option<&Patterns>,
     read_only: bool,
+    notation: Notation<'_>,
     lore: &Lore<'_>,
 ) -> Result<Grant<'a>, Refusals> {
+    let twins = twins(offered, notation);
     let literal: HashSet<&str> = wanted.names.iter().map(String::as_str).collect();
     let mut grant = Grant::default();
     let mut unmatched = vec![true; wanted.globs.len()];
@@ -138,13 +167,23 @@ pub fn grant<'a>(
         } else if !(named || globbed) || wanted.exclude(name) {
         } else if ceiling.is_some_and(|ceiling| !ceiling.grant(name)) {
             grant.narrowed.push(tool);
-        } else if read_only && tool.is_risky() && !named {
+        } else if twins.contains_key(name) && !named {
+            grant.colliding.push(tool);
+        } else if read_only && tool.may_write() && !named {
             grant.risky.push(tool);
         } else {
             grant.tools.push(tool);
         }
     }
-    let refusals = refusals(wanted, offered, &unmatched, lore);
+    let mut refusals = refusals(wanted, offered, &unmatched, lore);
+    refusals.extend(grant.tools.iter().filter_map(|tool| {
+        let others = twins.get(tool.name.as_str())?;
+        Some(Refusal::Collides {
+            tool: tool.name.clone(),
+            others: list(others.iter().copied()),
+            notation: Quote::new(&notation(&tool.name)),
+        })
+    }));
     if !refusals.is_empty() {
         return Err(Refusals(refusals));
     }
@@ -152,6 +191,25 @@ pub fn grant<'a>(
         return Err(Refusals(vec![Refusal::NothingLeft(nothing_left(&grant))]));
     }
     Ok(grant)
+}
+
+/// For each tool that the agent's program cannot tell from others, their names.
+fn twins<'a>(offered: &'a [Tool], notation: Notation<'_>) -> HashMap<&'a str, Vec<&'a str>> {
+    let mut by_notation: HashMap<String, Vec<&str>> = HashMap::new();
+    for tool in offered {
+        let names = by_notation.entry(notation(&tool.name)).or_default();
+        names.push(&tool.name);
+    }
+    let shared = by_notation.into_values().filter(|names| names.len() > 1);
+    shared
+        .flat_map(|names| {
+            let all = names.clone();
+            names.into_iter().map(move |name| {
+                let others = all.iter().copied().filter(|other| *other != name);
+                (name, others.collect())
+            })
+        })
+        .collect()
 }
 
 fn refusals(
@@ -188,6 +246,8 @@ fn why_missing(name: &str, offered: &[Tool], lore: &Lore<'_>) -> Missing {
         Missing::ReadOnly
     } else if let Some(now) = (lore.replacements)(name).into_iter().find(is_real) {
         Missing::Replaced(now)
+    } else if (lore.is_gone)(name) {
+        Missing::Gone(list(names()))
     } else if let Some(near) = nearest(name, names()) {
         Missing::Near(Quote::new(near).to_string())
     } else {
@@ -203,9 +263,21 @@ fn nothing_left(grant: &Grant<'_>) -> String {
     }
     if !grant.risky.is_empty() {
         why.push(format!(
-            "in read-only mode no pattern grants a tool that by its own word changes something, so \
-             name it: {}",
+            "in read-only mode no pattern grants a tool that may change something, as every tool may \
+             that does not say it only reads; name it: {}",
             names(&grant.risky)
+        ));
+    }
+    if !grant.colliding.is_empty() {
+        why.push(format!(
+            "this agent cannot tell these from others: {}",
+            names(&grant.colliding)
+        ));
+    }
+    if !grant.misnamed.is_empty() {
+        why.push(format!(
+            "these have names that MCP does not allow: {}",
+            names(&grant.misnamed)
         ));
     }
     if why.is_empty() {
@@ -290,8 +362,10 @@ mod tests {
         let lore = Lore {
             writable: &HashSet::new(),
             replacements: |_| Vec::new(),
+            is_gone: |_| false,
         };
-        let grant = grant(wanted, offered, ceiling, read_only, &lore);
+        let notation = |name: &str| name.to_owned();
+        let grant = grant(wanted, offered, ceiling, read_only, &notation, &lore);
         let tools = grant.map(|grant| grant.tools).unwrap_or_default();
         tools.into_iter().map(|tool| tool.name.clone()).collect()
     }
@@ -309,7 +383,7 @@ mod tests {
                 prop_assert!(wanted.grant(&name) && ceiling.grant(&name) && pattern::is_name(&name));
                 // What changes something in read-only mode was asked for by its name.
                 let named = wanted.names().contains(&name);
-                prop_assert!(tool.is_some_and(|tool| !read_only || !tool.is_risky() || named));
+                prop_assert!(tool.is_some_and(|tool| !read_only || !tool.may_write() || named));
             }
         }
 

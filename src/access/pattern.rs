@@ -53,7 +53,7 @@ pub enum NotAPattern {
     #[error("only excludes: begin with what is granted, such as `*`")]
     OnlyExclusions,
     #[error("holds `{0}`, in the notation of an agent: write `{1}`")]
-    Prefixed(Quote, Quote),
+    Prefixed(Quote, String),
     #[error("holds `{0}`: `*` is the only wildcard")]
     OtherWildcard(Quote),
     #[error(
@@ -115,6 +115,12 @@ impl Patterns {
         self.exclusions.iter().any(|(_, glob)| glob.matches(name))
     }
 
+    /// Every name and glob that includes.
+    pub(super) fn includes(&self) -> impl Iterator<Item = &str> {
+        let globs = self.globs.iter().map(|(text, _)| text);
+        self.names.iter().chain(globs).map(String::as_str)
+    }
+
     /// The literal names among the entries.
     #[must_use]
     pub fn names(&self) -> &[String] {
@@ -153,12 +159,22 @@ pub(super) fn is_name(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
 
+/// The name in an entry of an agent's own list: `mcp__port__list_pages`, `port(list_pages)`,
+/// `Mcp(port:list_pages)`.
+fn without_notation(entry: &str) -> Option<&str> {
+    let name = match entry.strip_prefix("mcp__") {
+        Some(rest) => rest.split_once("__")?.1,
+        None => {
+            let inner = entry.strip_suffix(')')?.split_once('(')?.1;
+            inner.split_once(':').map_or(inner, |(_, name)| name)
+        }
+    };
+    (is_name(name) || name == "*").then_some(name)
+}
+
 fn check(pattern: &str) -> Result<(), NotAPattern> {
-    if let Some((_, name)) = pattern
-        .strip_prefix("mcp__")
-        .and_then(|rest| rest.split_once("__"))
-    {
-        return Err(NotAPattern::Prefixed(Quote::new(pattern), Quote::new(name)));
+    if let Some(name) = without_notation(pattern) {
+        return Err(NotAPattern::Prefixed(Quote::new(pattern), name.to_owned()));
     }
     if pattern.contains(['?', '[', ']', '{', '}']) {
         return Err(NotAPattern::OtherWildcard(Quote::new(pattern)));

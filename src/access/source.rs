@@ -1,13 +1,16 @@
 //! Where an organisation's policy stands, and how it is read from there.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use octocrab::Octocrab;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use humantime::format_rfc3339_seconds;
+use octocrab::models::repos::{Content, ContentItems};
+use octocrab::{FromResponse as _, GitHubError, Octocrab};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
-use serde_json::Value;
 use url::Url;
 
 use super::policy::Policy;
@@ -17,8 +20,11 @@ use crate::text::Quote;
 /// The largest policy. Thousands of rules fit.
 pub const LARGEST_POLICY: usize = 256 * 1024;
 
-/// The most that is read of an answer which is no policy.
-const LARGEST_MESSAGE: usize = 16 * 1024;
+/// The most that is read of an answer: such a file in base64, and what GitHub says about it.
+const LARGEST_ANSWER: usize = LARGEST_POLICY / 3 * 4 + 64 * 1024;
+
+/// GitHub counts by the hour; a limit that ends much later is not believed.
+const LONGEST_LIMIT: Duration = Duration::from_hours(24);
 
 /// The time limit of one request to GitHub.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -118,7 +124,11 @@ pub enum Cause {
     #[error("GitHub does not accept `github_token` ({})", said(*status, message))]
     Credentials { status: StatusCode, message: Quote },
     #[error("GitHub's rate limit is reached ({})", said(*status, message))]
-    RateLimited { status: StatusCode, message: Quote },
+    RateLimited {
+        status: StatusCode,
+        message: Quote,
+        until: Option<SystemTime>,
+    },
     #[error("GitHub forbids reading the policy ({})", said(*status, message))]
     Forbidden { status: StatusCode, message: Quote },
     #[error("the repository of the policy has moved to {to} ({status})")]
@@ -127,6 +137,8 @@ pub enum Cause {
     Status { status: StatusCode, message: Quote },
     #[error("the policy is larger than {} KiB", .0 / 1024)]
     TooLarge(usize),
+    #[error("what GitHub has there is not one file")]
+    NotFile,
     #[error("the policy is not UTF-8")]
     NotText,
     #[error("the policy could not be asked for ({0})")]
@@ -146,8 +158,12 @@ impl http::Cause for Cause {
             Self::Credentials { .. } => {
                 "the token has lapsed or was mistyped; leave `github_token` out to use the job's own"
             }
-            Self::RateLimited { .. } => {
-                "run the job again later, or hand in a `github_token` of its own"
+            Self::RateLimited { until, .. } => {
+                let until = until.map(|at| format!(" after {}", format_rfc3339_seconds(at)));
+                return format!(
+                    "run the job again{}, or hand in a `github_token` of its own",
+                    until.unwrap_or_else(|| " later".to_owned())
+                );
             }
             Self::Forbidden { .. } => {
                 "give the job `permissions: contents: read`; a token of a person needs single \
@@ -156,18 +172,12 @@ impl http::Cause for Cause {
             Self::Moved { .. } => "write its new name into `policy`",
             Self::Status { .. } => "see https://www.githubstatus.com, and run the job again later",
             Self::TooLarge(_) => "a policy is a short list of rules: `policy` names another file",
+            Self::NotFile => "`policy` names a directory, a symlink or a submodule: name the file",
             Self::NotText => "save the file as UTF-8",
             Self::Request(_) => "check `policy` and the runner's GITHUB_API_URL",
         };
         hint.to_owned()
     }
-}
-
-/// What GitHub answered to one request.
-struct Reply {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
 }
 
 /// Reads the policy.
@@ -185,6 +195,9 @@ pub async fn read(source: &Source, github: &GitHub, http: &Http) -> anyhow::Resu
     }
 }
 
+/// What came of one request: the file's description, or what octocrab makes of an error.
+type Outcome = Result<Content, octocrab::Error>;
+
 async fn fetch(
     location: &Location,
     github: &GitHub,
@@ -194,20 +207,29 @@ async fn fetch(
     let failed = |cause| http::Error::new(cause, Method::GET, &url);
     let octocrab = octocrab(github, http)
         .map_err(|error| failed(Cause::Request(Quote::new(&error.to_string()))))?;
-    let attempt = async || {
-        http.limited(TRY_TIMEOUT, ask(&octocrab, location, http, &url))
-            .await
-    };
-    let again = |outcome: &Result<Reply, Cause>| match outcome {
-        Ok(reply) => http::again_after(reply.status, &reply.headers),
+    let attempt = async || http.limited(TRY_TIMEOUT, ask(&octocrab, http, &url)).await;
+    let again = |outcome: &Result<Outcome, Cause>| match outcome {
+        Ok(Err(octocrab::Error::GitHub { source, .. })) => {
+            let headers = source.headers.clone().unwrap_or_default();
+            http::again_after(source.status_code, &headers)
+        }
         Err(Cause::Network(failure)) => http::again_after_failure(failure),
-        Err(_) => None,
+        _ => None,
     };
     let (outcome, failed_tries) = http.retry(attempt, again).await;
     let tries = failed_tries.len() + 1;
-    let reply = outcome.map_err(|cause| failed(cause).after(tries))?;
-    let trace = http::trace("X-GitHub-Request-Id", &reply.headers);
-    text(reply, github).map_err(|cause| failed(cause).after(tries).traced(trace))
+    let content = match outcome.map_err(|cause| failed(cause).after(tries))? {
+        Ok(content) => content,
+        Err(octocrab::Error::GitHub { source, .. }) => {
+            let headers = source.headers.clone().unwrap_or_default();
+            let trace = http::trace("X-GitHub-Request-Id", &headers);
+            return Err(failed(refusal(&source, &headers))
+                .after(tries)
+                .traced(trace));
+        }
+        Err(_) => return Err(failed(Cause::NotFile).after(tries)),
+    };
+    text(&content).map_err(|cause| failed(cause).after(tries))
 }
 
 fn octocrab(github: &GitHub, http: &Http) -> octocrab::Result<Octocrab> {
@@ -218,42 +240,46 @@ fn octocrab(github: &GitHub, http: &Http) -> octocrab::Result<Octocrab> {
     builder.build_with_reqwest(http.client().clone())
 }
 
-async fn ask(
-    octocrab: &Octocrab,
-    location: &Location,
-    http: &Http,
-    url: &Url,
-) -> Result<Reply, Cause> {
-    let Location {
-        owner,
-        repository,
-        path,
-        reference,
-    } = location;
+/// Asks for the file as JSON, which GitHub and Gitea both send; octocrab's own request would read an
+/// answer of any length.
+async fn ask(octocrab: &Octocrab, http: &Http, url: &Url) -> Result<Outcome, Cause> {
     let response = octocrab
-        .repos(owner, repository)
-        .raw_file(reference.clone(), path)
+        ._get(url.as_str())
         .await
         .map_err(|error| cause(&error, http, url))?;
     let (parts, body) = response.into_parts();
-    let limit = if parts.status.is_success() {
-        LARGEST_POLICY
-    } else {
-        LARGEST_MESSAGE
-    };
-    let body = match Limited::new(body, limit).collect().await {
-        Ok(body) => body.to_bytes().to_vec(),
-        Err(error) if error.is::<LengthLimitError>() && parts.status.is_success() => {
+    let body = match Limited::new(body, LARGEST_ANSWER).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
             return Err(Cause::TooLarge(LARGEST_POLICY));
         }
-        Err(error) if error.is::<LengthLimitError>() => Vec::new(),
         Err(error) => return Err(cause(error.as_ref(), http, url)),
     };
-    Ok(Reply {
-        status: parts.status,
-        headers: parts.headers,
-        body,
-    })
+    if parts.status.is_redirection() {
+        return Err(Cause::Moved {
+            status: parts.status,
+            to: http::location(&parts.headers),
+        });
+    }
+    let body = Full::new(body).map_err(|never| match never {}).boxed();
+    Ok(
+        match octocrab::map_github_error(::http::Response::from_parts(parts, body)).await {
+            Ok(answer) => ContentItems::from_response(answer)
+                .await
+                .and_then(|mut items| {
+                    // A directory is a list.
+                    let mut items = items.take_items();
+                    match items.len() {
+                        1 => Ok(items.remove(0)),
+                        _ => Err(octocrab::Error::Other {
+                            source: "no file".into(),
+                            backtrace: std::backtrace::Backtrace::disabled(),
+                        }),
+                    }
+                }),
+            Err(error) => Err(error),
+        },
+    )
 }
 
 /// octocrab wraps what our own client says.
@@ -264,33 +290,48 @@ fn cause(error: &(dyn std::error::Error + 'static), http: &Http, url: &Url) -> C
     }
 }
 
-fn text(reply: Reply, github: &GitHub) -> Result<String, Cause> {
-    let Reply {
-        status,
-        headers,
-        body,
-    } = reply;
-    if status.is_success() {
-        return String::from_utf8(body).map_err(|_| Cause::NotText);
-    }
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let secrets: Vec<&SecretString> = github.token.iter().collect();
-    let message = Quote::without(body["message"].as_str().unwrap_or_default(), &secrets);
+fn refusal(error: &GitHubError, headers: &HeaderMap) -> Cause {
+    let status = error.status_code;
+    let message = Quote::new(&error.message);
     let is_spent = headers
         .get("x-ratelimit-remaining")
         .is_some_and(|left| left == "0");
-    Err(match status {
+    let limited = |message| Cause::RateLimited {
+        status,
+        message,
+        until: error
+            .rate_limit_reset
+            .and_then(|at| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at)))
+            .filter(|at| *at < SystemTime::now() + LONGEST_LIMIT),
+    };
+    match status {
         StatusCode::NOT_FOUND => Cause::Missing { status, message },
         StatusCode::UNAUTHORIZED => Cause::Credentials { status, message },
-        StatusCode::TOO_MANY_REQUESTS => Cause::RateLimited { status, message },
-        StatusCode::FORBIDDEN if is_spent => Cause::RateLimited { status, message },
+        StatusCode::TOO_MANY_REQUESTS => limited(message),
+        StatusCode::FORBIDDEN if is_spent => limited(message),
         StatusCode::FORBIDDEN => Cause::Forbidden { status, message },
-        _ if status.is_redirection() => Cause::Moved {
-            status,
-            to: http::location(&headers, &secrets),
-        },
         _ => Cause::Status { status, message },
-    })
+    }
+}
+
+/// The text of the file that GitHub describes.
+fn text(content: &Content) -> Result<String, Cause> {
+    if content.r#type != "file" {
+        return Err(Cause::NotFile);
+    }
+    if usize::try_from(content.size).is_ok_and(|size| size > LARGEST_POLICY) {
+        return Err(Cause::TooLarge(LARGEST_POLICY));
+    }
+    if content.encoding.as_deref() != Some("base64") {
+        return Err(Cause::NotText);
+    }
+    let mut base64 = content.content.clone().unwrap_or_default();
+    base64.retain(|c| !c.is_ascii_whitespace());
+    let bytes = BASE64_STANDARD.decode(base64).map_err(|_| Cause::NotText)?;
+    if bytes.len() > LARGEST_POLICY {
+        return Err(Cause::TooLarge(LARGEST_POLICY));
+    }
+    String::from_utf8(bytes).map_err(|_| Cause::NotText)
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
 use super::config::{Config, Shape};
-use super::format::Format;
-use super::{Agent, List, Server, no_args, plain};
+use super::format::{Format, Leniency};
+use super::{Agent, List, Server, Servers, no_args, plain};
 
 const SERVERS: &str = "mcp_servers";
 const TOOLS: &str = "tools";
@@ -19,12 +19,17 @@ const TOOLS: &str = "tools";
 pub(super) const AGENT: Agent = Agent {
     name: "anthropic-api",
     format: Format::Json,
-    shapes: &[(SERVERS, Shape::List), (TOOLS, Shape::List)],
+    leniency: Leniency::Strict,
+    servers: Servers::list(SERVERS, "name"),
+    shapes: &[(TOOLS, Shape::List)],
+    overrides: &[],
     expands_variables: false,
     runs_here: false,
     sends_headers: false,
+    reserved: &[],
     install,
     tool: plain,
+    known_as: plain,
     line: Config::one_line,
     args: no_args,
     list: List::Kept,

@@ -9,19 +9,30 @@
 //! Sources: [MCP in Claude Code](https://docs.claude.com/en/docs/claude-code/mcp) and
 //! `base-action/src/parse-sdk-options.ts` of the action.
 
-use super::config::{Config, Shape};
-use super::format::Format;
-use super::{Agent, List, Server, braced, double_underscored};
+use super::config::Config;
+use super::format::{Format, Leniency, quoted};
+use super::{Agent, List, Server, Servers, braced, double_underscored, sanitized};
 
 pub(super) const AGENT: Agent = Agent {
     name: "claude-code",
     format: Format::Json,
-    shapes: &[("mcpServers", Shape::Map)],
+    leniency: Leniency::Strict,
+    servers: Servers::map("mcpServers"),
+    shapes: &[],
+    overrides: &[],
     expands_variables: true,
     runs_here: true,
     sends_headers: true,
+    reserved: &[
+        "workspace",
+        "ide",
+        "remote-devices",
+        "claude-in-chrome",
+        "computer-use",
+    ],
     install: |server, config| config.put("mcpServers", server.name, server.entry(braced)),
-    tool: double_underscored,
+    tool,
+    known_as: tool,
     line: Config::one_line,
     args,
     list: List::Kept,
@@ -32,11 +43,15 @@ pub(super) const AGENT: Agent = Agent {
     ),
 };
 
+/// The function's name, in which other characters than letters, digits, `_` and `-` are underscores
+/// (also in a permission, where the name as it is would match nothing).
+fn tool(server: &str, tool: &str) -> String {
+    double_underscored(&sanitized(server), &sanitized(tool))
+}
+
 fn args(server: &Server<'_>, config: &Config) -> String {
     let list = |tools: &[String]| {
-        let notation = tools
-            .iter()
-            .map(|tool| double_underscored(server.name, tool));
+        let notation = tools.iter().map(|name| tool(server.name, name));
         notation.collect::<Vec<_>>().join(",")
     };
     let hidden = if server.withheld.is_empty() {
@@ -46,7 +61,7 @@ fn args(server: &Server<'_>, config: &Config) -> String {
     };
     format!(
         "--mcp-config '{}' --allowedTools \"{}\"{hidden}",
-        config.one_line(),
+        quoted(&config.one_line()),
         list(server.tools)
     )
 }

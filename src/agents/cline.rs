@@ -6,9 +6,9 @@
 
 use serde_json::json;
 
-use super::config::{Config, Shape};
-use super::format::Format;
-use super::{Agent, Connection, List, Server, braced, no_args, plain};
+use super::config::Config;
+use super::format::{Format, Leniency};
+use super::{Agent, Connection, List, Server, Servers, braced, no_args, plain};
 
 const SERVERS: &str = "mcpServers";
 
@@ -18,13 +18,18 @@ const TIMEOUT: u64 = 60;
 pub(super) const AGENT: Agent = Agent {
     name: "cline",
     format: Format::Json,
-    shapes: &[(SERVERS, Shape::Map)],
+    leniency: Leniency::Strict,
+    servers: Servers::map(SERVERS),
+    shapes: &[],
+    overrides: &[],
     // Its editor extension expands variables, the program does not.
     expands_variables: false,
     runs_here: true,
     sends_headers: true,
+    reserved: &[],
     install,
     tool: plain,
+    known_as: |server, tool| format!("{server}__{tool}"),
     line: Config::one_line,
     args: no_args,
     list: List::Ignored,

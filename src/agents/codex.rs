@@ -10,26 +10,68 @@
 
 use serde_json::{Value, json};
 
-use super::config::{Config, Shape};
-use super::format::{Format, inline_toml, one_line, toml_key};
-use super::{Agent, Connection, List, Server, TOKEN_VARIABLE, TokenPlacement, braced, plain};
+use super::config::Config;
+use super::findings::{Effect, Override, anything};
+use super::format::{Format, Leniency, inline_toml, one_line, toml_key};
+use super::{
+    Agent, Connection, List, Server, Servers, TOKEN_VARIABLE, TokenPlacement, braced,
+    double_underscored, plain,
+};
 
 const SERVERS: &str = "mcp_servers";
 
 pub(super) const AGENT: Agent = Agent {
     name: "codex",
     format: Format::Toml,
-    shapes: &[(SERVERS, Shape::Map)],
+    leniency: Leniency::Strict,
+    servers: Servers::map(SERVERS),
+    shapes: &[],
+    overrides: OVERRIDES,
     expands_variables: true,
     runs_here: true,
     sends_headers: true,
+    reserved: &[],
     install,
     tool: plain,
+    known_as: double_underscored,
     line,
     args,
     list: List::Kept,
     limits: None,
 };
+
+const OVERRIDES: &[Override] = &[
+    // The checkout's own configuration then counts, and stands above ours.
+    Override::new(
+        Effect::Widens,
+        &["projects", "*", "trust_level"],
+        |level, _| level.as_str() == Some("trusted"),
+    ),
+    Override::new(
+        Effect::Widens,
+        &["experimental_thread_config_endpoint"],
+        anything,
+    ),
+    // It also takes every other gate away.
+    Override::new(Effect::Opens, &["sandbox_mode"], |mode, _| {
+        mode.as_str() == Some("danger-full-access")
+    }),
+    Override::new(Effect::Opens, &["sandbox_workspace_write"], anything),
+    Override::new(Effect::Opens, &["default_permissions"], anything),
+    Override::new(Effect::Opens, &["permissions"], anything),
+    Override::new(Effect::Opens, &["notify"], anything),
+    Override::new(Effect::Opens, &["hooks"], anything),
+    Override::new(Effect::Opens, &["plugins"], anything),
+    Override::new(Effect::Opens, &["marketplaces"], anything),
+    Override::new(
+        Effect::Opens,
+        &["model_providers", "*", "auth", "command"],
+        anything,
+    ),
+    Override::new(Effect::Widens, &["agents", "*", "config_file"], anything),
+    // It ends at once, since profiles have a file of their own now.
+    Override::new(Effect::Hides, &["profile"], anything),
+];
 
 fn install(server: &Server<'_>, config: &mut Config) -> bool {
     let mut entry = match (server.connection, server.token_placement) {

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::format::{BaseConfigError, Format, one_line};
+use super::findings::is_servers;
+use super::format::{BaseConfigError, Format, Leniency, one_line};
 
 /// What a key of a configuration has to hold, if it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,25 +31,46 @@ impl Config {
         }
     }
 
-    /// Reads a configuration whose keys have these shapes where they are there.
+    /// Reads a configuration.
     ///
     /// # Errors
-    /// When the text is not in the format, or of another shape.
-    pub fn parse(
-        format: Format,
-        text: &str,
-        shapes: &[(&'static str, Shape)],
-    ) -> Result<Self, BaseConfigError> {
-        let values = format.read(text)?;
+    /// When the text is not in the format.
+    pub fn parse(format: Format, leniency: Leniency, text: &str) -> Result<Self, BaseConfigError> {
+        let values = format.read(text, leniency)?;
+        Ok(Self { format, values })
+    }
+
+    /// Checks that keys have these shapes where they are there. One without a value is none.
+    ///
+    /// # Errors
+    /// The first that has another shape.
+    pub fn check(&mut self, shapes: &[(&'static str, Shape)]) -> Result<(), BaseConfigError> {
         for (key, shape) in shapes {
-            let wanted = match (shape, values.get(*key)) {
+            let wanted = match (shape, self.values.get(*key)) {
+                (_, Some(Value::Null)) => {
+                    self.values.shift_remove(*key);
+                    continue;
+                }
                 (Shape::Map, Some(value)) if !value.is_object() => "object",
                 (Shape::List, Some(value)) if !value.is_array() => "list",
                 _ => continue,
             };
-            return Err(BaseConfigError::Shape(format, key, wanted));
+            return Err(BaseConfigError::Shape(self.format, key, wanted));
         }
-        Ok(Self { format, values })
+        Ok(())
+    }
+
+    /// Puts servers that stand there by name, and nothing beside them, below the key where the agent
+    /// has its servers: some programs write them so.
+    pub fn wrap_servers(&mut self, key: &str) {
+        let all = Value::Object(std::mem::take(&mut self.values));
+        self.values = if is_servers(&all) && all.get(key).is_none() {
+            Map::from_iter([(key.to_owned(), all)])
+        } else if let Value::Object(values) = all {
+            values
+        } else {
+            Map::new()
+        };
     }
 
     /// The format.
@@ -61,6 +83,16 @@ impl Config {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.values.get(key)
+    }
+
+    /// What stands under a key, to be changed.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        self.values.get_mut(key)
+    }
+
+    /// Takes what stands under a key out.
+    pub fn take(&mut self, key: &str) -> Option<Value> {
+        self.values.shift_remove(key)
     }
 
     /// Every key with what stands under it, in their order.
@@ -95,7 +127,8 @@ impl Config {
     }
 
     /// Puts a value into the list under a key, in the place of the one that agrees with it on
-    /// `identity`, or at the end. Says whether it took another's place.
+    /// `identity`, or before all others, since some programs take the first. Says whether it took
+    /// another's place.
     pub fn put_in_list(&mut self, key: &str, identity: &[&str], value: Value) -> bool {
         let list = self
             .values
@@ -114,8 +147,25 @@ impl Config {
             *other = value;
             return true;
         }
-        list.push(value);
+        list.insert(0, value);
         false
+    }
+
+    /// Adds texts to a list where there is one that names what may be used: it would leave ours out.
+    pub fn add_to_list(&mut self, path: &[&str], texts: &[String]) {
+        let Some((first, rest)) = path.split_first() else {
+            return;
+        };
+        let list = rest.iter().fold(self.values.get_mut(*first), |value, key| {
+            value?.get_mut(key)
+        });
+        if let Some(Value::Array(list)) = list {
+            for text in texts {
+                if !list.iter().any(|known| known.as_str() == Some(text)) {
+                    list.push(text.as_str().into());
+                }
+            }
+        }
     }
 
     /// Puts values before all others of the list under a key.
@@ -130,8 +180,7 @@ impl Config {
         self.values.insert(key.to_owned(), values.into());
     }
 
-    /// The configuration on one line, without a single quote in it: JSON, which is YAML too. TOML has
-    /// no form for it; see [`inline_toml`](super::format::inline_toml).
+    /// The configuration on one line: JSON, which is YAML too. TOML has no form for it; see [`inline_toml`](super::format::inline_toml).
     #[must_use]
     pub fn one_line(&self) -> String {
         one_line(&self.values)

@@ -6,21 +6,26 @@
 
 use serde_json::json;
 
-use super::config::{Config, Shape};
-use super::format::Format;
-use super::{Agent, Connection, List, Server, plain};
+use super::config::Config;
+use super::format::{Format, Leniency};
+use super::{Agent, Connection, List, Server, Servers, plain};
 
 const SERVERS: &str = "mcpServers";
 
 pub(super) const AGENT: Agent = Agent {
     name: "continue",
     format: Format::Yaml,
-    shapes: &[(SERVERS, Shape::List)],
+    leniency: Leniency::Strict,
+    servers: Servers::list(SERVERS, "name"),
+    shapes: &[],
+    overrides: &[],
     expands_variables: true,
     runs_here: true,
     sends_headers: true,
+    reserved: &[],
     install,
     tool: plain,
+    known_as: plain,
     line: Config::one_line,
     args: |server, _| {
         let hidden = server

@@ -7,21 +7,26 @@
 
 use serde_json::json;
 
-use super::config::{Config, Shape};
-use super::format::Format;
-use super::{Agent, Connection, List, Server, braced};
+use super::config::Config;
+use super::format::{Format, Leniency, quoted};
+use super::{Agent, Connection, List, Server, Servers, braced};
 
 const SERVERS: &str = "mcpServers";
 
 pub(super) const AGENT: Agent = Agent {
     name: "copilot-cli",
     format: Format::Json,
-    shapes: &[(SERVERS, Shape::Map)],
+    leniency: Leniency::CommentsAndCommas,
+    servers: Servers::map(SERVERS),
+    shapes: &[],
+    overrides: &[],
     expands_variables: true,
     runs_here: true,
     sends_headers: true,
+    reserved: &[],
     install,
     tool: |server, tool| format!("{server}({tool})"),
+    known_as: known_as,
     line: Config::one_line,
     args,
     list: List::Kept,
@@ -37,12 +42,20 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
     config.put(SERVERS, server.name, entry)
 }
 
+/// The function's name: `.` and whatever else none may hold becomes a hyphen, and it is cut.
+fn known_as(server: &str, tool: &str) -> String {
+    let name = format!("{server}-{tool}");
+    let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let kept = name.chars().map(|c| if is_kept(c) { c } else { '-' });
+    kept.take(64).collect()
+}
+
 fn args(server: &Server<'_>, config: &Config) -> String {
     let allowed = server.tools.iter();
     let allowed = allowed.map(|tool| format!(" '--allow-tool={}({tool})'", server.name));
     format!(
         "--additional-mcp-config '{}'{}",
-        config.one_line(),
+        quoted(&config.one_line()),
         allowed.collect::<String>()
     )
 }

@@ -8,21 +8,26 @@
 
 use serde_json::json;
 
-use super::config::{Config, Shape};
-use super::format::Format;
-use super::{Agent, Connection, List, Server};
+use super::config::Config;
+use super::format::{Format, Leniency};
+use super::{Agent, Connection, List, Server, Servers};
 
 const SERVERS: &str = "mcpServers";
 
 pub(super) const AGENT: Agent = Agent {
     name: "cursor",
     format: Format::Json,
-    shapes: &[(SERVERS, Shape::Map)],
+    leniency: Leniency::Strict,
+    servers: Servers::map(SERVERS),
+    shapes: &[],
+    overrides: &[],
     expands_variables: true,
     runs_here: true,
     sends_headers: true,
+    reserved: &[],
     install,
     tool: |server, tool| format!("Mcp({server}:{tool})"),
+    known_as: |server, tool| format!("{server}:{tool}").to_lowercase(),
     line: Config::one_line,
     args: |_, _| "--approve-mcps".to_owned(),
     list: List::Kept,

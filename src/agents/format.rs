@@ -5,9 +5,14 @@
 
 use std::fmt::{self, Write as _};
 
+use jsonc_parser::ParseOptions;
+use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+use super::config::Config;
+use crate::text::secrets::SHORTEST;
 
 /// The key under which the `toml` crate hands over a date, for which JSON has no form.
 const TOML_DATE: &str = "$__toml_private_datetime";
@@ -21,6 +26,17 @@ pub enum Format {
     Toml,
     /// YAML 1.2.
     Yaml,
+}
+
+/// What a program reads of JSON beyond the standard. A byte-order mark is never in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leniency {
+    /// Nothing.
+    Strict,
+    /// `// …` and `/* … */`.
+    Comments,
+    /// Comments, and a comma behind the last entry.
+    CommentsAndCommas,
 }
 
 impl fmt::Display for Format {
@@ -49,6 +65,8 @@ impl Format {
     pub fn is_text(self, value: &str) -> bool {
         value.starts_with(['{', '['])
             || value.contains('\n')
+            || value == "null"
+            || (self == Self::Json && value.starts_with("//"))
             || match self {
                 Self::Json => false,
                 Self::Toml => value.contains('='),
@@ -59,15 +77,24 @@ impl Format {
     /// Reads a configuration's values.
     ///
     /// # Errors
-    /// When the text is not in the format, or not an object.
-    pub fn read(self, text: &str) -> Result<Map<String, Value>, BaseConfigError> {
+    /// When the text is not in the format, or not an object. Nothing at all is an object without
+    /// anything in it.
+    pub fn read(
+        self,
+        text: &str,
+        leniency: Leniency,
+    ) -> Result<Map<String, Value>, BaseConfigError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let value = match self {
-            Self::Json => json(text)?,
+            _ if text.trim().is_empty() => Value::Null,
+            Self::Json if leniency == Leniency::Strict => json(text)?,
+            Self::Json => lenient_json(text, leniency)?,
             Self::Toml => toml(text)?,
             Self::Yaml => yaml(text)?,
         };
         match value {
             Value::Object(values) => Ok(values),
+            Value::Null => Ok(Map::new()),
             _ => Err(BaseConfigError::Shape(self, "the whole", "object")),
         }
     }
@@ -115,6 +142,9 @@ pub enum BaseConfigError {
         "{0} with a value that JSON has no form for, such as a tag, an infinity or a key that is no text"
     )]
     Foreign(Format),
+    /// It is nested too deeply.
+    #[error("{0} that is nested deeper than {DEEPEST} levels")]
+    Deep(Format),
     /// It has another shape.
     #[error("{0} in which {1} is no {2}")]
     Shape(Format, &'static str, &'static str),
@@ -127,21 +157,76 @@ fn at(line: usize, column: usize) -> String {
     }
 }
 
-/// JSON on one line without a single quote in it, so that it may stand between two: `'` can only
-/// appear inside a JSON string, where `\u0027` means the same. YAML readers refuse a few characters
-/// that JSON allows, so these are escaped too.
+/// JSON on one line. YAML readers refuse a few characters that JSON allows, so these are escaped.
 #[must_use]
 pub fn one_line(value: &impl Serialize) -> String {
-    let json = serde_json::to_string(value).unwrap_or_default();
+    escaped(
+        &serde_json::to_string(value).unwrap_or_default(),
+        is_no_yaml,
+    )
+}
+
+/// JSON that may stand between two single quotes: `'` can only appear inside a JSON string, where
+/// `\u0027` means the same. Characters of private use are escaped too: the npm package `shell-quote`,
+/// by which Claude Code's action splits its arguments, takes some for its own marks.
+#[must_use]
+pub fn quoted(json: &str) -> String {
+    escaped(json, is_no_quoted)
+}
+
+/// How [`quoted`] writes the texts of a configuration that it changes, whole and by their words, as
+/// far as they stand in `args`: a secret among them would be written as no runner masks it.
+#[must_use]
+pub fn quoted_forms(config: &Config, args: &str) -> Vec<SecretString> {
+    let mut forms = Vec::new();
+    for (_, value) in config.iter() {
+        collect_forms(value, args, &mut forms);
+    }
+    forms.into_iter().map(SecretString::from).collect()
+}
+
+fn collect_forms(value: &Value, args: &str, forms: &mut Vec<String>) {
+    match value {
+        Value::String(text) if text.contains(|c| is_no_quoted(c) || is_no_yaml(c)) => {
+            for part in std::iter::once(text.as_str()).chain(text.split_whitespace()) {
+                let json = quoted(&one_line(&part));
+                let form = &json[1..json.len() - 1];
+                let is_changed = part.contains(|c| is_no_quoted(c) || is_no_yaml(c));
+                let is_new = !forms.iter().any(|known| known == form);
+                if is_changed && is_new && part.chars().count() >= SHORTEST && args.contains(form) {
+                    forms.push(form.to_owned());
+                }
+            }
+        }
+        Value::Array(list) => list
+            .iter()
+            .for_each(|value| collect_forms(value, args, forms)),
+        Value::Object(map) => map
+            .values()
+            .for_each(|value| collect_forms(value, args, forms)),
+        _ => {}
+    }
+}
+
+fn escaped(json: &str, is_escaped: fn(char) -> bool) -> String {
     json.chars().fold(String::new(), |mut line, c| {
-        if c == '\'' || is_no_yaml(c) {
-            // Writing to a string cannot fail.
-            let _ = write!(line, "\\u{:04x}", u32::from(c));
+        if is_escaped(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(line, "\\u{unit:04x}");
+            }
         } else {
             line.push(c);
         }
         line
     })
+}
+
+fn is_no_quoted(c: char) -> bool {
+    matches!(
+        c,
+        '\'' | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{ffffd}' | '\u{100000}'..='\u{10fffd}'
+    )
 }
 
 fn is_no_yaml(c: char) -> bool {
@@ -217,6 +302,52 @@ fn json(text: &str) -> Result<Value, BaseConfigError> {
             }
         }
     })
+}
+
+/// As deep as `serde_json` reads; the other parser has no limit of its own.
+const DEEPEST: usize = 128;
+
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut is_string, mut is_escaped) = (0usize, 0, false, false);
+    for b in text.bytes() {
+        match b {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_string => is_escaped = true,
+            b'"' => is_string = !is_string,
+            b'[' | b'{' if !is_string => depth += 1,
+            b']' | b'}' if !is_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+fn lenient_json(text: &str, leniency: Leniency) -> Result<Value, BaseConfigError> {
+    let options = ParseOptions {
+        allow_comments: true,
+        allow_trailing_commas: leniency == Leniency::CommentsAndCommas,
+        allow_loose_object_property_names: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    };
+    if depth(text) > DEEPEST {
+        return Err(BaseConfigError::Deep(Format::Json));
+    }
+    let value: Option<Value> =
+        jsonc_parser::parse_to_serde_value(text, &options).map_err(|error| {
+            BaseConfigError::Syntax {
+                format: Format::Json,
+                line: error.line_display(),
+                column: error.column_display(),
+            }
+        })?;
+    Ok(value.unwrap_or_default())
 }
 
 fn toml(text: &str) -> Result<Value, BaseConfigError> {

@@ -3,19 +3,30 @@
 //! Nothing can be said of what such an agent does with it, so `tools` and `allowed_tools` are plain
 //! names.
 
-use super::config::{Config, Shape};
-use super::format::Format;
-use super::{Agent, List, braced, no_args, plain};
+use super::config::Config;
+use super::format::{Format, Leniency};
+use super::{Agent, List, Servers, braced, no_args, plain};
+
+/// VS Code has them under a key of its own.
+const SERVERS: Servers = Servers {
+    or_else: Some("servers"),
+    ..Servers::map("mcpServers")
+};
 
 pub(super) const AGENT: Agent = Agent {
     name: "generic",
     format: Format::Json,
-    shapes: &[("mcpServers", Shape::Map)],
+    leniency: Leniency::Strict,
+    servers: SERVERS,
+    shapes: &[],
+    overrides: &[],
     expands_variables: true,
     runs_here: true,
     sends_headers: true,
-    install: |server, config| config.put("mcpServers", server.name, server.entry(braced)),
+    reserved: &[],
+    install: |server, config| config.put(SERVERS.key_in(config), server.name, server.entry(braced)),
     tool: plain,
+    known_as: |server, tool| format!("{server}/{tool}"),
     line: Config::one_line,
     args: no_args,
     list: List::Ignored,

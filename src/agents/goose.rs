@@ -8,10 +8,11 @@
 use serde_json::{Map, Value, json};
 
 use super::config::{Config, Shape};
-use super::format::Format;
+use super::findings::{Effect, Given, Override};
+use super::format::{Format, Leniency};
 use super::{
-    Agent, Connection, List, MCP_REMOTE_VARIABLE, Server, TOKEN_VARIABLE, TokenPlacement, braced,
-    no_args, plain,
+    Agent, Connection, List, MCP_REMOTE_VARIABLE, Server, Servers, TOKEN_VARIABLE, TokenPlacement,
+    braced, no_args, plain,
 };
 
 const EXTENSIONS: &str = "extensions";
@@ -22,17 +23,52 @@ const TIMEOUT: u64 = 300;
 pub(super) const AGENT: Agent = Agent {
     name: "goose",
     format: Format::Yaml,
-    shapes: &[(EXTENSIONS, Shape::Map)],
+    leniency: Leniency::Strict,
+    servers: Servers {
+        key: EXTENSIONS,
+        shape: Shape::Map,
+        name: Some("name"),
+        or_else: None,
+    },
+    shapes: &[],
+    overrides: OVERRIDES,
     expands_variables: true,
     runs_here: true,
     sends_headers: true,
+    reserved: &[],
     install,
     tool: plain,
+    known_as: known_as,
     line: Config::one_line,
     args: no_args,
     list: List::Kept,
     limits: None,
 };
+
+const OVERRIDES: &[Override] = &[
+    // Without a person, everything but `auto` ends in a question or in nothing.
+    Override::new(Effect::Hides, &["GOOSE_MODE"], |mode, _| {
+        mode.as_str() != Some("auto")
+    }),
+    Override::new(Effect::Opens, &[EXTENSIONS, "developer"], is_enabled),
+    Override::new(
+        Effect::Opens,
+        &[EXTENSIONS, "computercontroller"],
+        is_enabled,
+    ),
+];
+
+fn is_enabled(extension: &Value, _: &Given<'_>) -> bool {
+    extension.get("enabled").and_then(Value::as_bool) != Some(false)
+}
+
+/// `name_to_key` of an extension's name, then the tool's own.
+fn known_as(server: &str, tool: &str) -> String {
+    let key = server.chars().filter(|c| !c.is_whitespace());
+    let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let key: String = key.map(|c| if is_kept(c) { c } else { '_' }).collect();
+    format!("{}__{tool}", key.to_lowercase())
+}
 
 fn install(server: &Server<'_>, config: &mut Config) -> bool {
     let authorization = server.authorization(braced);

@@ -12,6 +12,7 @@ pub mod config;
 mod r#continue;
 mod copilot_cli;
 mod cursor;
+mod findings;
 pub mod format;
 mod gemini_cli;
 mod generic;
@@ -28,8 +29,11 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::text::either;
+pub use findings::{Effect, Finding};
+
 use config::{Config, Shape};
-use format::{BaseConfigError, Format};
+use findings::Override;
+use format::{BaseConfigError, Format, Leniency};
 
 /// The variable that holds the token where the configuration only names it.
 pub const TOKEN_VARIABLE: &str = "PORT_MCP_TOKEN";
@@ -124,6 +128,9 @@ pub struct Written {
     pub allowed_tools: String,
     /// The arguments that carry what the agent takes on its command line.
     pub agent_args: SecretString,
+    /// What the runner does not mask by itself: how `agent_args` writes texts that hold a character
+    /// which may not stand between single quotes.
+    pub masks: Vec<SecretString>,
     /// Whether a server of the same name in the base configuration had to give way.
     pub replaced: bool,
     /// What the list of tools cannot do with this agent, for the job summary.
@@ -137,18 +144,28 @@ pub struct Agent {
     name: &'static str,
     /// What its configuration is written in.
     format: Format,
-    /// What the keys that we write to have to hold in a base configuration.
+    /// What its program reads beyond strict JSON.
+    leniency: Leniency,
+    /// Where its servers stand.
+    servers: Servers,
+    /// What the other keys that we write to have to hold in a base configuration.
     shapes: &'static [(&'static str, Shape)],
+    /// The keys of its configuration that could undo the grant.
+    overrides: &'static [Override],
     /// Whether its configuration can stand for the value of a variable.
     expands_variables: bool,
     /// Whether it runs in the job, where it can start a bridge; a model provider's service does not.
     runs_here: bool,
     /// Whether it sends the headers that it is given beside `Authorization`.
     sends_headers: bool,
+    /// Names of servers that its program keeps for itself.
+    reserved: &'static [&'static str],
     /// Puts the server into the configuration. Says whether it took another's place.
     install: fn(&Server<'_>, &mut Config) -> bool,
     /// A tool in its notation.
     tool: fn(&str, &str) -> String,
+    /// A tool as its program tells it from all others.
+    known_as: fn(&str, &str) -> String,
     /// Its configuration on one line.
     line: fn(&Config) -> String,
     /// Its arguments.
@@ -157,6 +174,55 @@ pub struct Agent {
     list: List,
     /// What the list cannot do with it, for people.
     limits: Option<&'static str>,
+}
+
+/// Where an agent's configuration has its servers.
+#[derive(Clone, Copy, Debug)]
+struct Servers {
+    /// The key.
+    key: &'static str,
+    /// What it holds.
+    shape: Shape,
+    /// The key of an entry that names it; where an entry has none, it is named by its own key.
+    name: Option<&'static str>,
+    /// The key that takes the place of the first where servers stand there and not under that.
+    or_else: Option<&'static str>,
+}
+
+impl Servers {
+    /// Servers by name.
+    const fn map(key: &'static str) -> Self {
+        Self {
+            key,
+            shape: Shape::Map,
+            name: None,
+            or_else: None,
+        }
+    }
+
+    /// Servers in a list, each with its name under a key.
+    const fn list(key: &'static str, name: &'static str) -> Self {
+        Self {
+            key,
+            shape: Shape::List,
+            name: Some(name),
+            or_else: None,
+        }
+    }
+
+    /// The key under which they stand in a configuration.
+    fn key_in(&self, config: &Config) -> &'static str {
+        let other = self.or_else.filter(|other| {
+            config.get(self.key).is_none() && config.get(other).is_some_and(findings::is_servers)
+        });
+        other.unwrap_or(self.key)
+    }
+
+    /// The name of an entry that stands under `key`.
+    fn name_of<'a>(&self, key: &'a str, entry: &'a Value) -> Option<&'a str> {
+        let inner = self.name.and_then(|name| entry.get(name)?.as_str());
+        inner.or((self.shape == Shape::Map).then_some(key))
+    }
 }
 
 /// What an agent does with the list of granted tools.
@@ -235,7 +301,19 @@ impl Agent {
     /// # Errors
     /// When it is not in the agent's format, or of a shape that the agent does not read.
     pub fn base_config(&self, text: &str) -> Result<Config, BaseConfigError> {
-        Config::parse(self.format, text, self.shapes)
+        let mut config = Config::parse(self.format, self.leniency, text)?;
+        let servers = (self.servers.key, self.servers.shape);
+        config.check(&[&[servers], self.shapes].concat())?;
+        if self.servers.shape == Shape::Map {
+            config.wrap_servers(self.servers.key);
+        }
+        Ok(config)
+    }
+
+    /// How the agent's program names a tool of the server: two that get one name are one to it.
+    #[must_use]
+    pub fn known_as(&self, server: &str, tool: &str) -> String {
+        (self.known_as)(server, tool)
     }
 
     /// What this agent cannot honour of these inputs. `narrowing` names the inputs that only a header
@@ -243,12 +321,20 @@ impl Agent {
     #[must_use]
     pub fn unsupported(
         &self,
+        server_name: &str,
         connection: Connection,
         token_placement: TokenPlacement,
         verify: bool,
         narrowing: &[&'static str],
     ) -> Vec<Unsupported> {
         let mut found = Vec::new();
+        if self.reserved.contains(&server_name) {
+            found.push(Unsupported {
+                input: "server_name",
+                found: format!("is `{server_name}`, a name that `{self}` keeps for itself"),
+                accepted: "accepted: another name, such as `port`".to_owned(),
+            });
+        }
         if connection == Connection::McpRemote && !self.runs_here {
             found.push(Unsupported {
                 input: "connection",
@@ -318,8 +404,10 @@ impl Agent {
             let notation = tools.iter().map(|tool| (self.tool)(server.name, tool));
             notation.collect::<Vec<_>>().join(",")
         };
+        let agent_args = (self.args)(server, &config);
         Written {
-            agent_args: (self.args)(server, &config).into(),
+            masks: format::quoted_forms(&config, &agent_args),
+            agent_args: agent_args.into(),
             config_file_text: config.file_text().into(),
             config_file_suffix: self.format.suffix(),
             mcp_config: mcp_config.into(),
@@ -394,6 +482,15 @@ fn braced(variable: &str) -> String {
 /// The notation of agents that list the plain names of a server's tools.
 fn plain(_server: &str, tool: &str) -> String {
     tool.to_owned()
+}
+
+/// A name as most programs write it in a function's name: what no function may have in its name
+/// becomes an underscore.
+fn sanitized(name: &str) -> String {
+    let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    name.chars()
+        .map(|c| if is_kept(c) { c } else { '_' })
+        .collect()
 }
 
 /// The notation that Claude Code began.

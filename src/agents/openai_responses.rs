@@ -8,21 +8,26 @@
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use super::config::{Config, Shape};
-use super::format::Format;
-use super::{Agent, List, Server, no_args, plain};
+use super::config::Config;
+use super::format::{Format, Leniency};
+use super::{Agent, List, Server, Servers, no_args, plain};
 
 const TOOLS: &str = "tools";
 
 pub(super) const AGENT: Agent = Agent {
     name: "openai-responses",
     format: Format::Json,
-    shapes: &[(TOOLS, Shape::List)],
+    leniency: Leniency::Strict,
+    servers: Servers::list(TOOLS, "server_label"),
+    shapes: &[],
+    overrides: &[],
     expands_variables: false,
     runs_here: false,
     sends_headers: true,
+    reserved: &[],
     install,
     tool: plain,
+    known_as: plain,
     line: Config::one_line,
     args: no_args,
     list: List::Kept,

@@ -6,11 +6,14 @@
 //! Source: the schema at <https://opencode.ai/config.json> and [its
 //! documentation](https://opencode.ai/docs/mcp-servers/).
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::config::{Config, Shape};
-use super::format::Format;
-use super::{Agent, Connection, List, MCP_REMOTE_VARIABLE, Server, braced, no_args};
+use super::config::Config;
+use super::findings::{Effect, Override, anything, means_our_tools};
+use super::format::{Format, Leniency};
+use super::{
+    Agent, Connection, List, MCP_REMOTE_VARIABLE, Server, Servers, braced, no_args, sanitized,
+};
 
 const SERVERS: &str = "mcp";
 const PERMISSION: &str = "permission";
@@ -18,24 +21,51 @@ const PERMISSION: &str = "permission";
 pub(super) const AGENT: Agent = Agent {
     name: "opencode",
     format: Format::Json,
-    shapes: &[(SERVERS, Shape::Map)],
+    leniency: Leniency::CommentsAndCommas,
+    servers: Servers::map(SERVERS),
+    shapes: &[],
+    overrides: OVERRIDES,
     expands_variables: true,
     runs_here: true,
     sends_headers: true,
+    reserved: &[],
     install,
     tool,
+    known_as: tool,
     line: Config::one_line,
     args: no_args,
     list: List::Kept,
     limits: None,
 };
 
+/// What stands in an agent's own rules counts more than the rules for all, so ours are put behind
+/// those too; see [`install`].
+const OVERRIDES: &[Override] = &[
+    Override::new(Effect::Widens, &["agent", "*", PERMISSION], means_our_tools),
+    Override::new(Effect::Widens, &["agent", "*", "tools"], means_our_tools),
+    Override::new(Effect::Widens, &["mode", "*", PERMISSION], means_our_tools),
+    Override::new(Effect::Widens, &["mode", "*", "tools"], means_our_tools),
+    Override::new(Effect::Widens, &["tools"], means_our_tools),
+    // It ends at these, which are of a later version.
+    Override::new(Effect::Hides, &["permissions"], anything),
+    Override::new(Effect::Hides, &["agents", "*", "permissions"], anything),
+    Override::new(Effect::Opens, &["plugin"], anything),
+    Override::new(Effect::Opens, &["plugins"], anything),
+    Override::new(Effect::Opens, &["experimental", "hook"], anything),
+    Override::new(Effect::Opens, &["provider", "*", "npm"], |package, _| {
+        package
+            .as_str()
+            .is_some_and(|name| name.starts_with("file:"))
+    }),
+];
+
 fn variable(name: &str) -> String {
     format!("{{env:{name}}}")
 }
 
+/// The function's name, which a rule has to match as a whole.
 fn tool(server: &str, tool: &str) -> String {
-    format!("{server}_{tool}")
+    format!("{}_{}", sanitized(server), sanitized(tool))
 }
 
 fn install(server: &Server<'_>, config: &mut Config) -> bool {
@@ -61,15 +91,55 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
     };
     config.default("$schema", "https://opencode.ai/config.json");
     // One word stands for every tool.
-    let for_all = config
+    if let Some(rule) = config
         .get(PERMISSION)
         .filter(|rule| rule.is_string())
-        .cloned();
-    let permission = config.map(PERMISSION);
-    if let Some(rule) = for_all {
-        permission.insert("*".to_owned(), rule);
+        .cloned()
+    {
+        config.map(PERMISSION).insert("*".to_owned(), rule);
     }
-    let denied = (tool(server.name, "*"), "deny");
+    let tools = config.take("tools");
+    restrict(server, config.map(PERMISSION), tools);
+    for key in ["agent", "mode"] {
+        let Some(Value::Object(agents)) = config.get_mut(key) else {
+            continue;
+        };
+        for agent in agents.values_mut().filter_map(Value::as_object_mut) {
+            let tools = agent.shift_remove("tools");
+            let permission = agent
+                .entry(PERMISSION)
+                .or_insert_with(|| Value::Object(Map::new()));
+            if let Value::String(_) = permission {
+                *permission = json!({"*": permission.take()});
+            }
+            if let Value::Object(permission) = permission {
+                restrict(server, permission, tools);
+            }
+        }
+    }
+    config.put(SERVERS, server.name, entry)
+}
+
+/// Puts our rules behind all others, since the last that fits counts, and those of the older form
+/// (`tools`) before them.
+fn restrict(server: &Server<'_>, permission: &mut Map<String, Value>, tools: Option<Value>) {
+    if let Some(Value::Object(tools)) = tools {
+        let others = std::mem::take(permission);
+        for (pattern, is_on) in tools {
+            let pattern = match pattern.as_str() {
+                "write" | "patch" => "edit".to_owned(),
+                _ => pattern,
+            };
+            let rule = if is_on == Value::Bool(false) {
+                "deny"
+            } else {
+                "allow"
+            };
+            permission.insert(pattern, rule.into());
+        }
+        permission.extend(others);
+    }
+    let denied = (format!("{}*", tool(server.name, "")), "deny");
     let allowed = server
         .tools
         .iter()
@@ -78,5 +148,4 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
         permission.shift_remove(&pattern);
         permission.insert(pattern, rule.into());
     }
-    config.put(SERVERS, server.name, entry)
 }

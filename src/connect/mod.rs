@@ -1,23 +1,25 @@
 //! The main phase: credentials in, a masked token and a ready-made MCP configuration out.
 
 mod report;
+mod token;
 
 use std::collections::HashSet;
-use std::fmt;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, bail};
-use secrecy::SecretString;
+use anyhow::bail;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::access::policy::{Ask, Run};
 use crate::access::{self, Grant, Lore, Patterns, Refusal, Refusals, source};
 use crate::agents::{self, Agent, List, Written};
 use crate::cleanup;
-use crate::http::Http;
-use crate::inputs::{AuthMethod, Inputs, Settings};
-use crate::mcp::{self, Tool, Verdict};
-use crate::port::{self, Actions, Flow, Token};
+use crate::http::{Http, ROOTS_VARIABLES};
+use crate::inputs::{Inputs, Settings};
+use crate::mcp::{self, Tool};
+use crate::port::{self, Actions, Endpoints, Token};
+use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, files, temp};
+use crate::text::secrets;
 
 /// The title of every annotation.
 const TITLE: &str = "Port MCP";
@@ -27,7 +29,7 @@ const TITLE: &str = "Port MCP";
 /// # Errors
 /// [`Mistakes`](crate::inputs::Mistakes) in the inputs, a policy that refuses or cannot be read,
 /// [`Refusals`] of tools, a server that cannot be used, or a runner that could not
-/// be handed something. Outputs are written last, so a step that fails has none.
+/// be handed something. Outputs are written last, so a step that fails has none, and leaves no file.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     let inputs = Inputs::read(environment);
     for secret in [&inputs.client_secret, &inputs.github_token]
@@ -37,30 +39,45 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         log.mask(secret)?;
     }
     let mut settings = Settings::check(inputs, environment)?;
-    let http = Http::new(std::mem::take(&mut settings.http))
-        .context("TLS could not be set up: a CA certificate is broken, or the system has none")?;
+    if let Some(password) = settings
+        .http
+        .proxy
+        .as_ref()
+        .and_then(|proxy| proxy.password())
+    {
+        log.mask(&password)?;
+    }
+    files::find(environment, files::OUTPUT)?;
+    if settings.config_file {
+        files::find(environment, files::STATE)?;
+    }
+    warn_of_surroundings(&settings, environment, log);
+    let http = Http::new(std::mem::take(&mut settings.http))?;
 
-    let (admission, token) = admission_and_token(&settings, environment, &http, log).await?;
+    let (admission, endpoints, token) =
+        admission_and_token(&settings, environment, &http, log).await?;
     let headers = port::mcp_headers(settings.read_only, &admission.actions);
     let (token, offered) = if settings.verify {
-        preflight(&settings, &http, &headers, token, log).await?
+        token::preflight(&settings, &endpoints, &http, &headers, token, log).await?
     } else {
         (token, unverified(&settings))
     };
     let now = SystemTime::now();
     report::warn_of_token(&settings, &token, now, log);
 
-    let writable = writable_tools(&settings, &http, &admission, &token, &offered).await;
+    let writable = writable_tools(&settings, &endpoints, &http, &admission, &token, &offered).await;
     let lore = Lore {
         writable: &writable,
         replacements: port::replacements,
+        is_gone: port::is_gone,
     };
-    let ceiling = admission.ceiling.as_ref();
+    let notation = |tool: &str| settings.agent.known_as(&settings.server_name, tool);
     let grant = access::grant(
         &settings.allowed_tools,
         &offered,
-        ceiling,
+        admission.ceiling.as_ref(),
         settings.read_only,
+        &notation,
         &lore,
     )?;
     let withheld = grant.withheld(&offered);
@@ -68,9 +85,10 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
     report::warn_of_tools(&settings, &admission, &offered, &grant, log);
 
     let tools: Vec<String> = grant.tools.iter().map(|tool| tool.name.clone()).collect();
+    check_configuration(&settings, &admission, &endpoints, &tools, log)?;
     let server = agents::Server {
         name: &settings.server_name,
-        url: &settings.endpoints.mcp,
+        url: &endpoints.mcp,
         headers: &headers,
         token: &token.secret,
         connection: settings.connection,
@@ -79,37 +97,150 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         withheld: &withheld,
     };
     let written = settings.agent.write(&server, settings.base_config.clone());
-    report::warn_of_configuration(&settings, &written, log);
-    let config_file = settings
-        .config_file
-        .then(|| write_config_file(environment, &written))
-        .transpose()?;
-
-    log.info(report::closing_line(&settings, &token, &tools));
-    if settings.summary {
-        report::summary(&settings, &admission, &token, &grant, written.limits, now)
-            .write(environment, log)?;
+    for form in &written.masks {
+        log.mask(form)?;
     }
-    let expires_in = token.valid_for(now).map(|left| left.as_secs().to_string());
-    files::set(
+    log.info(report::closing_line(&settings, &endpoints, &token, &tools));
+    if settings.summary {
+        let summary = report::summary(
+            &settings,
+            &admission,
+            &endpoints,
+            &token,
+            &grant,
+            written.limits,
+            now,
+        );
+        if let Err(error) = summary.write(environment) {
+            log.warning(TITLE, format!("The job summary is missing: {error:#}"));
+        }
+    }
+    hand_over(
+        &settings,
         environment,
-        files::OUTPUT,
-        &[
-            ("access_token", &token.secret),
-            (
-                "expires_at",
-                &report::expires_at(&token).unwrap_or_default().into(),
-            ),
-            ("expires_in", &expires_in.unwrap_or_default().into()),
-            ("mcp_url", &settings.endpoints.mcp.as_str().into()),
-            ("server_name", &settings.server_name.as_str().into()),
-            ("mcp_config", &written.mcp_config),
-            ("config_file", &config_file.unwrap_or_default().into()),
-            ("allowed_tools", &written.allowed_tools.as_str().into()),
-            ("tools", &serde_json::json!(tools).to_string().into()),
-            ("agent_args", &written.agent_args),
-        ],
+        &endpoints,
+        &token,
+        &tools,
+        &written,
+        now,
+        log,
     )
+}
+
+/// Hands everything to the next steps: the file first, which goes again if the outputs fail.
+#[expect(clippy::too_many_arguments, reason = "all that the next steps get")]
+fn hand_over(
+    settings: &Settings,
+    environment: &Environment,
+    endpoints: &Endpoints,
+    token: &Token,
+    tools: &[String],
+    written: &Written,
+    now: SystemTime,
+    log: &mut Log<'_>,
+) -> anyhow::Result<()> {
+    let file = settings
+        .config_file
+        .then(|| write_config_file(environment, written))
+        .transpose()?;
+    let text = |text: &str| SecretString::from(text);
+    let expires_in = token.valid_for(now).map(|left| left.as_secs().to_string());
+    let outputs: [(&str, SecretString); 10] = [
+        ("access_token", token.secret.clone()),
+        (
+            "expires_at",
+            text(&report::expires_at(token).unwrap_or_default()),
+        ),
+        ("expires_in", text(&expires_in.unwrap_or_default())),
+        ("mcp_url", text(endpoints.mcp.as_str())),
+        ("server_name", text(&settings.server_name)),
+        ("mcp_config", written.mcp_config.clone()),
+        (
+            "config_file",
+            text(file.as_ref().map_or("", |file| &file.name)),
+        ),
+        ("allowed_tools", text(&written.allowed_tools)),
+        ("tools", text(&serde_json::json!(tools).to_string())),
+        ("agent_args", written.agent_args.clone()),
+    ];
+    report::warn_of_configuration(settings, written, &outputs, log);
+    files::set(environment, files::OUTPUT, &outputs)?;
+    file.map_or(Ok(()), NewFile::keep)
+}
+
+/// Says what an earlier step, or whoever set the secret, may not have meant.
+fn warn_of_surroundings(settings: &Settings, environment: &Environment, log: &mut Log<'_>) {
+    let length = settings
+        .credentials
+        .client_secret
+        .expose_secret()
+        .chars()
+        .count();
+    if length < secrets::SHORTEST {
+        log.warning(
+            TITLE,
+            format!(
+                "`client_secret` has {length} characters, and Port's have more. Whatever reads the \
+                 same in the log is hidden, and in other inputs it is not looked for."
+            ),
+        );
+    }
+    for variable in ROOTS_VARIABLES {
+        if let Some(path) = environment.path(variable) {
+            log.notice(
+                TITLE,
+                format!(
+                    "`{variable}` chooses the certificate authorities that are trusted here: {}. If \
+                     that is not meant, look for the step that set it.",
+                    crate::text::Quote::new(&path.to_string_lossy())
+                ),
+            );
+        }
+    }
+}
+
+/// Looks for what in `base_config` could undo the grant: under a policy it is refused, without one it
+/// is said.
+fn check_configuration(
+    settings: &Settings,
+    admission: &Admission,
+    endpoints: &Endpoints,
+    tools: &[String],
+    log: &mut Log<'_>,
+) -> anyhow::Result<()> {
+    let is_ours = |url: &url::Url| port::is_same_server(url, &endpoints.mcp);
+    let findings = settings.agent.findings(
+        &settings.server_name,
+        tools,
+        &settings.base_config,
+        &is_ours,
+    );
+    if let Some(rule) = &admission.rule
+        && !findings.is_empty()
+    {
+        let refusal = |finding: agents::Finding| Refusal::Configuration {
+            what: finding.what,
+            effect: finding.effect.to_string(),
+            rule: rule.clone(),
+            hint: finding.effect.hint().to_owned(),
+        };
+        return Err(Refusals(findings.into_iter().map(refusal).collect()).into());
+    }
+    for finding in findings {
+        log.warning(
+            TITLE,
+            format!(
+                "{} of `base_config` {}. If that is not meant: {}.",
+                finding.what,
+                finding.effect,
+                finding.effect.hint()
+            ),
+        );
+    }
+    for notice in settings.agent.unread(&settings.base_config) {
+        log.notice(TITLE, notice);
+    }
+    Ok(())
 }
 
 /// What the run may ask for, as far as it is known before the server is asked.
@@ -120,33 +251,33 @@ struct Admission {
     ceiling: Option<Patterns>,
     /// The actions that the agent may run.
     actions: Actions,
+    /// The servers that may be asked.
+    endpoints: Vec<Endpoints>,
 }
 
-/// Asks the policy and Port at the same time; but where the inputs name a server that is not Port's
-/// own, no credentials go there before the policy has allowed it.
+/// Asks the policy and Port at the same time; but the policy first where it has a say in which
+/// servers are asked: where the inputs name one that is not Port's own, or leave the region open.
 async fn admission_and_token(
     settings: &Settings,
     environment: &Environment,
     http: &Http,
     log: &mut Log<'_>,
-) -> anyhow::Result<(Admission, Token)> {
-    let flow = match settings.auth_method {
-        AuthMethod::Auto => Flow::Rest,
-        AuthMethod::Only(flow) => flow,
-    };
+) -> anyhow::Result<(Admission, Endpoints, Token)> {
     let admit = admit(settings, environment, http);
-    let fetch = port::fetch_token(http, &settings.endpoints, &settings.credentials, flow);
-    log.debug(format!(
-        "asking for a token by `{flow}`: {} {}",
-        settings.endpoints.api, settings.endpoints.mcp
-    ));
-    let fetch = async { Ok(fetch.await?) };
-    let (admission, token) = if settings.endpoints.foreign_hosts().is_empty() {
-        tokio::try_join!(admit, fetch)?
-    } else {
-        (admit.await?, fetch.await?)
+    let is_settled = match settings.endpoints.as_slice() {
+        [only] => only.foreign_hosts().is_empty(),
+        _ => settings.policy.is_none(),
     };
-    take(&token, log)?;
+    let (admission, (endpoints, token)) = if is_settled {
+        tokio::try_join!(
+            admit,
+            token::fetch(settings, &settings.endpoints, http, log)
+        )?
+    } else {
+        let admission = admit.await?;
+        let found = token::fetch(settings, &admission.endpoints, http, log).await?;
+        (admission, found)
+    };
     if settings.allowed_actions != admission.actions {
         log.notice(
             TITLE,
@@ -157,7 +288,7 @@ async fn admission_and_token(
             ),
         );
     }
-    Ok((admission, token))
+    Ok((admission, endpoints, token))
 }
 
 /// Reads the policy, if there is one, and checks all that does not depend on the server.
@@ -171,18 +302,26 @@ async fn admit(
             rule: None,
             ceiling: None,
             actions: settings.allowed_actions.clone(),
+            endpoints: settings.endpoints.clone(),
         });
     };
     let policy = source::read(source, &settings.github, http).await?;
     let rule = policy.rule_for(&this_run(settings, environment))?;
-    let actions = rule.check(&Ask {
+    let endpoints = &settings.endpoints;
+    let regions: Vec<_> = endpoints.iter().filter_map(|at| at.region).collect();
+    let foreign_hosts: Vec<_> = endpoints
+        .iter()
+        .flat_map(Endpoints::foreign_hosts)
+        .collect();
+    let allowed = rule.check(&Ask {
         tools: &settings.allowed_tools,
         actions: &settings.allowed_actions,
         read_only: settings.read_only,
-        region: settings.endpoints.region,
-        foreign_hosts: &settings.endpoints.foreign_hosts(),
+        regions: &regions,
+        foreign_hosts: &foreign_hosts,
         connection: settings.connection,
     })?;
+    let actions = allowed.actions;
     if actions != settings.allowed_actions && !settings.agent.sends_headers() {
         let refusal = Refusal::AboveCeiling {
             what: "`allowed_actions: *`".to_owned(),
@@ -198,6 +337,14 @@ async fn admit(
         ceiling: Some(rule.tools().clone()),
         rule: Some(rule.title),
         actions,
+        endpoints: endpoints
+            .iter()
+            .filter(|at| {
+                at.region
+                    .is_none_or(|region| allowed.regions.contains(&region))
+            })
+            .cloned()
+            .collect(),
     })
 }
 
@@ -212,98 +359,6 @@ fn this_run(settings: &Settings, environment: &Environment) -> Run {
     }
 }
 
-/// Masks a token, before anything else is said about it.
-fn take(token: &Token, log: &mut Log<'_>) -> anyhow::Result<()> {
-    log.mask(&token.secret)?;
-    for (number, why) in (1..).zip(&token.failed_tries) {
-        log.info(format!("Try {number} for a token failed: {why}."));
-    }
-    Ok(())
-}
-
-/// Connects as the agent will. With `auth_method: auto`, a server that refuses the token of Port's
-/// REST exchange is offered that of its own OAuth endpoint.
-async fn preflight(
-    settings: &Settings,
-    http: &Http,
-    headers: &[(&'static str, String)],
-    token: Token,
-    log: &mut Log<'_>,
-) -> anyhow::Result<(Token, Vec<Tool>)> {
-    let endpoints = &settings.endpoints;
-    let look = async |token: &Token| {
-        let server = mcp::Server {
-            url: &endpoints.mcp,
-            headers,
-            token: &token.secret,
-        };
-        mcp::offered_tools(http, &server).await
-    };
-    let mut refused = Refused {
-        stories: Vec::new(),
-        hint: endpoints.refused_token_hint(),
-    };
-    let mut token = token;
-    loop {
-        match look(&token).await {
-            Ok(tools) => {
-                if !refused.stories.is_empty() {
-                    log.notice(
-                        TITLE,
-                        "The MCP server refused the token of Port's REST exchange and accepted \
-                         that of its own OAuth endpoint. `auth_method: oauth` asks there at once.",
-                    );
-                }
-                return Ok((token, tools));
-            }
-            Err(error) if is_unauthorized(&error) => refused.add(token.flow, error.story()),
-            Err(error) => return Err(error.into()),
-        }
-        if settings.auth_method != AuthMethod::Auto || token.flow == Flow::Oauth {
-            return Err(refused.into());
-        }
-        token = match port::fetch_token(http, endpoints, &settings.credentials, Flow::Oauth).await {
-            Ok(token) => token,
-            Err(error) => {
-                refused.add(Flow::Oauth, error.story());
-                return Err(refused.into());
-            }
-        };
-        take(&token, log)?;
-    }
-}
-
-fn is_unauthorized(error: &mcp::Error) -> bool {
-    matches!(error.cause(), Verdict::Unauthorized { .. })
-}
-
-/// Every way in that was tried, none of which the MCP server accepts.
-#[derive(Debug)]
-struct Refused {
-    stories: Vec<(Flow, String)>,
-    hint: String,
-}
-
-impl Refused {
-    fn add(&mut self, flow: Flow, story: String) {
-        self.stories.push((flow, story));
-    }
-}
-
-impl std::error::Error for Refused {}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (flow, story) in &self.stories {
-            if self.stories.len() > 1 {
-                write!(f, "with `auth_method: {flow}`: ")?;
-            }
-            writeln!(f, "{story}")?;
-        }
-        write!(f, "hint: {}", self.hint)
-    }
-}
-
 /// The tools that the inputs name, taken for offered.
 fn unverified(settings: &Settings) -> Vec<Tool> {
     let names = settings.allowed_tools.only_names().unwrap_or_default();
@@ -314,17 +369,19 @@ fn unverified(settings: &Settings) -> Vec<Tool> {
 /// that read-only mode may withhold; a failure leaves the reason unknown.
 async fn writable_tools(
     settings: &Settings,
+    endpoints: &Endpoints,
     http: &Http,
     admission: &Admission,
     token: &Token,
     offered: &[Tool],
 ) -> HashSet<String> {
     let offers = |name: &String| offered.iter().any(|tool| tool.name == *name);
-    if !settings.read_only || settings.allowed_tools.names().iter().all(offers) {
+    if !settings.verify || !settings.read_only || settings.allowed_tools.names().iter().all(offers)
+    {
         return HashSet::new();
     }
     let server = mcp::Server {
-        url: &settings.endpoints.mcp,
+        url: &endpoints.mcp,
         headers: &port::mcp_headers(false, &admission.actions),
         token: &token.secret,
     };
@@ -383,16 +440,13 @@ fn check_list(
 }
 
 /// Writes the file and saves its name for the post phase, which removes it.
-fn write_config_file(environment: &Environment, written: &Written) -> anyhow::Result<String> {
-    let name = temp::create(
+fn write_config_file(environment: &Environment, written: &Written) -> anyhow::Result<NewFile> {
+    let file = temp::create(
         environment,
         written.config_file_suffix,
         &written.config_file_text,
     )?;
-    let saved = SecretString::from(name.as_str());
-    if let Err(error) = files::set(environment, files::STATE, &[(cleanup::CONFIG_FILE, &saved)]) {
-        temp::remove(environment, &name)?;
-        return Err(error);
-    }
-    Ok(name)
+    let saved = SecretString::from(file.name.as_str());
+    files::set(environment, files::STATE, &[(cleanup::CONFIG_FILE, saved)])?;
+    Ok(file)
 }

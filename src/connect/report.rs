@@ -3,16 +3,16 @@
 use std::time::{Duration, SystemTime};
 
 use humantime::{format_duration, format_rfc3339_seconds};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Admission, TITLE};
 use crate::access::{self, Grant};
 use crate::agents::{TOKEN_VARIABLE, TokenPlacement, Written};
 use crate::inputs::Settings;
 use crate::mcp::Tool;
-use crate::port::{Identity, Token};
+use crate::port::{Actions, Endpoints, Identity, Token};
 use crate::runner::Log;
-use crate::runner::summary::Summary;
+use crate::runner::summary::{Cell, Summary};
 
 /// What Linux lets one variable hold (`MAX_ARG_STRLEN`); outputs reach the next step as variables.
 const LARGEST_VARIABLE: usize = 128 * 1024;
@@ -63,18 +63,18 @@ pub(super) fn warn_of_tools(
 ) {
     let risky: Vec<&str> = offered
         .iter()
-        .filter(|tool| tool.is_risky())
+        .filter(|tool| tool.may_write())
         .map(name)
         .collect();
-    if settings.read_only && !risky.is_empty() {
+    if settings.read_only && settings.verify && !risky.is_empty() {
         log.warning(
             TITLE,
             format!(
-                "In read-only mode the server still offers tools that by its own word change \
-                 something: {}. They are granted only where `allowed_tools` names them, never by a \
-                 pattern; granted here: {}.",
+                "In read-only mode the server still offers tools that may change something, or do not \
+                 say that they only read: {}. They are granted only where `allowed_tools` names \
+                 them, never by a pattern; granted here: {}.",
                 access::list(risky.iter().copied()),
-                none_or(grant.tools.iter().copied().filter(|tool| tool.is_risky())),
+                none_or(grant.tools.iter().copied().filter(|tool| tool.may_write())),
             ),
         );
     }
@@ -85,6 +85,17 @@ pub(super) fn warn_of_tools(
                 "`allowed_tools` was narrowed to what {} allows, without {}.",
                 admission.rule.as_deref().unwrap_or_default(),
                 access::list(grant.narrowed.iter().copied().map(name)),
+            ),
+        );
+    }
+    if !grant.colliding.is_empty() {
+        log.warning(
+            TITLE,
+            format!(
+                "`{}` cannot tell these tools from others that the server offers, so no pattern \
+                 grants them: {}.",
+                settings.agent,
+                access::list(grant.colliding.iter().copied().map(name)),
             ),
         );
     }
@@ -111,7 +122,12 @@ fn none_or<'a>(tools: impl Iterator<Item = &'a Tool>) -> String {
     }
 }
 
-pub(super) fn warn_of_configuration(settings: &Settings, written: &Written, log: &mut Log<'_>) {
+pub(super) fn warn_of_configuration(
+    settings: &Settings,
+    written: &Written,
+    outputs: &[(&str, SecretString)],
+    log: &mut Log<'_>,
+) {
     if written.replaced {
         log.notice(
             TITLE,
@@ -122,17 +138,20 @@ pub(super) fn warn_of_configuration(settings: &Settings, written: &Written, log:
             ),
         );
     }
-    let size = written.agent_args.expose_secret().len();
-    if size > LARGEST_VARIABLE {
-        log.warning(
-            TITLE,
-            format!(
-                "`agent_args` takes {} KiB, and Linux lets a variable hold {}: the agent's step \
-                 will not start with it. Narrow `allowed_tools`.",
-                size / 1024,
-                LARGEST_VARIABLE / 1024
-            ),
-        );
+    for (name, value) in outputs {
+        let size = value.expose_secret().len();
+        if size > LARGEST_VARIABLE {
+            log.warning(
+                TITLE,
+                format!(
+                    "The output `{name}` takes {} KiB, and Linux lets a variable hold {}: a step \
+                     that is handed it so will not start. Narrow `allowed_tools`, or use \
+                     `config_file`.",
+                    size / 1024,
+                    LARGEST_VARIABLE / 1024
+                ),
+            );
+        }
     }
 }
 
@@ -141,7 +160,12 @@ pub(super) fn expires_at(token: &Token) -> Option<String> {
     Some(format_rfc3339_seconds(at).to_string())
 }
 
-pub(super) fn closing_line(settings: &Settings, token: &Token, tools: &[String]) -> String {
+pub(super) fn closing_line(
+    settings: &Settings,
+    endpoints: &Endpoints,
+    token: &Token,
+    tools: &[String],
+) -> String {
     let until = expires_at(token).map(|at| format!(" until {at}"));
     let condition = match settings.token_placement {
         TokenPlacement::Inline => String::new(),
@@ -150,12 +174,14 @@ pub(super) fn closing_line(settings: &Settings, token: &Token, tools: &[String])
         ),
     };
     format!(
-        "Authenticated with Port by `{}`, region {}. `{}` is granted {} of {}{}{condition}: {}.",
+        "Authenticated with Port by `{}`{}. `{}` is granted {} of {}{}{condition}: {}.",
         token.flow,
-        settings.endpoints.region,
+        endpoints
+            .region
+            .map_or_else(String::new, |region| format!(", region {region}")),
         settings.agent,
         count(tools.len()),
-        settings.endpoints.mcp,
+        endpoints.mcp,
         until.unwrap_or_default(),
         access::list(tools.iter().map(String::as_str)),
     )
@@ -171,12 +197,12 @@ fn count(tools: usize) -> String {
 pub(super) fn summary(
     settings: &Settings,
     admission: &Admission,
+    endpoints: &Endpoints,
     token: &Token,
     grant: &Grant<'_>,
     limits: Option<&'static str>,
     now: SystemTime,
 ) -> Summary {
-    let endpoints = &settings.endpoints;
     let expiry = token
         .expires_at
         .zip(token.valid_for(now))
@@ -190,35 +216,38 @@ pub(super) fn summary(
         });
     let mode = if settings.read_only { "yes" } else { "no" };
     let mut summary = Summary::new(TITLE);
+    let server = format!("{} as {}", endpoints.mcp, settings.server_name);
+    let actions = match &admission.actions {
+        Actions::Only(actions) if !actions.is_empty() => Cell::foreign(&actions.join(", ")),
+        all_or_none => Cell::words(all_or_none),
+    };
     summary.facts([
-        ("Agent", Some(settings.agent.to_string())),
-        ("Region", Some(endpoints.region.to_string())),
-        (
-            "MCP server",
-            Some(format!("{} as {}", endpoints.mcp, settings.server_name)),
-        ),
-        ("Connection", Some(settings.connection.to_string())),
-        ("Limits", limits.map(str::to_owned)),
-        ("Read only", Some(mode.to_owned())),
-        ("Port actions", Some(admission.actions.to_string())),
-        ("Identity", Some(token.identity.to_string())),
-        ("Token lapses", expiry),
-        ("Policy", admission.rule.clone()),
+        ("Agent", Some(Cell::words(settings.agent))),
+        ("Region", endpoints.region.map(Cell::words)),
+        ("MCP server", Some(Cell::foreign(&server))),
+        ("Connection", Some(Cell::words(settings.connection))),
+        ("Limits", limits.map(Cell::words)),
+        ("Read only", Some(Cell::words(mode))),
+        ("Port actions", Some(actions)),
+        ("Identity", Some(Cell::words(token.identity))),
+        ("Token lapses", expiry.map(Cell::words)),
+        ("Policy", admission.rule.as_deref().map(Cell::foreign)),
     ]);
     let granted = grant.tools.iter().map(|tool| {
         let kind = match tool {
-            tool if tool.is_risky() => "changes something",
+            tool if !tool.may_write() => "reads",
             Tool {
-                read_only: Some(true),
+                read_only: None,
+                destructive: None,
                 ..
-            } => "reads",
-            _ => "does not say",
+            } => "does not say",
+            _ => "may change something",
         };
         let about = tool.description.as_ref().or(tool.title.as_ref());
         [
-            tool.name.clone(),
-            kind.to_owned(),
-            about.map(ToString::to_string).unwrap_or_default(),
+            Cell::foreign(&tool.name),
+            Cell::words(kind),
+            about.cloned().map_or(Cell::words(""), Cell::Foreign),
         ]
     });
     summary.table(["Granted", "It", "By the server's word"], granted);
@@ -226,14 +255,15 @@ pub(super) fn summary(
         (&grant.narrowed, "above the policy's ceiling"),
         (
             &grant.risky,
-            "changes something, and is granted by its name only",
+            "may change something, and is granted by its name only",
         ),
+        (&grant.colliding, "the agent cannot tell it from another"),
         (&grant.misnamed, "no name that MCP allows"),
     ];
     let held_back = held_back.into_iter().flat_map(|(tools, why)| {
         tools
             .iter()
-            .map(move |tool| [tool.name.clone(), why.to_owned()])
+            .map(move |tool| [Cell::foreign(&tool.name), Cell::words(why)])
     });
     summary.table(["Not granted", "Why"], held_back);
     summary

@@ -10,11 +10,15 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use anyhow::{Context as _, anyhow};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, redirect};
-use secrecy::SecretString;
+use reqwest::{
+    Client, ClientBuilder, Method, NoProxy, Proxy, RequestBuilder, Response, StatusCode, redirect,
+};
+use rustls::pki_types::CertificateDer;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
@@ -44,13 +48,59 @@ const LONGEST_RESET: u64 = 10_000;
 /// How to reach the network.
 #[derive(Debug, Default)]
 pub struct HttpSettings {
-    /// Trusted beside the system's certificate authorities.
-    pub ca_certificates: Vec<Certificate>,
+    /// Trusted beside the certificate authorities that are trusted anyway ([`ROOTS_VARIABLES`]).
+    pub ca_certificates: Vec<CertificateDer<'static>>,
     /// One limit for everything, retries included.
     pub timeout: Duration,
-    /// Whether every host is this very machine, where a proxy can only be in the way.
-    pub is_local: bool,
+    /// The proxy that the runner prescribes.
+    pub proxy: Option<ProxySettings>,
 }
+
+/// A proxy, and the hosts that are reached without it.
+///
+/// It serves https alone. Plain http is spoken with this very machine only, where a proxy can be in
+/// the way and could read what is sent.
+#[derive(Clone, Debug)]
+pub struct ProxySettings {
+    /// Its address, credentials included.
+    pub url: SecretString,
+    /// A list as in the variable `no_proxy`.
+    pub exceptions: String,
+}
+
+/// Hosts that no proxy is asked for.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
+
+impl ProxySettings {
+    /// What the step's variables say, each as `variable` gives it.
+    #[must_use]
+    pub fn from_env<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+        let first = |names: &[&str]| names.iter().find_map(|name| variable(name));
+        let url = first(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])?;
+        let exceptions = first(&["NO_PROXY", "no_proxy"]).unwrap_or_default();
+        Some(Self {
+            url: url.into(),
+            exceptions: format!("{exceptions},{LOOPBACK}"),
+        })
+    }
+
+    /// The password in its address.
+    #[must_use]
+    pub fn password(&self) -> Option<SecretString> {
+        let url = Url::parse(self.url.expose_secret()).ok()?;
+        url.password().map(SecretString::from)
+    }
+}
+
+/// The variables that choose the trusted certificate authorities where none are built in.
+///
+/// The image has its own built in (the feature `embedded-roots`): there no variable of the job's, which
+/// an earlier step may have set, decides whom the credentials are sent to.
+pub const ROOTS_VARIABLES: &[&str] = if cfg!(feature = "embedded-roots") {
+    &[]
+} else {
+    &["SSL_CERT_FILE", "SSL_CERT_DIR"]
+};
 
 /// The HTTP client, and the deadline that all of its requests share.
 #[derive(Clone, Debug)]
@@ -81,22 +131,38 @@ impl Http {
     /// Builds the client; the deadline starts to run.
     ///
     /// # Errors
-    /// When TLS cannot be set up: a CA certificate that is none, or a system without any.
-    pub fn new(settings: HttpSettings) -> Result<Self, reqwest::Error> {
+    /// When TLS cannot be set up (a CA certificate that is none, or a system without any), or the
+    /// proxy's address is no URL.
+    pub fn new(settings: HttpSettings) -> anyhow::Result<Self> {
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
             // Credentials travel in these requests: they go where they were sent, or nowhere.
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .dns_resolver(Arc::new(SystemResolver))
-            .tls_certs_merge(settings.ca_certificates);
-        if settings.is_local {
-            builder = builder.no_proxy();
+            .no_proxy();
+        let mut proxies = None;
+        if let Some(ProxySettings { url, exceptions }) = settings.proxy {
+            // The error would quote the address, credentials included.
+            let proxy = Proxy::https(url.expose_secret()).map_err(|_| {
+                anyhow!(
+                    "the runner's `https_proxy` is no URL\n\
+                     hint: write it as `http://proxy.example:3128`"
+                )
+            })?;
+            builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&exceptions)));
+            let matcher = Matcher::builder().https(url.expose_secret().to_owned());
+            proxies = Some(Arc::new(matcher.no(exceptions).build()));
         }
+        let client = trusting(builder, settings.ca_certificates)
+            .and_then(|builder| Ok(builder.build()?))
+            .context(
+                "TLS could not be set up: a CA certificate is broken, or the system has none",
+            )?;
         Ok(Self {
-            client: builder.build()?,
+            client,
             deadline: Instant::now() + settings.timeout,
-            proxies: (!settings.is_local).then(|| Arc::new(Matcher::from_env())),
+            proxies,
         })
     }
 
@@ -256,6 +322,38 @@ impl Http {
     }
 }
 
+/// Trusts the authorities that are built in, and these.
+#[cfg(feature = "embedded-roots")]
+fn trusting(
+    builder: ClientBuilder,
+    more: Vec<CertificateDer<'static>>,
+) -> anyhow::Result<ClientBuilder> {
+    let mut roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    for certificate in more {
+        roots.add(certificate)?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(builder.tls_backend_preconfigured(config))
+}
+
+/// Trusts the system's authorities, and these.
+#[cfg(not(feature = "embedded-roots"))]
+fn trusting(
+    builder: ClientBuilder,
+    more: Vec<CertificateDer<'static>>,
+) -> anyhow::Result<ClientBuilder> {
+    let more = more
+        .iter()
+        .map(|certificate| reqwest::Certificate::from_der(certificate));
+    Ok(builder.tls_certs_merge(more.collect::<Result<Vec<_>, _>>()?))
+}
+
 /// The id that Port gives to a request, on every answer of its services.
 pub(crate) fn port_trace(headers: &HeaderMap) -> Option<Trace> {
     trace("X-Trace-Id", headers)
@@ -275,10 +373,10 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.contains("json"))
 }
 
-/// Where a redirect leads, without the secrets of the request, which it may repeat.
-pub(crate) fn location(headers: &HeaderMap, secrets: &[&SecretString]) -> Quote {
+/// Where a redirect leads.
+pub(crate) fn location(headers: &HeaderMap) -> Quote {
     let to = headers.get(LOCATION).and_then(|to| to.to_str().ok());
-    Quote::without(to.unwrap_or("nowhere"), secrets)
+    Quote::new(to.unwrap_or("nowhere"))
 }
 
 /// Whether it may help to ask once more after an answer with this status.

@@ -2,32 +2,39 @@
 //!
 //! Names, defaults and descriptions stand in `action.yml`; a test compares them with this file.
 
+mod endpoints;
+mod file;
+
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use humantime::format_duration;
-use reqwest::Certificate;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use url::{Host, Url};
+use url::Url;
 
-use crate::access::Patterns;
 use crate::access::source::{GitHub, LARGEST_POLICY, Location, Source};
+use crate::access::{NotAPattern, Patterns};
 use crate::agents::config::Config;
+use crate::agents::format::Format;
 use crate::agents::{Agent, Connection, TokenPlacement};
-use crate::http::HttpSettings;
-use crate::port::{Actions, Credentials, Endpoints, Flow, Region};
+use crate::http::{HttpSettings, ProxySettings};
+use crate::port::{self, Actions, Credentials, Endpoints, Flow};
 use crate::runner::Environment;
 use crate::runner::missing::Reason;
-use crate::text::{Quote, either, nearest};
+use crate::text::{Quote, either, nearest, secrets};
+use endpoints::{Choice, invalid, is_loopback_http};
+use file::FileProblem;
 
 /// Every input's name and default; the empty string is no default.
 pub const INPUTS: [(&str, &str); 23] = [
     ("client_id", ""),
     ("client_secret", ""),
-    ("region", "eu"),
+    ("region", "auto"),
     ("api_url", ""),
     ("mcp_url", ""),
     ("auth_method", "auto"),
@@ -57,6 +64,8 @@ const FORMER_NAMES: [(&str, &str); 4] = [
     ("tools", "allowed_tools"),
     ("mcp_server_url", "mcp_url"),
 ];
+
+const CLIENT_SECRET: &str = "client_secret";
 
 /// The largest file that an input may name. A configuration ends up in a variable of the next
 /// step, and Linux lets one hold 128 KiB.
@@ -135,6 +144,14 @@ impl Mistakes {
         self.0.iter()
     }
 
+    fn add_misplaced(&mut self, input: &str) {
+        self.add(
+            input,
+            "holds the client secret",
+            "accepted: the secret in `client_secret` and nowhere else",
+        );
+    }
+
     fn add(&mut self, input: &str, found: impl Into<String>, accepted: impl Into<String>) {
         self.0.push(Mistake {
             input: input.to_owned(),
@@ -150,21 +167,47 @@ impl Inputs {
     #[must_use]
     pub fn read(environment: &Environment) -> Self {
         let mut mistakes = Mistakes::default();
-        let mut values = Vec::new();
+        let mut values: BTreeMap<String, String> = BTreeMap::new();
         for (name, value) in environment.inputs() {
             if !INPUTS.iter().any(|(known, _)| *known == name) {
-                mistakes.add(
-                    &Quote::new(&name).to_string(),
-                    "is not an input of this action",
-                    suggestion(&name),
-                );
+                // Whoever sets variables for a whole job may have some that begin as inputs do.
+                if let Some(meant) = meant(&name) {
+                    mistakes.add(
+                        &Quote::new(&name).to_string(),
+                        "is not an input of this action",
+                        format!("did you mean `{meant}`?"),
+                    );
+                }
                 continue;
             }
             match value.to_str() {
                 None => mistakes.add(&name, "is not UTF-8", "accepted: text"),
                 Some(value) if value.trim().is_empty() => {}
-                Some(value) => values.push((name, value.trim().to_owned())),
+                Some(value) => {
+                    let value = value.trim().to_owned();
+                    let other = values.insert(name.clone(), value.clone());
+                    if other.is_some_and(|other| other != value) {
+                        mistakes.add(
+                            &name,
+                            "is given twice, with different values",
+                            "accepted: one value. Look for a variable `INPUT_…` of the job in other \
+                             letters",
+                        );
+                    }
+                }
             }
+        }
+        let secret = values
+            .get(CLIENT_SECRET)
+            .map(|secret| SecretString::from(secret.as_str()));
+        if let Some(secret) = secret {
+            values.retain(|name, value| {
+                let is_misplaced = name != CLIENT_SECRET && secrets::is_in(&secret, value);
+                if is_misplaced {
+                    mistakes.add_misplaced(name);
+                }
+                !is_misplaced
+            });
         }
         // Every field is an optional string, so nothing in `values` can fail.
         let mut inputs: Self = envy::from_iter(values).unwrap_or_default();
@@ -173,13 +216,15 @@ impl Inputs {
     }
 }
 
-fn suggestion(name: &str) -> String {
+/// The input that `name` was most likely meant to be.
+fn meant(name: &str) -> Option<&'static str> {
+    // GitHub's own keys of a step, which go to no action.
+    if name == "entrypoint" || name == "args" {
+        return None;
+    }
     let former = FORMER_NAMES.iter().find(|(former, _)| *former == name);
     let known = INPUTS.iter().map(|(known, _)| *known);
-    match former.map(|(_, now)| *now).or_else(|| nearest(name, known)) {
-        Some(known) => format!("did you mean `{known}`?"),
-        None => "see the table of inputs in the README".to_owned(),
-    }
+    former.map(|(_, now)| *now).or_else(|| nearest(name, known))
 }
 
 /// How to get a token.
@@ -213,7 +258,8 @@ impl Display for AuthMethod {
 )]
 pub struct Settings {
     pub credentials: Credentials,
-    pub endpoints: Endpoints,
+    /// The servers to ask, in this order; more than one only where `region` is to be found out.
+    pub endpoints: Vec<Endpoints>,
     pub auth_method: AuthMethod,
     pub allowed_tools: Patterns,
     pub read_only: bool,
@@ -243,26 +289,17 @@ impl Settings {
         let mut check = Check {
             mistakes: inputs.mistakes,
             workspace,
+            secret: inputs.client_secret.clone(),
         };
         let client_id = inputs.client_id;
         let client_secret = inputs.client_secret;
         check.credentials(environment, client_id.as_deref(), client_secret.as_ref());
-        let region = check.one_of("region", inputs.region, &Region::ALL);
-        let api = check.url("api_url", inputs.api_url, region.api_url());
-        let mcp = check.url("mcp_url", inputs.mcp_url, region.mcp_url());
-        let endpoints = Endpoints {
-            region,
-            api: without_version(api),
-            mcp: with_version(mcp),
-        };
+        let region = check.one_of("region", inputs.region, &Choice::ALL);
+        let endpoints =
+            check.endpoints(region, inputs.api_url.as_deref(), inputs.mcp_url.as_deref());
         let verify = check.boolean("verify", inputs.verify);
         let policy = check.policy(inputs.policy.as_deref());
         let github = check.github(environment, policy.as_ref(), inputs.github_token);
-        let mut hosts = vec![&endpoints.api, &endpoints.mcp];
-        if let Some(Source::Repository(_)) = policy {
-            hosts.push(&github.api);
-        }
-        let is_local = hosts.into_iter().all(is_loopback);
         let agent = check.one_of("agent", inputs.agent, &Agent::ALL);
         let settings = Self {
             auth_method: check.one_of("auth_method", inputs.auth_method, &AuthMethod::ALL),
@@ -287,7 +324,7 @@ impl Settings {
             http: HttpSettings {
                 timeout: check.duration("timeout", inputs.timeout, 1, 600),
                 ca_certificates: check.ca_certificates(inputs.ca_certificate.as_deref()),
-                is_local,
+                proxy: ProxySettings::from_env(|name| environment.get(name)),
             },
             summary: check.boolean("summary", inputs.summary),
             credentials: Credentials {
@@ -310,6 +347,7 @@ impl Settings {
 struct Check {
     mistakes: Mistakes,
     workspace: PathBuf,
+    secret: Option<SecretString>,
 }
 
 impl Check {
@@ -341,7 +379,10 @@ impl Check {
 
     fn one_of<T: Copy + Display>(&mut self, input: &str, value: Option<String>, all: &[T]) -> T {
         let value = or_default(input, value);
-        if let Some(choice) = all.iter().find(|choice| choice.to_string() == value) {
+        if let Some(choice) = all
+            .iter()
+            .find(|choice| choice.to_string().eq_ignore_ascii_case(&value))
+        {
             return *choice;
         }
         let near = all.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -391,36 +432,17 @@ impl Check {
         }
     }
 
-    fn url(&mut self, input: &str, value: Option<String>, default: &str) -> Url {
-        let value = value.unwrap_or_else(|| default.to_owned());
-        let problem = match Url::parse(&value) {
-            Err(_) => "is not a URL",
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                "holds credentials, which belong into `client_id` and `client_secret`"
-            }
-            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-                "holds a query or a fragment"
-            }
-            Ok(url) if url.scheme() != "https" && !is_loopback_http(&url) => {
-                "would send credentials unencrypted"
-            }
-            Ok(url) => return url,
-        };
-        let accepted = format!("accepted: an https URL such as `{default}`");
-        self.mistakes.add(input, problem, accepted);
-        placeholder()
-    }
-
     fn tools(&mut self, value: Option<String>, verify: bool) -> Patterns {
         const INPUT: &str = "allowed_tools";
         let value = or_default(INPUT, value);
-        let patterns = Patterns::read(entries(&value)).unwrap_or_else(|wrong| {
+        let entries = self.entries(INPUT, &value);
+        let patterns = Patterns::read(entries.iter().map(String::as_str)).unwrap_or_else(|wrong| {
             for why in wrong {
                 self.mistakes.add(
                     INPUT,
-                    why.to_string(),
+                    format!("{why}{}", formerly(&why)),
                     "accepted: names of tools, globs (`list_*`) and exclusions (`!delete_*`), \
-                     split by commas or line breaks",
+                     split by commas or line breaks, or a JSON array of them",
                 );
             }
             Patterns::default()
@@ -441,7 +463,7 @@ impl Check {
         if let Some(location) = Location::parse(value) {
             return Some(Source::Repository(location));
         }
-        match self.file_in_workspace(value, LARGEST_POLICY as u64) {
+        match file::read_within(&self.workspace, value, LARGEST_POLICY as u64) {
             Ok(text) => Some(Source::Workspace {
                 path: value.to_owned(),
                 text,
@@ -484,14 +506,14 @@ impl Check {
             );
         }
         GitHub {
-            api: usable.unwrap_or_else(placeholder),
+            api: usable.unwrap_or_else(invalid),
             token,
         }
     }
 
     fn actions(&mut self, value: Option<String>) -> Actions {
         let value = value.unwrap_or_default();
-        let entries: Vec<String> = entries(&value).map(str::to_owned).collect();
+        let entries = self.entries("allowed_actions", &value);
         if entries == ["*"] {
             return Actions::All;
         }
@@ -499,8 +521,12 @@ impl Check {
             if !Actions::is_identifier(entry) {
                 self.mistakes.add(
                     "allowed_actions",
-                    format!("holds `{}`, which is no identifier", Quote::new(entry)),
-                    "accepted: identifiers of Port actions, split by commas or line breaks, or `*` by itself",
+                    format!(
+                        "holds `{}`, which no header can carry to Port",
+                        Quote::new(entry)
+                    ),
+                    "accepted: identifiers of Port actions in ASCII letters, digits and `@_.+:/=-`, \
+                     split by commas or line breaks, or a JSON array of them, or `*` by itself",
                 );
             }
         }
@@ -535,12 +561,41 @@ impl Check {
             .filter_map(|(input, narrows)| narrows.then_some(*input))
             .collect();
         let (connection, placement) = (settings.connection, settings.token_placement);
-        for wrong in settings
-            .agent
-            .unsupported(connection, placement, settings.verify, &narrowing)
-        {
+        for wrong in settings.agent.unsupported(
+            &settings.server_name,
+            connection,
+            placement,
+            settings.verify,
+            &narrowing,
+        ) {
             self.mistakes.add(wrong.input, wrong.found, wrong.accepted);
         }
+    }
+
+    /// The text of `base_config`, which is itself one or the path of a file with one.
+    fn base_config_text(&mut self, format: Format, value: &str) -> Result<String, FileProblem> {
+        let value = value.strip_prefix('\u{feff}').unwrap_or(value);
+        let text = if format.is_text(value) {
+            (value.len() as u64 <= LARGEST_BASE_CONFIG)
+                .then(|| value.to_owned())
+                .ok_or(FileProblem::TooLarge(LARGEST_BASE_CONFIG))?
+        } else {
+            match file::read_within(&self.workspace, value, LARGEST_BASE_CONFIG) {
+                // It may be another agent's configuration, and hold a secret: it is not quoted.
+                Err(FileProblem::Missing(_) | FileProblem::Unreadable(..))
+                    if value.contains(|c: char| c.is_whitespace() || "{}\"'=,;".contains(c)) =>
+                {
+                    return Err(FileProblem::NoPath);
+                }
+                read => read?,
+            }
+        };
+        if let Some(secret) = &self.secret
+            && secrets::is_in(secret, &text)
+        {
+            self.mistakes.add_misplaced("base_config");
+        }
+        Ok(text)
     }
 
     fn base_config(&mut self, agent: &Agent, value: Option<&SecretString>) -> Config {
@@ -549,16 +604,7 @@ impl Check {
         let Some(value) = value.map(ExposeSecret::expose_secret) else {
             return Config::empty(format);
         };
-        let text = if format.is_text(value) {
-            (value.len() as u64 <= LARGEST_BASE_CONFIG)
-                .then(|| value.to_owned())
-                .ok_or(FileProblem::TooLarge(LARGEST_BASE_CONFIG))
-        } else if value.contains(|c: char| c.is_whitespace() || "{}\"'=,;".contains(c)) {
-            // It may be another agent's configuration, and hold a secret: it is not quoted.
-            Err(FileProblem::NoPath)
-        } else {
-            self.file_in_workspace(value, LARGEST_BASE_CONFIG)
-        };
+        let text = self.base_config_text(format, value);
         let parsed = text
             .map_err(|problem| problem.to_string())
             .and_then(|text| {
@@ -579,29 +625,35 @@ impl Check {
         })
     }
 
-    /// Reads a file of the workspace. What it holds ends up in an output, so nothing outside the
-    /// workspace is read, not through `..` and not through a symlink either.
-    fn file_in_workspace(&self, path: &str, most: u64) -> Result<String, FileProblem> {
-        let missing = |_| FileProblem::Missing(Quote::new(path));
-        let root = self.workspace.canonicalize().map_err(missing)?;
-        let file = root.join(path).canonicalize().map_err(missing)?;
-        if !file.starts_with(&root) {
-            return Err(FileProblem::Outside(Quote::new(path)));
+    /// The entries of a list: split by commas or line breaks, or a JSON array.
+    fn entries(&mut self, input: &str, list: &str) -> Vec<String> {
+        if list.starts_with('[') {
+            return serde_json::from_str(list).unwrap_or_else(|_| {
+                self.mistakes.add(
+                    input,
+                    "begins as a JSON array and is none of texts",
+                    "accepted: a JSON array such as `[\"list_pages\"]`, or a plain list",
+                );
+                Vec::new()
+            });
         }
-        read_bounded(&file, path, most)
+        let entries = list.split([',', '\n', '\r']).map(str::trim);
+        let entries = entries.filter(|entry| !entry.is_empty());
+        entries.map(str::to_owned).collect()
     }
 
-    fn ca_certificates(&mut self, value: Option<&str>) -> Vec<Certificate> {
+    fn ca_certificates(&mut self, value: Option<&str>) -> Vec<CertificateDer<'static>> {
         let Some(value) = value else {
             return Vec::new();
         };
         let pem = if value.contains("-----BEGIN") {
             Ok(value.to_owned())
         } else {
-            read_bounded(&self.workspace.join(value), value, LARGEST_CA_FILE)
+            file::read(&self.workspace.join(value), value, LARGEST_CA_FILE)
         };
         let certificates = pem.map_err(|problem| problem.to_string()).and_then(|pem| {
-            match Certificate::from_pem_bundle(pem.as_bytes()) {
+            let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
+            match certificates.collect::<Result<Vec<_>, _>>() {
                 Ok(certificates) if !certificates.is_empty() => Ok(certificates),
                 _ => Err("holds no PEM certificate".to_owned()),
             }
@@ -614,36 +666,6 @@ impl Check {
     }
 }
 
-/// Why a file that an input names cannot be used.
-#[derive(Debug, thiserror::Error)]
-enum FileProblem {
-    #[error(
-        "names the file `{0}`, which is not there or cannot be read (is the checkout before this step?)"
-    )]
-    Missing(Quote),
-    #[error("is neither a configuration in the agent's format nor the path of a file")]
-    NoPath,
-    #[error("names the file `{0}`, which is outside the workspace")]
-    Outside(Quote),
-    #[error("is larger than {} KiB", .0 / 1024)]
-    TooLarge(u64),
-    #[error("names the file `{0}`, which is not UTF-8")]
-    NotText(Quote),
-}
-
-fn read_bounded(file: &Path, shown: &str, most: u64) -> Result<String, FileProblem> {
-    let missing = |_| FileProblem::Missing(Quote::new(shown));
-    let metadata = fs::metadata(file).map_err(missing)?;
-    if !metadata.is_file() {
-        return Err(FileProblem::Missing(Quote::new(shown)));
-    }
-    if metadata.len() > most {
-        return Err(FileProblem::TooLarge(most));
-    }
-    let bytes = fs::read(file).map_err(missing)?;
-    String::from_utf8(bytes).map_err(|_| FileProblem::NotText(Quote::new(shown)))
-}
-
 fn or_default(input: &str, value: Option<String>) -> String {
     value.unwrap_or_else(|| {
         let default = INPUTS.iter().find(|(name, _)| *name == input);
@@ -653,67 +675,16 @@ fn or_default(input: &str, value: Option<String>) -> String {
     })
 }
 
-/// The entries of a list, split by commas or line breaks.
-fn entries(list: &str) -> impl Iterator<Item = &str> {
-    list.split([',', '\n', '\r'])
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+/// What has become of a tool that was named in an agent's notation.
+fn formerly(why: &NotAPattern) -> String {
+    let NotAPattern::Prefixed(_, name) = why else {
+        return String::new();
+    };
+    if port::is_gone(name) {
+        return "; but Port has removed that tool".to_owned();
     }
-}
-
-fn is_loopback_http(url: &Url) -> bool {
-    url.scheme() == "http" && is_loopback(url)
-}
-
-/// Stands where a URL was wrong; never used, since the check fails.
-fn placeholder() -> Url {
-    #[expect(clippy::expect_used, reason = "a constant")]
-    Url::parse("https://invalid.invalid").expect("a constant URL is a URL")
-}
-
-/// Port's clients give the API's address with or without its version; we add it where it is needed.
-fn without_version(mut url: Url) -> Url {
-    let path = url.path().trim_end_matches('/');
-    let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
-    url.set_path(&path);
-    url
-}
-
-/// The MCP server is at `/v1` of its host, unless another path is given.
-fn with_version(mut url: Url) -> Url {
-    let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(if path.is_empty() { "/v1" } else { &path });
-    url
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_accepted_with_and_without_the_version() {
-        let url = |text: &str| Url::parse(text).unwrap();
-        for api in ["https://h/v1", "https://h/v1/", "https://h", "https://h/"] {
-            assert_eq!(without_version(url(api)).as_str(), "https://h/");
-        }
-        assert_eq!(
-            without_version(url("https://h/port/v1")).as_str(),
-            "https://h/port"
-        );
-        for mcp in ["https://h/v1", "https://h/v1/", "https://h", "https://h/"] {
-            assert_eq!(with_version(url(mcp)).as_str(), "https://h/v1");
-        }
-        assert_eq!(
-            with_version(url("https://h/mcp/")).as_str(),
-            "https://h/mcp"
-        );
+    match port::replacement(name) {
+        Some(now) => format!("; but Port has since replaced that tool by `{now}`"),
+        None => String::new(),
     }
 }

@@ -28,6 +28,7 @@ pub use verdict::{Error, Verdict};
 
 use crate::http::{self, Again, Http};
 use crate::text::Quote;
+use crate::text::secrets::{self, redact};
 use transport::Transport;
 
 /// The time limit of one look, all its pages included.
@@ -80,15 +81,16 @@ impl Tool {
         }
     }
 
-    /// Whether the server itself says that the tool changes or destroys something.
+    /// Whether the tool may change something, as MCP reads its annotations: it may unless it says that
+    /// it only reads, and one that says it may destroy something is not believed.
     #[must_use]
-    pub fn is_risky(&self) -> bool {
-        self.read_only == Some(false) || self.destructive == Some(true)
+    pub fn may_write(&self) -> bool {
+        self.read_only != Some(true) || self.destructive == Some(true)
     }
 
     /// The more careful of two descriptions under one name.
     fn worsen(&mut self, other: &Self) {
-        if other.is_risky() {
+        if other.may_write() {
             self.read_only = other.read_only;
             self.destructive = other.destructive;
         }
@@ -96,17 +98,20 @@ impl Tool {
 }
 
 impl Tool {
-    /// What the server said of a tool, without the token that it may repeat.
-    fn read(offered: OfferedTool, transport: &Transport) -> Self {
+    /// What the server said of a tool.
+    fn read(offered: OfferedTool) -> Self {
         let hints = offered.annotations.unwrap_or_default();
-        let quote = |text: &str| transport.quote(text);
-        let quote = |text: Option<&str>| text.map(quote).filter(|quote| !quote.is_empty());
+        let quote = |text: Option<&str>| text.map(Quote::new).filter(|quote| !quote.is_empty());
         Self {
             title: quote(offered.title.or(hints.title).as_deref()),
             description: quote(offered.description.as_deref()),
             read_only: hints.read_only_hint,
             destructive: hints.destructive_hint,
-            name: transport.redact(&offered.name),
+            name: if secrets::is_any_in(&offered.name) {
+                redact(&offered.name).into_owned()
+            } else {
+                offered.name.into_owned()
+            },
         }
     }
 }
@@ -171,7 +176,7 @@ async fn open(transport: &Transport) -> Result<Client, Verdict> {
     };
     let verdict = |error: ClientInitializeError| {
         let found = transport.found().verdict;
-        found.unwrap_or_else(|| Verdict::Protocol(transport.quote(&opening_error(&error))))
+        found.unwrap_or_else(|| Verdict::Protocol(Quote::new(&opening_error(&error))))
     };
     match me().serve(http()).await {
         Err(ClientInitializeError::JsonRpcError(first)) => {
@@ -212,10 +217,10 @@ async fn list(client: &Client, transport: &Transport) -> Result<Vec<Tool>, Verdi
         let params = PaginatedRequestParams::default().with_cursor(cursor);
         let page = client.list_tools(Some(params)).await.map_err(|error| {
             let found = transport.found().verdict;
-            found.unwrap_or_else(|| Verdict::Protocol(transport.quote(&listing_error(&error))))
+            found.unwrap_or_else(|| Verdict::Protocol(Quote::new(&listing_error(&error))))
         })?;
         for offered in page.tools {
-            let tool = Tool::read(offered, transport);
+            let tool = Tool::read(offered);
             if let Some(first) = known.get(&tool.name) {
                 tools[*first].worsen(&tool);
             } else {

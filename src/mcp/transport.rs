@@ -4,12 +4,13 @@
 //! Source: [transports](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
+use futures_util::future::ready;
+use futures_util::stream::{self, BoxStream};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use rmcp::model::{
@@ -26,12 +27,14 @@ use url::Url;
 use super::Server;
 use super::verdict::Verdict;
 use crate::http::{self, Failure, Http, Trace};
-use crate::text::{Quote, redact};
+use crate::text::Quote;
 
 /// The time limit of one request, until its answer begins.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that is read of all answers together.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// The most messages that are read beside the answers: pings, progress, logs.
+const MOST_MESSAGES: isize = 100;
 /// The most that is read of an answer that is an error.
 const LARGEST_MESSAGE: usize = 64 * 1024;
 
@@ -49,6 +52,7 @@ pub(super) struct Transport {
     token: secrecy::SecretString,
     found: Arc<Mutex<Found>>,
     bytes_left: Arc<AtomicUsize>,
+    messages_left: Arc<AtomicIsize>,
 }
 
 /// What the last answer told.
@@ -77,6 +81,7 @@ impl Transport {
             token: server.token.clone(),
             found: Arc::default(),
             bytes_left: Arc::new(AtomicUsize::new(MOST_BYTES)),
+            messages_left: Arc::new(AtomicIsize::new(MOST_MESSAGES)),
         })
     }
 
@@ -85,18 +90,9 @@ impl Transport {
         Self {
             found: Arc::default(),
             bytes_left: Arc::new(AtomicUsize::new(MOST_BYTES)),
+            messages_left: Arc::new(AtomicIsize::new(MOST_MESSAGES)),
             ..self.clone()
         }
-    }
-
-    /// A name of the server's, whole but for the token that it may repeat.
-    pub(super) fn redact(&self, name: &str) -> String {
-        redact(name, [&self.token])
-    }
-
-    /// Text of the server's, without the token that it may repeat.
-    pub(super) fn quote(&self, text: &str) -> Quote {
-        Quote::without(text, &[&self.token])
     }
 
     pub(super) fn found(&self) -> Found {
@@ -153,8 +149,13 @@ impl Transport {
         Ok(body)
     }
 
-    /// The events of an answer, as long as they do not get too many.
-    fn events(&self, response: Response) -> BoxStream<'static, Result<Sse, SseError>> {
+    /// The events of an answer to `request`, as long as they do not get too many, and up to the answer
+    /// itself.
+    fn events(
+        &self,
+        response: Response,
+        request: RequestId,
+    ) -> BoxStream<'static, Result<Sse, SseError>> {
         let this = self.clone();
         let bytes = response.bytes_stream().map(move |chunk| {
             let verdict = match chunk {
@@ -171,7 +172,57 @@ impl Transport {
             this.note(|found| found.verdict = Some(verdict.clone()));
             Err(verdict)
         });
-        SseStream::from_bytes_stream(bytes).boxed()
+        let this = self.clone();
+        let mut is_answered = false;
+        let events = SseStream::from_bytes_stream(bytes).map(Some);
+        // Its end is an event too.
+        let events = events.chain(stream::once(ready(None)));
+        let events = events.map(move |event| {
+            let Some(event) = event else {
+                let silent = Verdict::Protocol(Quote::new(
+                    "with an event stream that ends without its answer",
+                ));
+                return if is_answered {
+                    None
+                } else {
+                    Some(Err(this.broken(silent)))
+                };
+            };
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => return Some(Err(error)),
+            };
+            let text = event.data.as_deref().unwrap_or_default();
+            let verdict = match serde_json::from_str(text)
+                .ok()
+                .and_then(|message| answered(&message))
+            {
+                Some(id) if id == request => {
+                    is_answered = true;
+                    return Some(Ok(event));
+                }
+                Some(id) => other_answer(&id),
+                None if this.messages_left.fetch_sub(1, Ordering::Relaxed) > 0 => {
+                    return Some(Ok(event));
+                }
+                None => Verdict::TooLong(format!("{MOST_MESSAGES} messages beside it")),
+            };
+            Some(Err(this.broken(verdict)))
+        });
+        // Whatever follows an error, or the end, is not waited for.
+        let mut is_over = false;
+        let events = events.take_while(move |event| {
+            let goes_on = !is_over;
+            is_over |= !matches!(event, Some(Ok(_)));
+            ready(goes_on && event.is_some())
+        });
+        events.filter_map(ready).boxed()
+    }
+
+    /// Keeps a verdict on an event stream and turns it into what the stream can carry.
+    fn broken(&self, verdict: Verdict) -> SseError {
+        self.note(|found| found.verdict = Some(verdict.clone()));
+        SseError::Body(Box::new(verdict))
     }
 
     /// An answer whose status is an error: a verdict, or the message that the server put into it.
@@ -181,7 +232,7 @@ impl Transport {
         request: Option<RequestId>,
     ) -> Outcome<StreamableHttpPostResponse> {
         let status = response.status();
-        let location = http::location(response.headers(), &[&self.token]);
+        let location = http::location(response.headers());
         let wait = self.found().wait;
         let body = self
             .body(response, LARGEST_MESSAGE)
@@ -197,7 +248,7 @@ impl Transport {
         .into_iter()
         .find_map(Value::as_str)
         .unwrap_or_default();
-        let message = self.quote(text);
+        let message = Quote::new(text);
         let verdict = match status {
             StatusCode::UNAUTHORIZED => Verdict::Unauthorized { status, message },
             StatusCode::FORBIDDEN => Verdict::Forbidden { status, message },
@@ -232,6 +283,20 @@ impl Transport {
     }
 }
 
+/// The request that a message answers, if it is an answer.
+fn answered(message: &ServerJsonRpcMessage) -> Option<RequestId> {
+    match message {
+        JsonRpcMessage::Response(response) => Some(response.id.clone()),
+        JsonRpcMessage::Error(error) => error.id.clone(),
+        _ => None,
+    }
+}
+
+fn other_answer(id: &RequestId) -> Verdict {
+    let text = format!("a request that was not made: its id is {id}");
+    Verdict::Protocol(Quote::new(&text))
+}
+
 fn too_many_bytes() -> Verdict {
     Verdict::TooLong(format!("{} MiB", MOST_BYTES / 1024 / 1024))
 }
@@ -263,9 +328,13 @@ impl StreamableHttpClient for Transport {
         if !status.is_success() {
             return self.refusal(response, request_id).await;
         }
-        if request_id.is_none() || matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
+        let Some(request_id) = request_id else {
             // Nothing in the answer to a notification is of use.
             return Ok(StreamableHttpPostResponse::Accepted);
+        };
+        if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
+            let silent = Verdict::Protocol(Quote::new(&format!("{status}, without an answer")));
+            return Err(self.wrong(silent));
         }
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let session = header(SESSION);
@@ -279,14 +348,16 @@ impl StreamableHttpClient for Transport {
             .as_str()
         {
             EVENT_STREAM => Ok(StreamableHttpPostResponse::Sse(
-                self.events(response),
+                self.events(response, request_id),
                 session,
             )),
             JSON => {
                 let body = self.body(response, MOST_BYTES).await?;
-                match serde_json::from_slice(&body) {
-                    Ok(message) => Ok(StreamableHttpPostResponse::Json(message, session)),
-                    Err(_) => Err(self.wrong(Verdict::NotMcp(Quote::new("JSON of another form")))),
+                let message = serde_json::from_slice(&body)
+                    .map_err(|_| self.wrong(Verdict::NotMcp(Quote::new("JSON of another form"))))?;
+                match answered(&message) {
+                    Some(id) if id != request_id => Err(self.wrong(other_answer(&id))),
+                    _ => Ok(StreamableHttpPostResponse::Json(message, session)),
                 }
             }
             "" => Err(self.wrong(Verdict::NotMcp(Quote::new("nothing that has a type")))),

@@ -48,6 +48,11 @@ pub enum Cause {
     Lapsed(Duration),
 }
 
+/// What to do when no region accepts the credentials.
+pub const NO_REGION_HINT: &str = "both of Port's regions refuse these credentials, so it is not the \
+    region: the secret was rotated or belongs to another client id; find both in Port under … > \
+    Credentials";
+
 impl http::Cause for Cause {
     fn hint(&self, url: &Url) -> String {
         let host = url.host_str().unwrap_or_default();
@@ -90,8 +95,7 @@ impl http::Cause for Cause {
 ///
 /// A wrong region and a wrong secret get the same answer, so both are named, the region first: it
 /// is the more common mistake.
-#[must_use]
-pub fn region_hint(host: &str) -> String {
+fn region_hint(host: &str) -> String {
     let other = match Region::of(host) {
         Some(Region::Eu) => {
             "credentials of an organisation in the US are unknown here: for one, \

@@ -14,8 +14,8 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-pub use error::{Cause, Error, region_hint};
-pub use renames::replacements;
+pub use error::{Cause, Error, NO_REGION_HINT};
+pub use renames::{is_gone, replacement, replacements};
 pub use token::{Flow, Identity, Token, fetch as fetch_token};
 
 /// Where a Port organisation lives. Credentials of one region are unknown to the other, which
@@ -34,39 +34,76 @@ impl Region {
     /// Every region, in the order in which they are offered.
     pub const ALL: [Self; 2] = [Self::Eu, Self::Us];
 
-    /// The region's REST API, without `/v1`.
-    #[must_use]
-    pub fn api_url(self) -> &'static str {
-        match self {
-            Self::Eu => "https://api.port.io",
-            Self::Us => "https://api.us.port.io",
-        }
-    }
-
-    /// The region's MCP server (streamable HTTP).
-    #[must_use]
-    pub fn mcp_url(self) -> &'static str {
-        match self {
-            Self::Eu => "https://mcp.port.io/v1",
-            Self::Us => "https://mcp.us.port.io/v1",
-        }
-    }
-
-    /// The hosts that are Port's own in this region; the last is the API's former name, which
-    /// Port's own clients still use.
-    fn hosts(self) -> [&'static str; 3] {
-        match self {
-            Self::Eu => ["api.port.io", "mcp.port.io", "api.getport.io"],
-            Self::Us => ["api.us.port.io", "mcp.us.port.io", "api.us.getport.io"],
-        }
-    }
-
     /// The region that `host` belongs to, if it is one of Port's own.
     #[must_use]
     pub fn of(host: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|region| region.hosts().contains(&host))
+        known(host).map(|(region, _)| region)
+    }
+}
+
+/// What answers at one of Port's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The REST API.
+    Api,
+    /// The MCP server (streamable HTTP).
+    Mcp,
+    /// The web app, which is for people.
+    App,
+}
+
+/// Every host of Port's own. Those of `getport.io` are former names, which Port's own clients and
+/// guides still use.
+const HOSTS: [(&str, Region, Service); 12] = [
+    ("api.port.io", Region::Eu, Service::Api),
+    ("api.getport.io", Region::Eu, Service::Api),
+    ("mcp.port.io", Region::Eu, Service::Mcp),
+    ("mcp.getport.io", Region::Eu, Service::Mcp),
+    ("app.port.io", Region::Eu, Service::App),
+    ("app.getport.io", Region::Eu, Service::App),
+    ("api.us.port.io", Region::Us, Service::Api),
+    ("api.us.getport.io", Region::Us, Service::Api),
+    ("mcp.us.port.io", Region::Us, Service::Mcp),
+    ("mcp.us.getport.io", Region::Us, Service::Mcp),
+    ("app.us.port.io", Region::Us, Service::App),
+    ("app.us.getport.io", Region::Us, Service::App),
+];
+
+fn known(host: &str) -> Option<(Region, Service)> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let mut hosts = HOSTS.iter();
+    let (_, region, service) = hosts.find(|(known, ..)| known.eq_ignore_ascii_case(host))?;
+    Some((*region, *service))
+}
+
+impl Service {
+    /// What answers at `host`, if it is one of Port's own.
+    #[must_use]
+    pub fn of(host: &str) -> Option<Self> {
+        known(host).map(|(_, service)| service)
+    }
+
+    /// Its address in a region; that of the API is without `/v1`.
+    #[must_use]
+    pub fn url(self, region: Region) -> &'static str {
+        match (self, region) {
+            (Self::Api, Region::Eu) => "https://api.port.io",
+            (Self::Api, Region::Us) => "https://api.us.port.io",
+            (Self::Mcp, Region::Eu) => "https://mcp.port.io/v1",
+            (Self::Mcp, Region::Us) => "https://mcp.us.port.io/v1",
+            (Self::App, Region::Eu) => "https://app.port.io",
+            (Self::App, Region::Us) => "https://app.us.port.io",
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Api => "Port's REST API",
+            Self::Mcp => "Port's MCP server",
+            Self::App => "Port's web app",
+        })
     }
 }
 
@@ -82,8 +119,8 @@ impl fmt::Display for Region {
 /// The hosts to talk to: a region's, or others given in their place.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
-    /// The region that was asked for.
-    pub region: Region,
+    /// The region, unless both addresses are the user's own.
+    pub region: Option<Region>,
     /// The REST API, without `/v1` and without a slash at its end.
     pub api: Url,
     /// The MCP server, without a slash at its end.
@@ -91,13 +128,26 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// The hosts that are not the region's own: whoever chose them is sent the credentials.
+    /// Port's own of a region.
+    #[must_use]
+    pub fn of(region: Region) -> Self {
+        #[expect(clippy::expect_used, reason = "constants")]
+        let url =
+            |service: Service| Url::parse(service.url(region)).expect("a constant URL is a URL");
+        Self {
+            region: Some(region),
+            api: url(Service::Api),
+            mcp: url(Service::Mcp),
+        }
+    }
+
+    /// The hosts that are not Port's own: whoever chose them is sent the credentials.
     #[must_use]
     pub fn foreign_hosts(&self) -> Vec<&str> {
         let mut hosts: Vec<&str> = [&self.api, &self.mcp]
             .into_iter()
             .filter_map(Url::host_str)
-            .filter(|host| Region::of(host) != Some(self.region))
+            .filter(|host| Region::of(host).is_none())
             .collect();
         hosts.dedup();
         hosts
@@ -106,17 +156,34 @@ impl Endpoints {
     /// What to do when the MCP server refuses a fresh token.
     #[must_use]
     pub fn refused_token_hint(&self) -> String {
-        let [api, mcp] = [&self.api, &self.mcp].map(|url| url.host_str().unwrap_or_default());
-        match (Region::of(api), Region::of(mcp)) {
-            (Some(of_api), Some(of_mcp)) if of_api != of_mcp => format!(
-                "{mcp} refused a token that {api} gave: the one is of the region `{of_mcp}`, the \
-                 other of `{of_api}`. Set `region`, and leave `api_url` and `mcp_url` out"
-            ),
-            _ => format!(
-                "{mcp} refused a token that was issued a moment ago: check that `api_url` and \
-                 `mcp_url` belong to one organisation, and that the credentials may use MCP"
-            ),
+        format!(
+            "{} refused a token that was issued a moment ago: check that `api_url` and `mcp_url` \
+             belong to one organisation, and that the credentials may use MCP",
+            self.mcp.host_str().unwrap_or_default()
+        )
+    }
+}
+
+/// Whether two addresses are of one server, under whatever names.
+#[must_use]
+pub fn is_same_server(one: &Url, other: &Url) -> bool {
+    let host = |url: &Url| {
+        let host = url.host_str().unwrap_or_default();
+        let host = host.strip_suffix('.').unwrap_or(host);
+        match known(host) {
+            Some((region, service)) => format!("{service} {region}"),
+            None if url.host().is_some_and(is_this_machine) => "this machine".to_owned(),
+            None => host.to_owned(),
         }
+    };
+    host(one) == host(other) && one.port_or_known_default() == other.port_or_known_default()
+}
+
+fn is_this_machine(host: url::Host<&str>) -> bool {
+    match host {
+        url::Host::Domain(name) => name == "localhost",
+        url::Host::Ipv4(address) => address.is_loopback(),
+        url::Host::Ipv6(address) => address.is_loopback(),
     }
 }
 

@@ -143,7 +143,7 @@ pub async fn fetch(
         .await?;
     let tries = answer.failed_tries.len() + 1;
     let trace = http::port_trace(&answer.headers);
-    let token = read(answer, credentials, flow, SystemTime::now());
+    let token = read(answer, flow, SystemTime::now());
     token.map_err(|cause| {
         Error::new(cause, Method::POST, &url)
             .after(tries)
@@ -151,15 +151,10 @@ pub async fn fetch(
     })
 }
 
-fn read(
-    answer: Answer,
-    credentials: &Credentials,
-    flow: Flow,
-    now: SystemTime,
-) -> Result<Token, Cause> {
+fn read(answer: Answer, flow: Flow, now: SystemTime) -> Result<Token, Cause> {
     let status = answer.status;
     if !status.is_success() {
-        return Err(refusal(&answer, credentials));
+        return Err(refusal(&answer));
     }
     // An answer that succeeded is never quoted: it may hold the token in a place we do not know.
     let body: Value =
@@ -178,7 +173,8 @@ fn read(
     let claims = Claims::of(&secret);
     let expires_at = claims.expires_at().or_else(|| {
         let seconds = whole_seconds(&body[flow.lifetime_field()])?;
-        now.checked_add(Duration::from_secs(seconds))
+        let at = now.checked_add(Duration::from_secs(seconds))?;
+        (at <= SystemTime::UNIX_EPOCH + Duration::from_secs(END_OF_TIME)).then_some(at)
     });
     if let Some(lapsed) = expires_at.and_then(|at| now.duration_since(at).ok()) {
         return Err(Cause::Lapsed(lapsed));
@@ -192,7 +188,7 @@ fn read(
     })
 }
 
-fn refusal(answer: &Answer, credentials: &Credentials) -> Cause {
+fn refusal(answer: &Answer) -> Cause {
     let status = answer.status;
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let field = |name: &str| body[name].as_str();
@@ -201,7 +197,7 @@ fn refusal(answer: &Answer, credentials: &Credentials) -> Cause {
     let said = field("message")
         .or_else(|| field("error_description"))
         .unwrap_or(code);
-    let message = Quote::without(said, &[&credentials.client_secret]);
+    let message = Quote::new(said);
     match status {
         StatusCode::UNAUTHORIZED => Cause::Credentials { status, message },
         StatusCode::BAD_REQUEST if matches!(code, "invalid_client" | "unauthorized_client") => {
@@ -221,7 +217,7 @@ fn refusal(answer: &Answer, credentials: &Credentials) -> Cause {
         _ if status.is_server_error() => Cause::Server { status, message },
         _ if status.is_redirection() => Cause::Redirect {
             status,
-            to: http::location(&answer.headers, &[&credentials.client_secret]),
+            to: http::location(&answer.headers),
         },
         _ => Cause::Status { status, message },
     }

@@ -2,8 +2,9 @@
 //! ends (`FileCommandManager.cs` of the runner).
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -27,7 +28,7 @@ pub const SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 pub fn set(
     environment: &Environment,
     variable: &str,
-    values: &[(&str, &SecretString)],
+    values: &[(&str, SecretString)],
 ) -> anyhow::Result<()> {
     let mut text = String::new();
     for (name, value) in values {
@@ -46,13 +47,7 @@ pub fn set(
 /// # Errors
 /// As for [`set`].
 pub fn append(environment: &Environment, variable: &str, text: &str) -> anyhow::Result<()> {
-    let path = environment.path(variable).with_context(|| {
-        format!(
-            "`{variable}` is not set, so there is no runner to hand anything to\n\
-             hint: `port-mcp` runs as a step of a GitHub workflow; to try it elsewhere, run \
-             `cargo run --example quickstart`"
-        )
-    })?;
+    let path = find(environment, variable)?;
     OpenOptions::new()
         .append(true)
         .create(true)
@@ -65,6 +60,30 @@ pub fn append(environment: &Environment, variable: &str, text: &str) -> anyhow::
                 path.display()
             )
         })
+}
+
+/// The file of the file command `variable`, before anything is handed to it.
+///
+/// # Errors
+/// When the variable is not set, or names something that is there and no file: a pipe would be
+/// waited for without end.
+pub fn find(environment: &Environment, variable: &str) -> anyhow::Result<PathBuf> {
+    let path = environment.path(variable).with_context(|| {
+        format!(
+            "`{variable}` is not set: this is no step of a GitHub workflow, or the runner is older \
+             than 2.297, which introduced it\n\
+             hint: update the runner; to try `port-mcp` elsewhere, run `cargo run --example \
+             quickstart`"
+        )
+    })?;
+    if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+        bail!(
+            "`{variable}` names something that is no file: {}\n\
+             hint: an earlier step or the container's options changed it; leave it to the runner",
+            path.display()
+        );
+    }
+    Ok(path)
 }
 
 /// A delimiter that no value can contain by accident or by intent: 128 random bits.

@@ -6,13 +6,13 @@ use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Environment;
-use crate::text::redact;
+use crate::text::secrets::{self, redact};
 
 /// The one way to print.
 ///
 /// Three properties hold for everything that goes through it:
-/// * a secret given to [`Log::mask`] is never printed again, whatever the runner does: it is
-///   replaced before it leaves the process;
+/// * a registered secret is never printed, whatever the runner does: it is replaced before it leaves
+///   the process, in the text of a line and never in the syntax of a command;
 /// * no text can become a workflow command: data is escaped, and `##[`, which the runner obeys in
 ///   the middle of any line, is broken up;
 /// * masks are flushed before the call returns, since the runner reads the two output streams
@@ -20,7 +20,6 @@ use crate::text::redact;
 pub struct Log<'a> {
     out: Box<dyn Write + 'a>,
     debug: bool,
-    secrets: Vec<SecretString>,
 }
 
 impl<'a> Log<'a> {
@@ -29,7 +28,6 @@ impl<'a> Log<'a> {
         Self {
             out: Box::new(out),
             debug: environment.debug(),
-            secrets: Vec::new(),
         }
     }
 
@@ -55,9 +53,7 @@ impl<'a> Log<'a> {
         }));
     }
 
-    /// Registers `secret` with the runner and with this log.
-    ///
-    /// The runner masks each line of a value by itself, and so does this log.
+    /// Registers `secret` with this process ([`secrets::register`]) and with the runner.
     ///
     /// # Errors
     /// When the command could not be written and flushed. Going on would risk the secret: stop.
@@ -66,19 +62,16 @@ impl<'a> Log<'a> {
         if value.trim().is_empty() {
             return Ok(());
         }
+        secrets::register(secret);
         writeln!(self.out, "::add-mask::{}", escape_data(value))
             .and_then(|()| self.out.flush())
-            .context("could not register a mask with the runner, so nothing else may be printed")?;
-        self.secrets.push(secret.clone());
-        self.secrets
-            .extend(value.lines().map(str::trim).map(SecretString::from));
-        Ok(())
+            .context("could not register a mask with the runner, so nothing else may be printed")
     }
 
     /// A plain line for whoever reads the log.
     pub fn info(&mut self, line: impl AsRef<str>) {
         // A line of ours never starts with `::`; a space keeps a quoted one from doing so.
-        let line = line.as_ref().replace(['\r', '\n'], " ");
+        let line = redact(line.as_ref()).replace(['\r', '\n'], " ");
         let line = if line.trim_start().starts_with("::") {
             line.trim_start().replacen("::", ": :", 1)
         } else {
@@ -97,7 +90,8 @@ impl<'a> Log<'a> {
     /// A line that appears only in runs with debug logging.
     pub fn debug(&mut self, message: impl AsRef<str>) {
         if self.debug {
-            self.line(&format!("::debug::{}", escape_data(message.as_ref())));
+            let message = escape_data(&redact(message.as_ref()));
+            self.line(&format!("::debug::{message}"));
         }
     }
 
@@ -116,23 +110,17 @@ impl<'a> Log<'a> {
         self.annotation("error", title, message.as_ref());
     }
 
-    /// `text` without any secret that this log was told to mask, for what goes to a file instead.
-    #[must_use]
-    pub fn redact(&self, text: &str) -> String {
-        redact(text, &self.secrets)
-    }
-
     fn annotation(&mut self, kind: &str, title: &str, message: &str) {
-        let (title, message) = (self.redact(title), self.redact(message));
         self.line(&format!(
             "::{kind} title={}::{}",
-            escape_property(&title),
-            escape_data(&message)
+            escape_property(&redact(title)),
+            escape_data(&redact(message))
         ));
     }
 
+    /// Prints a line in which secrets are redacted already.
     fn line(&mut self, line: &str) {
-        let line = self.redact(line).replace("##[", "## [");
+        let line = line.replace("##[", "## [");
         // A log that nobody can read any more is no reason to fail the job.
         let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
     }
@@ -179,13 +167,13 @@ mod tests {
     #[test]
     fn a_masked_secret_is_never_printed_again() {
         let text = printed(|log| {
-            log.mask(&SecretString::from("first line\nsecond%line"))
+            log.mask(&SecretString::from("masked line one\nsecond%masked"))
                 .unwrap();
-            log.info("here is second%line and first line");
-            log.warning("second%line", "second%line");
+            log.info("here is second%masked and Masked Line One");
+            log.warning("second%masked", "second%masked");
         });
         insta::assert_snapshot!(text, @r"
-        ::add-mask::first line%0Asecond%25line
+        ::add-mask::masked line one%0Asecond%25masked
         here is *** and ***
         ::warning title=***::***
         ");

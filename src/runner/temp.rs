@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use secrecy::{ExposeSecret as _, SecretString};
+use tempfile::NamedTempFile;
 
 use super::Environment;
 
@@ -42,8 +43,28 @@ impl Directory {
     }
 }
 
-/// Writes `contents` to a new file that only the owner of the directory can read, and returns its
-/// name relative to `RUNNER_TEMP`.
+/// A file for the next steps, which goes with this value unless it is kept.
+#[derive(Debug)]
+#[must_use = "the file is removed unless it is kept"]
+pub struct NewFile {
+    /// Its name relative to `RUNNER_TEMP`.
+    pub name: String,
+    file: NamedTempFile,
+}
+
+impl NewFile {
+    /// Leaves the file to the next steps.
+    ///
+    /// # Errors
+    /// When it cannot be kept; then it is gone.
+    pub fn keep(self) -> anyhow::Result<()> {
+        let kept = self.file.keep();
+        kept.map(drop)
+            .context("could not keep a file in the temporary directory")
+    }
+}
+
+/// Writes `contents` to a new file that only the owner of the directory can read.
 ///
 /// The name is random and the file is created exclusively, so nobody can have put a symlink there.
 /// It is given to the owner of the directory, since the container runs as root and the next step
@@ -56,10 +77,10 @@ pub fn create(
     environment: &Environment,
     suffix: &str,
     contents: &SecretString,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<NewFile> {
     let directory = Directory::find(environment)?;
     let shown = directory.path.display().to_string();
-    // `tempfile` creates with O_EXCL and mode 0600, and removes the file unless it is kept.
+    // `tempfile` creates with O_EXCL and mode 0600.
     let mut file = tempfile::Builder::new()
         .prefix(PREFIX)
         .suffix(suffix)
@@ -71,11 +92,11 @@ pub fn create(
         .with_context(|| format!("could not write a file in {shown}"))?;
     give_to_owner(file.as_file(), &directory.path)
         .with_context(|| format!("could not give a file to the owner of {shown}"))?;
-    let (_, path) = file
-        .keep()
-        .with_context(|| format!("could not keep a file in {shown}"))?;
-    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    Ok(format!("{}{name}", directory.relative))
+    let name = file.path().file_name().and_then(OsStr::to_str);
+    Ok(NewFile {
+        name: format!("{}{}", directory.relative, name.unwrap_or_default()),
+        file,
+    })
 }
 
 #[cfg(unix)]

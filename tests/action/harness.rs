@@ -129,13 +129,63 @@ impl Step {
             assert!(leaks.is_empty(), "the token leaked: {leaks:?}");
         }
         let secret = self.inputs.iter().find(|(name, _)| name == "client_secret");
-        if let Some((_, secret)) = secret.filter(|(_, secret)| !secret.is_empty()) {
+        // A shorter one stands in ordinary text by chance.
+        if let Some((_, secret)) = secret.filter(|(_, secret)| secret.len() >= 8) {
             let leaks = finished.leaks(secret);
             assert!(leaks.is_empty(), "the client secret leaked: {leaks:?}");
+        }
+        let html = rendered(&finished.summary);
+        for shown in ["<a ", "<img", "<script"] {
+            assert!(!html.contains(shown), "the summary draws {shown}: {html}");
         }
         let leaks = finished.leaks(GITHUB_TOKEN);
         assert!(leaks.is_empty(), "the GitHub token leaked: {leaks:?}");
     }
+}
+
+/// Markdown as GitHub renders it, with whatever HTML is in it.
+pub(crate) fn rendered(markdown: &str) -> String {
+    let mut options = comrak::Options::default();
+    options.extension.table = true;
+    options.extension.strikethrough = true;
+    options.extension.autolink = true;
+    options.extension.tasklist = true;
+    options.extension.footnotes = true;
+    options.render.r#unsafe = true;
+    comrak::markdown_to_html(markdown, &options)
+}
+
+/// All that people read of a step: the log as printed, each command as it is shown, and the summary
+/// as its text is rendered.
+pub(crate) fn readable(finished: &Finished) -> String {
+    let is_mask = |line: &&str| line.trim_start().starts_with("::add-mask::");
+    let lines = finished.stdout.lines().filter(|line| !is_mask(line));
+    let commands = finished
+        .commands
+        .iter()
+        .filter(|command| !command.is("add-mask"));
+    let mut text: Vec<String> = lines.map(str::to_owned).collect();
+    text.extend(commands.map(|command| command.data.clone()));
+    text.push(finished.stderr.clone());
+    text.push(without_tags(&rendered(&finished.summary)));
+    text.join("\n")
+}
+
+fn without_tags(html: &str) -> String {
+    let mut text = String::new();
+    for part in html.split('<') {
+        text.push_str(part.split_once('>').map_or(part, |(_, text)| text));
+    }
+    let entities = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#39;", "'"),
+        ("&amp;", "&"),
+    ];
+    entities
+        .iter()
+        .fold(text, |text, (entity, c)| text.replace(entity, c))
 }
 
 /// The error annotations, one after the other.

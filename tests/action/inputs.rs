@@ -47,8 +47,6 @@ fn names_that_are_no_inputs_are_refused_with_the_likely_one() {
     input `client-secret` is not an input of this action; did you mean `client_secret`?
 
     input `clientid` is not an input of this action; did you mean `client_id`?
-
-    input `prompt` is not an input of this action; see the table of inputs in the README
     ");
 }
 
@@ -67,7 +65,7 @@ fn empty_inputs_are_their_defaults_and_booleans_are_yamls() {
 
 #[test]
 fn a_list_of_nothing_grants_nothing_by_mistake() {
-    assert_snapshot!(Step::new().input("allowed_tools", ",").fail(), @"input `allowed_tools` names no tool; accepted: names of tools, globs (`list_*`) and exclusions (`!delete_*`), split by commas or line breaks");
+    assert_snapshot!(Step::new().input("allowed_tools", ",").fail(), @"input `allowed_tools` names no tool; accepted: names of tools, globs (`list_*`) and exclusions (`!delete_*`), split by commas or line breaks, or a JSON array of them");
 }
 
 #[test]

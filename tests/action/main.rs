@@ -8,6 +8,8 @@
 )]
 
 mod agents;
+mod binary;
+mod cases;
 mod claude_code;
 mod config_file;
 mod credentials;

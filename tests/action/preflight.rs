@@ -134,20 +134,6 @@ fn when_both_flows_fail_both_stories_are_told() {
 }
 
 #[test]
-fn a_wrong_region_is_suspected() {
-    let step = Step::behind_a_proxy(Sandbox::builder())
-        .input("mcp_url", "https://mcp.us.port.io/v1")
-        .input("auth_method", "api");
-    step.sandbox.fault(Endpoint::Mcp, Fault::status(401));
-    assert_snapshot!(step.fail(), @"
-    the MCP server does not accept the token (401 Unauthorized)
-    tried: POST https://mcp.us.port.io/v1
-    X-Trace-Id: [TRACE]
-    hint: mcp.us.port.io refused a token that api.port.io gave: the one is of the region `us`, the other of `eu`. Set `region`, and leave `api_url` and `mcp_url` out
-    ");
-}
-
-#[test]
 fn forbidden() {
     assert_snapshot!(meets(Fault::status(403).json(json!({"message": "MCP is not enabled"}))).fail(), @"
     the MCP server forbids it (403 Forbidden: MCP is not enabled)

@@ -82,19 +82,19 @@ fn a_glob_that_matches_nothing() {
 #[test]
 fn nothing_that_is_left() {
     assert_snapshot!(refused("list_*, !*"), @"nothing is left of `allowed_tools`: its exclusions (`!`) take all that it includes");
-    assert_snapshot!(refused("run_*, trigger_*"), @"nothing is left of `allowed_tools`: in read-only mode no pattern grants a tool that by its own word changes something, so name it: `run_action`, `trigger_run`");
+    assert_snapshot!(refused("run_*, trigger_*"), @"nothing is left of `allowed_tools`: in read-only mode no pattern grants a tool that may change something, as every tool may that does not say it only reads; name it: `run_action`, `trigger_run`");
 }
 
 #[test]
 fn a_list_of_exclusions_alone() {
-    assert_snapshot!(refused("!delete_*"), @"input `allowed_tools` only excludes: begin with what is granted, such as `*`; accepted: names of tools, globs (`list_*`) and exclusions (`!delete_*`), split by commas or line breaks");
+    assert_snapshot!(refused("!delete_*"), @"input `allowed_tools` only excludes: begin with what is granted, such as `*`; accepted: names of tools, globs (`list_*`) and exclusions (`!delete_*`), split by commas or line breaks, or a JSON array of them");
 }
 
 #[test]
 fn what_changes_something_in_read_only_mode_must_be_named() {
     let run = Step::new().succeed();
     assert!(!run.outputs["tools"].contains("run_action"));
-    assert_snapshot!(annotations(&run, "warning"), @"In read-only mode the server still offers tools that by its own word change something: `run_action`, `trigger_run`. They are granted only where `allowed_tools` names them, never by a pattern; granted here: none.");
+    assert_snapshot!(annotations(&run, "warning"), @"In read-only mode the server still offers tools that may change something, or do not say that they only read: `run_action`, `trigger_run`. They are granted only where `allowed_tools` names them, never by a pattern; granted here: none.");
 
     let run = Step::new()
         .input("allowed_tools", "*, run_action")
@@ -140,6 +140,10 @@ fn a_name_that_an_agent_could_misread_is_never_granted() {
 #[test]
 fn a_catalogue_that_no_variable_can_hold() {
     let run = Step::against(Sandbox::builder().tools(10_000).page_size(1000)).succeed();
-    assert_snapshot!(annotations(&run, "warning"), @"`agent_args` takes 145 KiB, and Linux lets a variable hold 128: the agent's step will not start with it. Narrow `allowed_tools`.");
+    assert_snapshot!(annotations(&run, "warning"), @"
+    The output `allowed_tools` takes 145 KiB, and Linux lets a variable hold 128: a step that is handed it so will not start. Narrow `allowed_tools`, or use `config_file`.
+
+    The output `agent_args` takes 145 KiB, and Linux lets a variable hold 128: a step that is handed it so will not start. Narrow `allowed_tools`, or use `config_file`.
+    ");
     assert!(run.log().len() < 20_000);
 }

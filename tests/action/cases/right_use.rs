@@ -1,0 +1,487 @@
+//! Cases 4: right use that was refused; and which region is asked.
+
+use port_sandbox::{Endpoint, Fault, Sandbox};
+use serde_json::json;
+
+use crate::harness::{Step, annotations, config};
+
+#[test]
+fn b05_variables_of_the_job_that_begin_as_inputs_do() {
+    let step = Step::new()
+        .variable("INPUT_TAG", "v1")
+        .variable("INPUT_PROMPT", "x")
+        .variable("INPUT_NODE_VERSION", "24");
+    assert_eq!(
+        annotations(&step.succeed(), "warning")
+            .matches("INPUT")
+            .count(),
+        0
+    );
+    for (near, meant) in [
+        ("INPUT_ALLOWED_TOOL", "allowed_tools"),
+        ("INPUT_CLIENT-ID", "client_id"),
+        ("INPUT_READONLY", "read_only"),
+        ("INPUT_BASEURL", "api_url"),
+    ] {
+        let errors = Step::new().variable(near, "x").fail();
+        assert!(
+            errors.contains(&format!("did you mean `{meant}`?")),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn b06_githubs_own_keys_of_a_step_are_no_inputs() {
+    Step::new()
+        .input("entrypoint", "/connect")
+        .input("args", "")
+        .succeed();
+    Step::new().input("args", "connect").succeed();
+}
+
+#[test]
+fn b07_b08_a_configuration_is_read_as_leniently_as_the_agent_reads_it() {
+    let servers = |agent: &str| match agent {
+        "opencode" => "mcp",
+        "amp" => "amp.mcpServers",
+        _ => "mcpServers",
+    };
+    let with_comments = |agent: &str| {
+        format!(
+            "// mine\n{{\n  /* all */ \"{}\": {{\"docs\": {{\"command\": \"//no\"}}}} // end\n}}",
+            servers(agent)
+        )
+    };
+    let with_commas = |agent: &str| {
+        format!(
+            "{{\"{}\": {{\"docs\": {{\"command\": \"x\",}},}},}}",
+            servers(agent)
+        )
+    };
+    let with_mark = |agent: &str| format!("\u{feff}{{\"{}\": {{\"docs\": {{}}}}}}", servers(agent));
+    let step =
+        |agent: &str, base: String| Step::new().input("agent", agent).input("base_config", base);
+    for (agent, comments, commas) in [
+        ("opencode", true, true),
+        ("copilot-cli", true, true),
+        ("amp", true, true),
+        ("gemini-cli", true, false),
+        ("qwen-code", true, false),
+        ("claude-code", false, false),
+        ("cline", false, false),
+    ] {
+        for (base, is_read) in [
+            (with_comments(agent), comments),
+            (with_commas(agent), commas),
+            (with_mark(agent), true),
+            (format!("\u{feff}{}", with_comments(agent)), comments),
+        ] {
+            if is_read {
+                let run = step(agent, base).succeed();
+                assert!(config(&run)[servers(agent)]["docs"].is_object(), "{agent}");
+            } else {
+                assert!(
+                    step(agent, base).fail().contains("a syntax error at line"),
+                    "{agent}"
+                );
+            }
+            // What is no JSON at all stays refused.
+            step(
+                agent,
+                format!("{{\"{}\": {{'docs': {{}}}}}}", servers(agent)),
+            )
+            .fail();
+        }
+    }
+}
+
+#[test]
+fn b08_a_mark_before_any_text() {
+    let text = "\u{feff}version: 1\nrules:\n- ceiling: {tools: ['*'], servers: [127.0.0.1]}\n";
+    Step::new()
+        .file("p.yml", text)
+        .input("policy", "p.yml")
+        .succeed();
+    let sandbox = Sandbox::builder().policy_file("acme/.github", "p.yml", "main", text);
+    Step::against(sandbox)
+        .input("policy", "acme/.github/p.yml@main")
+        .succeed();
+    for (agent, name, base) in [
+        ("codex", "c.toml", "\u{feff}model = \"x\"\n"),
+        ("goose", "c.yaml", "\u{feff}GOOSE_MODE: auto\n"),
+        ("claude-code", "c.json", "\u{feff}{\"mcpServers\": {}}"),
+    ] {
+        let step = Step::new().input("agent", agent);
+        step.file(name, base).input("base_config", name).succeed();
+    }
+}
+
+#[test]
+fn u08_nothing_yet_is_a_configuration() {
+    for (agent, name, texts) in [
+        (
+            "claude-code",
+            "c.json",
+            vec!["", "null", " \n", "{}", "{\"mcpServers\": null}"],
+        ),
+        (
+            "opencode",
+            "c.json",
+            vec![
+                "",
+                "// nothing yet",
+                "null // yet",
+                "{\"mcp\": null, \"permission\": null}",
+            ],
+        ),
+        ("codex", "c.toml", vec!["", "# nothing yet\n"]),
+        (
+            "goose",
+            "c.yaml",
+            vec![
+                "",
+                "# nothing yet\n",
+                "null",
+                "~",
+                "---\n",
+                "extensions:\n",
+                "extensions: ~\n",
+            ],
+        ),
+        ("continue", "c.yaml", vec!["", "mcpServers:\n"]),
+        ("amp", "c.json", vec!["", "{\"amp.permissions\": null}"]),
+    ] {
+        for text in texts {
+            let step = Step::new().input("agent", agent).file(name, text);
+            let run = step.input("base_config", name).succeed();
+            assert!(
+                run.outputs["mcp_config"].contains("list_blueprints")
+                    || run.outputs["mcp_config"].contains("/v1")
+            );
+        }
+    }
+}
+
+#[test]
+fn b11_without_a_summary_file_the_step_goes_on() {
+    let mut step = Step::new();
+    step.job.without("GITHUB_STEP_SUMMARY");
+    let run = step.succeed();
+    assert!(run.outputs["mcp_config"].contains("mcpServers"));
+    assert!(annotations(&run, "warning").contains("The job summary is missing"));
+}
+
+#[test]
+fn b12_b13_ports_own_hosts_are_known_in_all_their_names() {
+    let text = "version: 1\nrules:\n- ceiling: {tools: ['*'], regions: [eu]}\n";
+    for (api, mcp, region) in [
+        ("", "https://mcp.getport.io/v1", "eu"),
+        ("https://api.getport.io", "https://mcp.port.io", "eu"),
+        ("https://api.port.io./v1", "", "eu"),
+        (
+            "https://api.us.getport.io/v1",
+            "https://mcp.us.port.io/v1",
+            "us",
+        ),
+        ("", "https://mcp.us.getport.io", "us"),
+        ("https://API.US.PORT.IO", "", "us"),
+    ] {
+        let sandbox = || Sandbox::builder().policy_file("acme/.github", "p.yml", "main", text);
+        let step = Step::behind_a_proxy(sandbox())
+            .input("api_url", api)
+            .input("mcp_url", mcp);
+        let run = step.succeed();
+        assert!(
+            run.log().contains(&format!(", region {region}.")),
+            "{api} {mcp}: {}",
+            run.log()
+        );
+        let step = step.input("policy", "acme/.github/p.yml@main");
+        if region == "eu" {
+            step.succeed();
+        } else {
+            assert!(step.fail().contains("`region: us` is above the ceiling"));
+        }
+    }
+}
+
+#[test]
+fn b14_a_path_may_hold_a_blank() {
+    let step = Step::new().file("ci config/mcp.json", "{\"mcpServers\": {\"docs\": {}}}");
+    let run = step.input("base_config", "ci config/mcp.json").succeed();
+    assert!(config(&run)["mcpServers"]["docs"].is_object());
+    for path in ["a,b.json", "it's.json", "a=b.json", "{x}/y.json"] {
+        let step = Step::new()
+            .file(path, "{\"mcpServers\": {\"docs\": {}}}")
+            .input("base_config", path);
+        if path.starts_with('{') {
+            // It begins as JSON does, and is read as such.
+            step.fail();
+        } else {
+            step.succeed();
+        }
+    }
+    let step = Step::new()
+        .input("agent", "codex")
+        .file("my codex=1.toml", "model = \"x\"\n");
+    assert!(
+        step.input("base_config", "./my codex=1.toml")
+            .run()
+            .exit
+            .is_some()
+    );
+}
+
+#[test]
+fn u02_values_of_a_set_in_any_case() {
+    let step = Step::behind_a_proxy(Sandbox::builder());
+    let run = step.input("region", "US").succeed();
+    assert!(run.log().contains("region us"));
+    Step::new()
+        .input("agent", "Claude-Code")
+        .input("connection", "DIRECT")
+        .input("token_placement", "Env")
+        .input("auth_method", "API")
+        .succeed();
+}
+
+#[test]
+fn u03_a_json_array_is_a_list() {
+    let run = Step::new()
+        .input("allowed_tools", r#"["list_entities", "list_blueprints"]"#)
+        .succeed();
+    assert_eq!(
+        run.outputs["tools"],
+        r#"["list_blueprints","list_entities"]"#
+    );
+    let run = Step::new()
+        .input("allowed_tools", "[\n  \"list_*\",\n  \"!list_p*\"\n]")
+        .input("allowed_actions", r#"["deploy","restart"]"#)
+        .succeed();
+    assert!(run.outputs["mcp_config"].contains(r#""x-allowed-actions-to-run":"deploy,restart""#));
+    for wrong in [r#"["a""#, "[1]", "[list_entities]"] {
+        let errors = Step::new().input("allowed_tools", wrong).fail();
+        assert!(
+            errors.contains("begins as a JSON array and is none of texts"),
+            "{errors}"
+        );
+    }
+}
+
+/// Gitea sends the contents of a file as JSON with base64, whatever it is asked for; GitHub does when
+/// it is asked for nothing else.
+#[test]
+fn u12_a_policy_on_gitea() {
+    let text = "version: 1\nrules:\n- ceiling: {tools: ['*'], servers: [127.0.0.1]}\n";
+    let base64 = {
+        use base64::Engine as _;
+        base64::prelude::BASE64_STANDARD.encode(text)
+    };
+    let file = json!({
+        "name": "p.yml", "path": "p.yml", "sha": "f00", "last_commit_sha": "ba5", "type": "file",
+        "size": text.len(), "encoding": "base64", "content": base64, "target": null,
+        "url": "https://gitea.example/api/v1/repos/acme/x/contents/p.yml?ref=main",
+        "html_url": "https://gitea.example/acme/x/src/branch/main/p.yml",
+        "git_url": "https://gitea.example/api/v1/repos/acme/x/git/blobs/f00",
+        "download_url": "https://gitea.example/acme/x/raw/branch/main/p.yml",
+        "submodule_git_url": null,
+        "_links": {
+            "self": "https://gitea.example/api/v1/repos/acme/x/contents/p.yml?ref=main",
+            "git": "https://gitea.example/api/v1/repos/acme/x/git/blobs/f00",
+            "html": "https://gitea.example/acme/x/src/branch/main/p.yml"
+        }
+    });
+    let with = |file: &serde_json::Value| {
+        let step = Step::new().input("policy", "acme/x/p.yml@main");
+        step.sandbox
+            .fault(Endpoint::Github, Fault::status(200).json(file));
+        step
+    };
+    with(&file).succeed();
+    let mut other = file.clone();
+    other["type"] = "symlink".into();
+    assert!(with(&other).fail().contains("is not one file"));
+    other["type"] = "file".into();
+    other["content"] = "%%%".into();
+    assert!(with(&other).fail().contains("is not UTF-8"));
+    assert!(
+        with(&json!([file, file]))
+            .fail()
+            .contains("is not one file")
+    );
+    assert!(
+        with(&json!({"unexpected": true}))
+            .fail()
+            .contains("is not one file")
+    );
+}
+
+mod region {
+    use super::*;
+
+    fn unknown_in_the_eu(endpoint: Endpoint, fault: Fault) -> Step {
+        let step = Step::behind_a_proxy(Sandbox::builder());
+        step.sandbox.fault(endpoint, fault);
+        step
+    }
+
+    fn hosts(step: &Step) -> Vec<String> {
+        let received = step.sandbox.received();
+        let host = |headers: &[(String, String)]| {
+            let host = headers.iter().find(|(name, _)| name == "host");
+            host.map(|(_, host)| host.trim_end_matches(":443").to_owned())
+                .unwrap()
+        };
+        received
+            .iter()
+            .map(|request| host(&request.headers))
+            .collect()
+    }
+
+    #[test]
+    fn auto_asks_the_eu_and_then_the_us() {
+        let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(401).into());
+        let run = step.succeed();
+        let asked = hosts(&step);
+        assert_eq!(asked[..2], ["api.port.io", "api.us.port.io"]);
+        assert!(
+            asked[2..].iter().all(|host| host == "mcp.us.port.io"),
+            "{asked:?}"
+        );
+        assert_eq!(run.outputs["mcp_url"], "https://mcp.us.port.io/v1");
+        let notice = annotations(&run, "notice");
+        assert!(
+            notice.contains("region `us`") && notice.contains("`region: us` saves that request"),
+            "{notice}"
+        );
+
+        let step = Step::behind_a_proxy(Sandbox::builder());
+        let run = step.succeed();
+        assert!(!hosts(&step).iter().any(|host| host.contains("us.")));
+        assert_eq!(annotations(&run, "notice"), "");
+    }
+
+    #[test]
+    fn an_unknown_client_of_oauth_counts_as_a_401() {
+        let error = json!({"error": "invalid_client"});
+        let step = unknown_in_the_eu(Endpoint::Oauth, Fault::status(400).json(error).into());
+        step.input("auth_method", "oauth").succeed();
+    }
+
+    #[test]
+    fn a_401_from_both_says_so() {
+        let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(401).into());
+        step.sandbox.fault(Endpoint::Rest, Fault::status(401));
+        let errors = step.fail();
+        assert!(
+            errors.contains("with `region: eu`: Port does not accept"),
+            "{errors}"
+        );
+        assert!(
+            errors.contains("with `region: us`: Port does not accept"),
+            "{errors}"
+        );
+        assert!(errors.contains("so it is not the region"), "{errors}");
+        assert_eq!(hosts(&step).len(), 2, "each once");
+    }
+
+    #[test]
+    fn only_a_401_leads_on() {
+        for status in [403, 422, 404, 418] {
+            let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(status).into());
+            step.fail();
+            assert_eq!(hosts(&step), ["api.port.io"], "{status}");
+        }
+        let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(401).into());
+        step.sandbox.fault(Endpoint::Rest, Fault::status(403));
+        let errors = step.fail();
+        assert!(errors.contains("`region: us`: Port forbids it"), "{errors}");
+    }
+
+    #[test]
+    fn an_explicit_region_is_kept_to() {
+        for region in ["eu", "us"] {
+            let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(401).into());
+            let step = step.input("region", region);
+            step.fail();
+            assert_eq!(hosts(&step).len(), 1);
+        }
+        let errors = Step::behind_a_proxy(Sandbox::builder())
+            .input("region", "eu")
+            .input("mcp_url", "https://mcp.us.port.io/v1")
+            .fail();
+        assert!(
+            errors.contains(
+                "input `region` is `eu`, and `api_url` or `mcp_url` is Port's own of `us`"
+            ),
+            "{errors}"
+        );
+    }
+
+    #[test]
+    fn addresses_of_two_regions_are_an_error() {
+        let errors = Step::behind_a_proxy(Sandbox::builder())
+            .input("api_url", "https://api.port.io")
+            .input("mcp_url", "https://mcp.us.port.io/v1")
+            .fail();
+        assert!(
+            errors.contains("is of the region `eu`, and `mcp_url` is of `us`"),
+            "{errors}"
+        );
+    }
+
+    #[test]
+    fn an_address_of_the_users_own_needs_its_partner_or_a_region() {
+        for (given, missing) in [("api_url", "mcp_url"), ("mcp_url", "api_url")] {
+            let step = || {
+                Step::behind_a_proxy(Sandbox::builder()).input(given, "https://port.acme.example")
+            };
+            let errors = step().fail();
+            assert!(
+                errors.contains(&format!("from a `{given}` that is not Port's own")),
+                "{errors}"
+            );
+            assert!(
+                errors.contains(&format!("or a `{missing}` too")),
+                "{errors}"
+            );
+            let run = step().input("region", "us").run();
+            assert!(!run.log().contains("cannot be told"));
+        }
+    }
+
+    #[test]
+    fn a_policys_regions_do_not_match_servers_of_the_users_own() {
+        let text =
+            "version: 1\nrules:\n- ceiling: {tools: ['*'], regions: [eu], servers: [127.0.0.1]}\n";
+        let sandbox = || Sandbox::builder().policy_file("acme/.github", "p.yml", "main", text);
+        let step = || Step::against(sandbox()).input("policy", "acme/.github/p.yml@main");
+        assert!(
+            step()
+                .fail()
+                .contains("a server of your own without `region` is above the ceiling")
+        );
+        step().input("region", "eu").succeed();
+        step().input("region", "us").fail();
+    }
+
+    #[test]
+    fn u14_an_address_of_another_service_is_an_error() {
+        for (input, url, what) in [
+            ("api_url", "https://app.getport.io", "Port's web app"),
+            ("api_url", "https://app.us.port.io/v1", "Port's web app"),
+            ("api_url", "https://mcp.port.io/v1", "Port's MCP server"),
+            ("mcp_url", "https://api.us.port.io/v1", "Port's REST API"),
+            ("mcp_url", "https://app.port.io", "Port's web app"),
+        ] {
+            let errors = Step::behind_a_proxy(Sandbox::builder())
+                .input(input, url)
+                .fail();
+            assert!(
+                errors.contains(&format!("input `{input}` is the address of {what}")),
+                "{errors}"
+            );
+        }
+    }
+}

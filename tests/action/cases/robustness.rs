@@ -1,0 +1,240 @@
+//! Cases 6: what was left behind, or had no bound.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use actions_runner_double::Running;
+use port_sandbox::{Endpoint, Fault, Sandbox, Token, Tool};
+
+use super::{RawServer, flood};
+use crate::harness::{Step, annotations, rendered};
+
+#[test]
+fn m5_no_file_stays_behind_when_the_step_fails() {
+    let left = |step: &Step| {
+        let entries = std::fs::read_dir(step.job.temp()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("port-mcp-")).count()
+    };
+    let step = Step::new().input("config_file", "true");
+    step.succeed();
+    assert_eq!(left(&step), 1);
+
+    // The outputs cannot be written: their file is a directory by then.
+    let step = Step::new().input("config_file", "true");
+    let outputs = step.job.workspace().join("outputs");
+    std::fs::create_dir(&outputs).unwrap();
+    let step = step.variable("GITHUB_OUTPUT", outputs.to_str().unwrap());
+    step.fail();
+    assert_eq!(left(&step), 0);
+    for variable in ["GITHUB_OUTPUT", "GITHUB_STATE"] {
+        let step = Step::new()
+            .input("config_file", "true")
+            .variable(variable, "/dev/full");
+        step.fail();
+        assert_eq!(left(&step), 0, "{variable}");
+        let step = Step::new()
+            .input("config_file", "true")
+            .variable(variable, "/proc/no/such");
+        step.fail();
+        assert_eq!(left(&step), 0, "{variable}");
+    }
+}
+
+#[test]
+fn l1_a_lifetime_beyond_all_calendars() {
+    for seconds in [251_611_000_000, 253_402_300_799, u64::MAX, u64::MAX / 1000] {
+        for token in [Token::Opaque, Token::Jwt] {
+            let sandbox = Sandbox::builder().token(token).expires_in(seconds);
+            let run = Step::against(sandbox).succeed();
+            assert!(!run.log().contains("bug in port-mcp"), "{}", run.log());
+        }
+        let sandbox = Sandbox::builder().token(Token::Opaque).expires_in(seconds);
+        assert_eq!(Step::against(sandbox).succeed().outputs["expires_at"], "");
+    }
+}
+
+/// What a process used at most, and how long it took.
+fn used(step: &Step) -> (u64, Duration) {
+    let running = step.spawn();
+    let status = format!("/proc/{}/status", running.id());
+    let started = Instant::now();
+    let mut peak = 0;
+    while let Ok(status) = std::fs::read_to_string(&status) {
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let Some(kib) = line.and_then(|line| line.split_whitespace().nth(1)) else {
+            break;
+        };
+        peak = peak.max(kib.parse().unwrap());
+        std::thread::yield_now();
+    }
+    let _ = running.wait();
+    (peak, started.elapsed())
+}
+
+/// Nothing that a server can go on sending takes memory without bound, or time beyond the deadline.
+#[test]
+fn l13_l14_floods_are_bounded() {
+    if crate::harness::program().is_image() {
+        // Its process is another's child, out of sight of this test.
+        return;
+    }
+    const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    const PING: &str = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n\n";
+    let floods: [(&str, &str, &str); 5] = [
+        (
+            "early hints",
+            "",
+            "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n",
+        ),
+        ("pings", EVENTS, PING),
+        ("comments", EVENTS, ": nothing\n\n"),
+        (
+            "one endless line",
+            EVENTS,
+            "data: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        ),
+        (
+            "endless headers",
+            "HTTP/1.1 200 OK\r\n",
+            "x-a: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n",
+        ),
+    ];
+    for (what, head, again) in floods {
+        let server = RawServer::start(move |stream| flood(stream, head, again));
+        let (peak, time) = used(&server.step().input("timeout", "4s"));
+        assert!(peak < 96 * 1024, "{what}: {peak} KiB");
+        assert!(time < Duration::from_secs(20), "{what}: {time:?}");
+    }
+}
+
+#[test]
+fn l14_pings_while_replies_hang_end_the_look() {
+    const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let server = RawServer::start(|stream| {
+        flood(
+            stream,
+            EVENTS,
+            "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n\n",
+        );
+    });
+    let errors = server.step().input("timeout", "60s").fail();
+    assert!(errors.contains("100 messages beside it"), "{errors}");
+}
+
+/// A handler is in place before anything else is done: a process that is told to end as soon as it is
+/// there does not go on.
+#[test]
+fn l15_a_signal_in_the_first_moment_ends_the_step() {
+    if crate::harness::program().is_image() {
+        // docker takes longer than that to start one; tests/e2e/run has the container's own test.
+        return;
+    }
+    for signal in [Running::terminate, Running::interrupt] {
+        for _ in 0..20 {
+            let step = Step::new();
+            step.sandbox.fault(Endpoint::Rest, Fault::Hang);
+            let started = Instant::now();
+            let running = step.spawn();
+            signal(&running);
+            let run = running.wait();
+            assert!(matches!(run.exit, None | Some(130)), "{:?}", run.exit);
+            assert!(started.elapsed() < Duration::from_secs(5));
+        }
+    }
+}
+
+#[test]
+fn l16_a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+    for variable in ["GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_STEP_SUMMARY"] {
+        let step = Step::new().input("config_file", "true");
+        let pipe = step.job.workspace().join("pipe");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let step = step.variable(variable, pipe.to_str().unwrap());
+        let run = step.run();
+        if variable == "GITHUB_STEP_SUMMARY" {
+            assert_eq!(run.exit, Some(0), "{}", run.log());
+            assert!(annotations(&run, "warning").contains("names something that is no file"));
+        } else {
+            assert!(annotations(&run, "error").contains("names something that is no file"));
+            assert!(step.sandbox.received().is_empty());
+        }
+    }
+}
+
+#[test]
+fn l18_no_markdown_of_a_servers_is_alive_in_a_cell() {
+    for text in [
+        "a `code` b",
+        "``` fence",
+        "`",
+        "``",
+        "a\\`b`c\\",
+        "x | y \\| z",
+        "[x](https://evil.example)",
+        "![x](https://evil.example/x.png)",
+        "<img src=x onerror=y><script>z</script>",
+        "https://evil.example www.evil.example me@evil.example",
+        "a`[x](https://evil.example)`b ``c` [y](z)",
+        "`|` [x](y) |",
+        "</code></td></tr></table><a href=x>y</a>",
+        "&lt;a href=x&gt; &#60;b&#62;",
+        "^[note] [^1] - [ ] task ~~x~~ **b** _i_ $$m$$",
+    ] {
+        let tool = Tool::new("list_it").description(text).read_only(true);
+        let run = Step::against(Sandbox::builder().offer(tool)).succeed();
+        let html = rendered(&run.summary);
+        let rows = html.split("<tr>").filter(|row| row.contains("list_it"));
+        let rows: Vec<&str> = rows.collect();
+        assert_eq!(rows.len(), 1, "{text}: {html}");
+        assert_eq!(rows[0].matches("<td>").count(), 3, "{text}: {}", rows[0]);
+        let cell = rows[0].split("<td>").nth(3).unwrap();
+        assert!(cell.starts_with("<code>"), "{text}: {cell}");
+        let inner = &cell["<code>".len()..cell.find("</code>").unwrap()];
+        assert!(!inner.contains('<'), "{text}: {inner}");
+        // All of it is in the code, and reads as the server wrote it.
+        let shown = inner
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&quot;", "\"")
+            .replace("&amp;", "&");
+        assert_eq!(shown, text.replace('|', "¦"), "{cell}");
+    }
+}
+
+#[test]
+fn l19_nothing_acts_as_a_wildcard_that_is_not_documented() {
+    let with = |text: &str| {
+        let sandbox = Sandbox::builder().policy_file("acme/.github", "p.yml", "main", text);
+        Step::against(sandbox).input("policy", "acme/.github/p.yml@main")
+    };
+    for servers in [
+        "'*'",
+        "'127.0.0.*'",
+        "'*.0.0.1'",
+        r#""127.0.0.\0""#,
+        "'127.0.0.1:80'",
+        "'http://127.0.0.1'",
+    ] {
+        let text =
+            format!("version: 1\nrules:\n- ceiling: {{tools: ['*'], servers: [{servers}]}}\n");
+        assert!(with(&text).fail().contains("`servers`"), "{servers}");
+    }
+    for condition in [
+        r#""refs/heads/mai\0""#,
+        r#"["refs/heads/*", "!refs/heads/x\0"]"#,
+    ] {
+        let text = format!(
+            "version: 1\nrules:\n- when: {{ref: {condition}}}\n  ceiling: {{tools: ['*'], servers: [127.0.0.1]}}\n"
+        );
+        assert!(with(&text).fail().contains("holds a control character"));
+    }
+    let text = "version: 1\nrules:\n- when: {ref: 'refs/heads/mai?'}\n  ceiling: {tools: ['*'], servers: [127.0.0.1]}\n";
+    assert!(with(text).fail().starts_with("no rule of the policy"));
+}

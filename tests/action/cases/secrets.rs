@@ -1,0 +1,412 @@
+//! Cases 1: secrets in what people read.
+
+use port_sandbox::{Endpoint, Fault, Sandbox, Token, Tool};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::harness::{Step, annotations, config, port_mcp, readable};
+
+/// What the sandbox hands out here.
+const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl_-8";
+
+/// Every place from which text of others comes to the process.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    RestMessage(u16),
+    RestHeader(&'static str),
+    OauthMessage,
+    McpMessage(u16),
+    McpHeader(&'static str),
+    McpBody,
+    JsonRpcError,
+    ToolName,
+    ToolTitle,
+    ToolDescription,
+    GitHubMessage,
+    GitHubHeader(&'static str),
+    PolicyRuleName,
+    PolicyCondition,
+    PolicyKey,
+    PolicyText,
+    WorkspacePolicy,
+    BaseConfigText,
+    BaseConfigFile,
+    Input(&'static str),
+    Variable(&'static str),
+}
+
+fn places() -> impl Strategy<Value = Place> {
+    let inputs = port_mcp_action::inputs::INPUTS
+        .map(|(name, _)| name)
+        .into_iter()
+        .filter(|name| !["client_secret", "github_token"].contains(name))
+        .map(Place::Input);
+    let mut all = vec![
+        Place::RestHeader("x-trace-id"),
+        Place::RestHeader("retry-after"),
+        Place::RestHeader("location"),
+        Place::OauthMessage,
+        Place::McpHeader("x-trace-id"),
+        Place::McpHeader("content-type"),
+        Place::McpHeader("location"),
+        Place::McpBody,
+        Place::JsonRpcError,
+        Place::ToolName,
+        Place::ToolTitle,
+        Place::ToolDescription,
+        Place::GitHubMessage,
+        Place::GitHubHeader("x-github-request-id"),
+        Place::GitHubHeader("location"),
+        Place::PolicyRuleName,
+        Place::PolicyCondition,
+        Place::PolicyKey,
+        Place::PolicyText,
+        Place::WorkspacePolicy,
+        Place::BaseConfigText,
+        Place::BaseConfigFile,
+        Place::Variable("GITHUB_REF"),
+        Place::Variable("GITHUB_REPOSITORY"),
+        Place::Variable("GITHUB_WORKFLOW_REF"),
+        Place::Variable("SSL_CERT_DIR"),
+        Place::Variable("INPUT_REGIONS"),
+    ];
+    all.extend([400, 401, 403, 404, 422, 418].map(Place::RestMessage));
+    all.extend([400, 401, 403, 404, 418].map(Place::McpMessage));
+    all.extend(inputs);
+    prop::sample::select(all)
+}
+
+/// Ways in which a server may write what it repeats.
+fn written() -> impl Strategy<Value = fn(&str) -> String> {
+    prop::sample::select(vec![
+        str::to_owned as fn(&str) -> String,
+        |text| json!(text).to_string().trim_matches('"').to_owned(),
+        |text| {
+            json!(text)
+                .to_string()
+                .trim_matches('"')
+                .replace('/', "\\/")
+        },
+        |text| {
+            text.replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('"', "&quot;")
+        },
+        |text| url::form_urlencoded::byte_serialize(text.as_bytes()).collect(),
+        |text| {
+            text.chars()
+                .map(|c| format!("\\u{:04x}", u32::from(c)))
+                .collect()
+        },
+        |text| text.replace('_', "\\_").replace('*', "\\*"),
+        str::to_uppercase,
+        str::to_lowercase,
+    ])
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Whose {
+    ClientSecret,
+    Token,
+    GitHubToken,
+}
+
+/// A step into which text comes at a place; `None` where that place cannot hold such a text.
+fn step(place: Place, secret: &str, github_token: &str, text: &str) -> Option<Step> {
+    const POLICY: &str = "acme/.github/port-mcp.yml@main";
+    let rule = |name: &str, when: &str| {
+        format!(
+            "version: 1\nrules:\n- name: {}\n  when: {{ref: [{}]}}\n  ceiling: {{tools: ['*'], servers: [127.0.0.1]}}\n",
+            json!(name),
+            json!(when)
+        )
+    };
+    let sandbox = || {
+        let credentials = Sandbox::builder().credentials("q7Tn2vXzR4mLk9Wb", secret);
+        credentials.token(Token::Literal(TOKEN.to_owned()))
+    };
+    let with_policy = |text: &str| {
+        Step::against(sandbox().policy_file("acme/.github", "port-mcp.yml", "main", text))
+            .input("policy", POLICY)
+    };
+    let meets = |endpoint, fault: Fault| {
+        let step = Step::against(sandbox()).input("timeout", "20s");
+        step.sandbox.fault(endpoint, fault);
+        step
+    };
+    let is_header = text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    let message = |status| {
+        Fault::status(status)
+            .json(json!({"message": text, "error": text}))
+            .into()
+    };
+    let header = |status: u16, name: &str| {
+        is_header.then(|| Fault::status(status).header(name, text).text("no").into())
+    };
+    let step = match place {
+        Place::RestMessage(status) => meets(Endpoint::Rest, message(status)),
+        Place::RestHeader("location") => meets(Endpoint::Rest, header(307, "location")?),
+        Place::RestHeader(name) => meets(Endpoint::Rest, header(401, name)?),
+        Place::OauthMessage => {
+            let error = json!({"error": "invalid_client", "error_description": text});
+            meets(Endpoint::Oauth, Fault::status(400).json(error).into())
+                .input("auth_method", "oauth")
+        }
+        Place::McpMessage(status) => meets(Endpoint::Mcp, message(status)),
+        Place::McpHeader("location") => meets(Endpoint::Mcp, header(307, "location")?),
+        Place::McpHeader("content-type") => meets(Endpoint::Mcp, header(200, "content-type")?),
+        Place::McpHeader(name) => meets(Endpoint::Mcp, header(403, name)?),
+        Place::McpBody => meets(Endpoint::Mcp, Fault::status(200).text(text).into()),
+        Place::JsonRpcError => {
+            let error = json!({"code": -32000, "message": text});
+            meets(
+                Endpoint::Mcp,
+                Fault::status(200)
+                    .json(json!({"jsonrpc": "2.0", "id": 0, "error": error}))
+                    .into(),
+            )
+        }
+        Place::ToolName => Step::against(sandbox().offer(Tool::new(text).read_only(true))),
+        Place::ToolTitle => {
+            Step::against(sandbox().offer(Tool::new("list_it").title(text).read_only(true)))
+        }
+        Place::ToolDescription => {
+            Step::against(sandbox().offer(Tool::new("list_it").description(text).read_only(true)))
+        }
+        Place::GitHubMessage | Place::GitHubHeader(_) => {
+            let fault = match place {
+                Place::GitHubHeader("location") => header(301, "location")?,
+                Place::GitHubHeader(name) => header(403, name)?,
+                _ => message(403),
+            };
+            let step = meets(Endpoint::Github, fault).input("policy", POLICY);
+            step.input("github_token", github_token)
+        }
+        Place::PolicyRuleName => with_policy(&rule(text, "refs/heads/*")).input("region", "eu"),
+        Place::PolicyCondition => with_policy(&rule("x", &format!("x{text}"))),
+        Place::PolicyKey => with_policy(&format!("{}: x\nversion: 1\n", json!(text))),
+        Place::PolicyText => with_policy(&format!(
+            "version: {}\nrules: {}\n",
+            json!(text),
+            json!(text)
+        )),
+        Place::WorkspacePolicy => Step::against(sandbox())
+            .file("policy.yml", &format!("password: {}\n", json!(text)))
+            .input("policy", "policy.yml"),
+        Place::BaseConfigText => {
+            Step::against(sandbox()).input("base_config", format!("{{\"{text}"))
+        }
+        Place::BaseConfigFile => Step::against(sandbox())
+            .file(
+                "mcp.json",
+                &json!({"mcpServers": {"x": {"command": text}}}).to_string(),
+            )
+            .input("base_config", "mcp.json"),
+        Place::Input(name) => Step::against(sandbox()).input(name, text),
+        Place::Variable(name) => with_policy(&rule("x", "refs/heads/none")).variable(name, text),
+    };
+    Some(step)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_global_rejects: 10_000, ..ProptestConfig::with_cases(120) })]
+
+    /// Whatever the secret is made of, wherever it stands in whatever text, however it is written:
+    /// nothing that people read holds it.
+    #[test]
+    fn no_text_of_others_brings_a_secret_to_light(
+        place in places(),
+        written in written(),
+        whose in prop::sample::select(vec![Whose::ClientSecret, Whose::Token, Whose::GitHubToken]),
+        secret in "[!-~]{8,40}",
+        github_token in "[!-~]{8,40}",
+        before in "([ -~]{0,20}|[a-z ]{270,310})",
+        after in "[ -~]{0,40}",
+    ) {
+        let hidden = match whose {
+            Whose::ClientSecret => secret.clone(),
+            Whose::GitHubToken => github_token.clone(),
+            Whose::Token => TOKEN.to_owned(),
+        };
+        let text = format!("{before}{}{after}", written(&hidden));
+        // Before there is a token, nobody can know it.
+        let is_later = matches!(
+            place,
+            Place::McpMessage(_) | Place::McpHeader(_) | Place::McpBody | Place::JsonRpcError
+                | Place::ToolName | Place::ToolTitle | Place::ToolDescription
+        );
+        prop_assume!(is_later || !matches!(whose, Whose::Token));
+        let Some(step) = step(place, &secret, &github_token, &text) else { return Ok(()) };
+        let step = match whose {
+            // A server can repeat only what it was sent.
+            Whose::GitHubToken => step.input("github_token", github_token.clone()),
+            _ => step,
+        };
+        let run = step.run();
+        let read = readable(&run).to_lowercase();
+        prop_assert!(!read.contains(&hidden.to_lowercase()), "{:?}\n{}", place, read);
+        if matches!((whose, place), (Whose::ClientSecret, Place::Input(_) | Place::BaseConfigFile)) {
+            prop_assert_eq!(run.exit, Some(1));
+            prop_assert!(read.contains("holds the client secret"), "{}", read);
+        }
+    }
+}
+
+#[test]
+fn h1_a_secret_that_markdown_would_escape_is_not_in_the_summary() {
+    for secret in [
+        "c2ln_bmF0_dXJl",
+        r"a\b|c*d[e]f!g~h",
+        "$a@b#c&d<e>f`g",
+        "__a__b__c__",
+    ] {
+        let tool = Tool::new("list_it")
+            .description(format!("It repeats {secret}."))
+            .read_only(true);
+        let step = Step::against(Sandbox::builder().credentials("id", secret).offer(tool));
+        let run = step.succeed();
+        assert!(run.summary.contains("`It repeats ***.`"), "{}", run.summary);
+    }
+}
+
+#[test]
+fn m1_a_trace_id_is_redacted_before_it_is_cut() {
+    let step = Step::new();
+    let secret = step.sandbox.client_secret().to_owned();
+    let trace = format!("{}{secret}", "t".repeat(280));
+    step.sandbox.fault(
+        Endpoint::Rest,
+        Fault::status(401).header("x-trace-id", trace),
+    );
+    let errors = step.fail();
+    for start in (4..secret.len()).filter_map(|end| secret.get(..end)) {
+        assert!(!errors.contains(start), "{errors}");
+    }
+}
+
+#[test]
+fn l2_a_secret_as_php_writes_json() {
+    let step = Step::against(Sandbox::builder().credentials("id", "abc/def/ghi/jkl"));
+    let body = r#"{"message":"no such secret: abc\\/def\\/ghi\\/jkl or ABC/DEF/GHI/JKL"}"#;
+    let fault = Fault::status(401).header("content-type", "application/json");
+    step.sandbox.fault(Endpoint::Rest, fault.text(body));
+    let errors = step.fail();
+    assert!(errors.contains("no such secret: *** or ***"), "{errors}");
+}
+
+#[test]
+fn b15_a_secret_with_an_apostrophe_is_masked_as_it_is_written() {
+    let secret = "pa'ss#w0rd-123456";
+    for (agent, header) in [
+        ("claude-code", secret.to_owned()),
+        ("copilot-cli", format!("Bearer {secret}")),
+        ("amp", format!("Basic {secret} x")),
+    ] {
+        let base = json!({"mcpServers": {"docs": {"type": "http", "url": "https://docs.example", "headers": {"X-Key": header}}}});
+        let base = match agent {
+            "amp" => json!({"amp.mcpServers": base["mcpServers"]}),
+            _ => base,
+        };
+        let mut step = Step::new()
+            .input("agent", agent)
+            .input("base_config", base.to_string());
+        step.job.secret(secret);
+        let run = step.succeed();
+        let servers = &config(&run);
+        assert!(
+            servers.to_string().contains(secret),
+            "{agent}: as it is where nothing quotes it"
+        );
+        assert!(!run.outputs["agent_args"].contains(secret));
+        let shown = run.mask(&run.outputs["agent_args"]);
+        assert!(!shown.contains("ss#w0rd"), "{agent}: {shown}");
+        let shown = run.mask(&run.outputs["mcp_config"]);
+        assert!(!shown.contains("ss#w0rd"), "{agent}: {shown}");
+    }
+}
+
+#[test]
+fn l4_a_short_secret_leaves_the_commands_whole() {
+    for secret in ["e", "r", "rr", "title", ":", "=", "Port"] {
+        let step =
+            Step::against(Sandbox::builder().credentials("id", secret)).input("region", "mars");
+        let run = step.run();
+        assert_eq!(run.exit, Some(1));
+        assert!(!annotations(&run, "error").is_empty(), "{}", run.stdout);
+        assert!(run.refusals.is_empty());
+
+        let run = Step::against(Sandbox::builder().credentials("id", secret)).succeed();
+        let warning = annotations(&run, "warning");
+        assert!(!warning.is_empty(), "it is said that the secret is short");
+        assert!(run.outputs["tools"].contains("list_entities"));
+    }
+    let run = Step::against(Sandbox::builder().credentials("id", "0123456")).succeed();
+    assert!(annotations(&run, "warning").contains("`client_secret` has 7 characters"));
+}
+
+#[test]
+fn l7_a_file_that_is_no_policy_is_not_quoted() {
+    let texts = [
+        "password: hunter2hunter2",
+        "version: hunter2hunter2\nrules: []",
+        "hunter2hunter2",
+        "- hunter2hunter2",
+        "version: 1\nrules:\n- hunter2hunter2: {}",
+        "version: 1\nrules:\n- ceiling: {tools: ['hunter2hunter2?']}",
+        "version: 1\nrules:\n- ceiling: {tools: ['*'], actions: ['hunter2hunter2 x']}",
+        "version: 1\nrules:\n- ceiling: {tools: ['*'], regions: [hunter2hunter2]}",
+        "version: 1\nrules:\n- ceiling: {tools: [!hunter2hunter2 x]}",
+        "version: 1\nrules: *hunter2hunter2",
+        "hunter2hunter2: [}",
+    ];
+    for text in texts {
+        let errors = Step::new()
+            .file("p.yml", text)
+            .input("policy", "p.yml")
+            .fail();
+        assert!(
+            errors.contains("the policy p.yml cannot be used"),
+            "{errors}"
+        );
+        assert!(!errors.contains("hunter2"), "{errors}");
+
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("p.yml");
+        std::fs::write(&file, text).unwrap();
+        let (_, said) = port_mcp(&["policy", "check", file.to_str().unwrap()]);
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn a_secret_in_an_input_of_another_name_is_refused() {
+    for (name, value) in [
+        ("client_id", "{}"),
+        (
+            "base_config",
+            r#"{"mcpServers":{"x":{"headers":{"K":"{}"}}}}"#,
+        ),
+        ("allowed_tools", "list_*, {}"),
+        ("server_name", "{}"),
+        ("policy", "acme/{}/x.yml@main"),
+        ("environment", "{}"),
+        ("mcp_url", "https://mcp.port.io/v1?{}"),
+    ] {
+        let step = Step::against(Sandbox::builder().credentials("id", "s3cr3t-value"));
+        let errors = step.input(name, value.replace("{}", "s3cr3t-value")).fail();
+        let first = format!("input `{name}` holds the client secret; ");
+        assert!(errors.contains(&first), "{errors}");
+    }
+    // A shorter one is found everywhere by chance.
+    Step::against(Sandbox::builder().credentials("id", "abc1234"))
+        .input("environment", "abc1234")
+        .succeed();
+}
+
+#[test]
+fn what_a_token_is_named_after_is_no_tool() {
+    let sandbox = Sandbox::builder().token(Token::Literal(TOKEN.to_owned()));
+    let run = Step::against(sandbox.offer(Tool::new(TOKEN).read_only(true))).succeed();
+    assert!(!run.outputs["tools"].contains(TOKEN));
+    assert_eq!(run.outputs["access_token"], TOKEN);
+}
