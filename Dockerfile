@@ -17,19 +17,19 @@ COPY tests/sandbox/Cargo.toml tests/sandbox/
 RUN mkdir -p benches src tests/runner/src tests/sandbox/src \
     && touch benches/tools.rs src/lib.rs tests/runner/src/lib.rs tests/sandbox/src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked --bin port-mcp
+    && cargo build --release --locked --bin port-mcp --features embedded-roots
 
 # COPY keeps file times; without the touch cargo would take the empty crate for
 # the newer one.
 COPY src src
 ARG REVISION=unknown
 RUN touch src/lib.rs src/main.rs \
-    && PORT_MCP_REVISION="${REVISION}" cargo build --release --locked --bin port-mcp \
-    && mkdir -p /image/etc/ssl/certs \
+    && PORT_MCP_REVISION="${REVISION}" cargo build --release --locked --bin port-mcp --features embedded-roots \
+    && mkdir /image \
     && cp target/*/release/port-mcp /image/ \
-    && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
     && ln -s port-mcp /image/connect \
-    && ln -s port-mcp /image/cleanup
+    && ln -s port-mcp /image/cleanup \
+    && ln -s port-mcp /image/answer
 
 # From scratch: no shell, no package manager, nothing to patch or to exploit
 # beside the one program that holds the credentials.

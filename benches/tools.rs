@@ -31,7 +31,10 @@ fn offered(count: usize) -> Vec<Tool> {
         "get_service",
     ];
     (0..count)
-        .map(|n| Tool::named(&format!("{}_{n}", verbs[n % 4])))
+        .map(|n| Tool {
+            read_only: Some(true),
+            ..Tool::named(&format!("{}_{n}", verbs[n % 4]))
+        })
         .collect()
 }
 
@@ -40,14 +43,23 @@ fn resolve(criterion: &mut Criterion) {
     let lore = Lore {
         writable: &HashSet::new(),
         replacements: |_| Vec::new(),
+        is_gone: |_| false,
     };
+    let notation = |name: &str| format!("mcp__port__{name}");
     let mut group = criterion.benchmark_group("200 patterns against");
     for count in [1_000, 10_000, 100_000] {
         let offered = offered(count);
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
             bencher.iter(|| {
-                let grant = access::grant(&wanted, black_box(&offered), Some(&wanted), true, &lore);
+                let grant = access::grant(
+                    &wanted,
+                    black_box(&offered),
+                    Some(&wanted),
+                    true,
+                    &notation,
+                    &lore,
+                );
                 assert!(grant.is_ok());
             });
         });

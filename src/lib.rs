@@ -11,13 +11,14 @@
 //! | [`agents`] | each agent's configuration, tool notation and arguments |
 //! | [`runner`] | the protocol of GitHub's runner: masks, annotations, outputs, summary, temporary files |
 //!
-//! [`connect`] is the main phase of the action and [`cleanup`] its post phase; [`policy`] is for
-//! people. `port`, `mcp`, `access`, `agents` and `runner` meet in `connect`: of one another they know
+//! [`connect`] is the main phase of the action and [`cleanup`] its post phase; [`answer`] takes over
+//! what an agent answered, and [`policy`] is for people. `port`, `mcp`, `access`, `agents` and `runner` meet in `connect`: of one another they know
 //! plain values and nothing more. Two leaves are open to all of them: [`text`], which makes foreign
 //! text fit to be shown, and [`http`], which gives time limits, retries and errors to every request.
 
 pub mod access;
 pub mod agents;
+pub mod answer;
 pub mod cleanup;
 pub mod connect;
 pub mod http;

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 use port_mcp_action::runner::{Environment, Log};
-use port_mcp_action::{cleanup, connect, policy, report};
+use port_mcp_action::{answer, cleanup, connect, policy, report};
 
 /// The version, and the commit where the build was told of it.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -32,6 +32,8 @@ enum Phase {
     Connect,
     /// The post phase: removes the configuration file that `connect` wrote.
     Cleanup,
+    /// Takes over what an agent answered, unless it holds a secret. Reads `INPUT_*`.
+    Answer,
     /// Checks and explains an organisation's policy.
     #[command(subcommand)]
     Policy(policy::Question),
@@ -92,6 +94,7 @@ async fn run(phase: Phase, environment: &Environment, log: &mut Log<'_>) -> anyh
     match phase {
         Phase::Connect => connect::run(environment, log).await,
         Phase::Cleanup => cleanup::run(environment, log),
+        Phase::Answer => answer::run(environment, log),
         Phase::Policy(question) => policy::run(question, log),
     }
 }
@@ -104,7 +107,11 @@ fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
         .first()
         .and_then(|path| Path::new(path).file_name())
         .map(OsString::from);
-    if let Some(name) = name.filter(|name| name == "connect" || name == "cleanup") {
+    if let Some(name) = name.filter(|name| {
+        ["connect", "cleanup", "answer"]
+            .iter()
+            .any(|phase| name == *phase)
+    }) {
         arguments.insert(1, name);
     }
     arguments

@@ -162,12 +162,11 @@ pub(super) fn is_name(text: &str) -> bool {
 /// The name in an entry of an agent's own list: `mcp__port__list_pages`, `port(list_pages)`,
 /// `Mcp(port:list_pages)`.
 fn without_notation(entry: &str) -> Option<&str> {
-    let name = match entry.strip_prefix("mcp__") {
-        Some(rest) => rest.split_once("__")?.1,
-        None => {
-            let inner = entry.strip_suffix(')')?.split_once('(')?.1;
-            inner.split_once(':').map_or(inner, |(_, name)| name)
-        }
+    let name = if let Some(rest) = entry.strip_prefix("mcp__") {
+        rest.split_once("__")?.1
+    } else {
+        let inner = entry.strip_suffix(')')?.split_once('(')?.1;
+        inner.split_once(':').map_or(inner, |(_, name)| name)
     };
     (is_name(name) || name == "*").then_some(name)
 }

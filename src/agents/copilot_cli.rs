@@ -26,7 +26,7 @@ pub(super) const AGENT: Agent = Agent {
     reserved: &[],
     install,
     tool: |server, tool| format!("{server}({tool})"),
-    known_as: known_as,
+    known_as,
     line: Config::one_line,
     args,
     list: List::Kept,

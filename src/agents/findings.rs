@@ -161,7 +161,7 @@ impl fmt::Display for Effect {
 /// Something in a base configuration that could undo the grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is, by known keys: `` `agent.*.permission` ``, `an entry of `mcpServers``.
+    /// What it is, by known keys: `agent.*.permission`, an entry of `mcpServers`.
     pub what: String,
     /// What it does.
     pub effect: Effect,

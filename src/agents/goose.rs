@@ -38,7 +38,7 @@ pub(super) const AGENT: Agent = Agent {
     reserved: &[],
     install,
     tool: plain,
-    known_as: known_as,
+    known_as,
     line: Config::one_line,
     args: no_args,
     list: List::Kept,

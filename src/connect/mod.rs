@@ -13,7 +13,7 @@ use crate::access::policy::{Ask, Run};
 use crate::access::{self, Grant, Lore, Patterns, Refusal, Refusals, source};
 use crate::agents::{self, Agent, List, Written};
 use crate::cleanup;
-use crate::http::{Http, ROOTS_VARIABLES};
+use crate::http::{Http, ProxySettings, ROOTS_VARIABLES};
 use crate::inputs::{Inputs, Settings};
 use crate::mcp::{self, Tool};
 use crate::port::{self, Actions, Endpoints, Token};
@@ -43,7 +43,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         .http
         .proxy
         .as_ref()
-        .and_then(|proxy| proxy.password())
+        .and_then(ProxySettings::password)
     {
         log.mask(&password)?;
     }

@@ -154,7 +154,7 @@ impl Http {
             let matcher = Matcher::builder().https(url.expose_secret().to_owned());
             proxies = Some(Arc::new(matcher.no(exceptions).build()));
         }
-        let client = trusting(builder, settings.ca_certificates)
+        let client = trusting(builder, &settings.ca_certificates)
             .and_then(|builder| Ok(builder.build()?))
             .context(
                 "TLS could not be set up: a CA certificate is broken, or the system has none",
@@ -326,13 +326,13 @@ impl Http {
 #[cfg(feature = "embedded-roots")]
 fn trusting(
     builder: ClientBuilder,
-    more: Vec<CertificateDer<'static>>,
+    more: &[CertificateDer<'static>],
 ) -> anyhow::Result<ClientBuilder> {
     let mut roots = rustls::RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
     for certificate in more {
-        roots.add(certificate)?;
+        roots.add(certificate.clone())?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -346,7 +346,7 @@ fn trusting(
 #[cfg(not(feature = "embedded-roots"))]
 fn trusting(
     builder: ClientBuilder,
-    more: Vec<CertificateDer<'static>>,
+    more: &[CertificateDer<'static>],
 ) -> anyhow::Result<ClientBuilder> {
     let more = more
         .iter()

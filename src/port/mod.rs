@@ -127,13 +127,16 @@ pub struct Endpoints {
     pub mcp: Url,
 }
 
+fn constant(url: &str) -> Url {
+    #[expect(clippy::expect_used, reason = "a constant")]
+    Url::parse(url).expect("a constant URL is a URL")
+}
+
 impl Endpoints {
     /// Port's own of a region.
     #[must_use]
     pub fn of(region: Region) -> Self {
-        #[expect(clippy::expect_used, reason = "constants")]
-        let url =
-            |service: Service| Url::parse(service.url(region)).expect("a constant URL is a URL");
+        let url = |service: Service| constant(service.url(region));
         Self {
             region: Some(region),
             api: url(Service::Api),
@@ -172,16 +175,18 @@ pub fn is_same_server(one: &Url, other: &Url) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
         match known(host) {
             Some((region, service)) => format!("{service} {region}"),
-            None if url.host().is_some_and(is_this_machine) => "this machine".to_owned(),
+            None if url.host().is_some_and(|host| is_this_machine(&host)) => {
+                "this machine".to_owned()
+            }
             None => host.to_owned(),
         }
     };
     host(one) == host(other) && one.port_or_known_default() == other.port_or_known_default()
 }
 
-fn is_this_machine(host: url::Host<&str>) -> bool {
+fn is_this_machine(host: &url::Host<&str>) -> bool {
     match host {
-        url::Host::Domain(name) => name == "localhost",
+        url::Host::Domain(name) => *name == "localhost",
         url::Host::Ipv4(address) => address.is_loopback(),
         url::Host::Ipv6(address) => address.is_loopback(),
     }

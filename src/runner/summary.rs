@@ -1,6 +1,6 @@
 //! The job summary: Markdown that GitHub shows on the run's page.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use super::{Environment, files};
 use crate::text::Quote;
@@ -20,7 +20,7 @@ pub enum Cell {
 
 impl Cell {
     /// Words of this program.
-    pub fn words(words: impl ToString) -> Self {
+    pub fn words(words: impl Display) -> Self {
         Self::Words(words.to_string())
     }
 

@@ -4,6 +4,7 @@
 //! request), terminal escapes, a workflow command, or a megabyte. Whoever quotes such text passes
 //! it through [`Quote`]; whatever is a secret of this process is in the registry ([`secrets`]).
 
+pub mod disguise;
 pub mod secrets;
 
 use std::fmt;

@@ -6,6 +6,7 @@
 //! in base64 or hexadecimal.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::sync::{PoisonError, RwLock};
 
 use base64::Engine as _;
@@ -108,7 +109,7 @@ impl Pattern {
         };
         if pattern.chars.len() >= SHORTEST {
             let bytes = secret.as_bytes();
-            pattern.hexadecimal = Some(bytes.iter().map(|b| format!("{b:02x}")).collect());
+            pattern.hexadecimal = Some(hexadecimal(bytes));
             for shift in 0..3 {
                 let rest = &bytes[shift..];
                 let whole = &rest[..rest.len() / 3 * 3];
@@ -184,6 +185,14 @@ impl Pattern {
         }
         ends.last().copied()
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn is_same(a: char, b: char) -> bool {
@@ -329,6 +338,7 @@ fn entity_name(text: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
+#[expect(clippy::format_collect, reason = "the plain way to write an encoding")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -3,11 +3,13 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::format_collect,
     clippy::unwrap_used,
     reason = "a test that cannot go on should say so"
 )]
 
 mod agents;
+mod answer;
 mod binary;
 mod cases;
 mod claude_code;

@@ -141,6 +141,7 @@ fn b01_an_agents_own_rules_do_not_overrule_ours() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn b01_keys_that_undo_the_grant_are_found_in_every_agents_configuration() {
     for (agent, base, key) in [
         (

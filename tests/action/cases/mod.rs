@@ -27,7 +27,7 @@ impl RawServer {
                 let answer = answer.clone();
                 std::thread::spawn(move || {
                     let mut stream = stream.unwrap();
-                    let mut request = [0; 64 * 1024];
+                    let mut request = vec![0; 64 * 1024];
                     // One read holds the small requests of these tests.
                     if stream.read(&mut request).is_ok() {
                         answer(&mut stream);

@@ -54,6 +54,9 @@ fn l1_a_lifetime_beyond_all_calendars() {
     }
 }
 
+const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+const PING: &str = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n\n";
+
 /// What a process used at most, and how long it took.
 fn used(step: &Step) -> (u64, Duration) {
     let running = step.spawn();
@@ -79,8 +82,6 @@ fn l13_l14_floods_are_bounded() {
         // Its process is another's child, out of sight of this test.
         return;
     }
-    const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
-    const PING: &str = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n\n";
     let floods: [(&str, &str, &str); 5] = [
         (
             "early hints",
@@ -110,7 +111,6 @@ fn l13_l14_floods_are_bounded() {
 
 #[test]
 fn l14_pings_while_replies_hang_end_the_look() {
-    const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
     let server = RawServer::start(|stream| {
         flood(
             stream,

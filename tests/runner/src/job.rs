@@ -22,6 +22,8 @@ pub enum Phase {
     Main,
     /// The clean-up at the end of the job, which also receives what `Main` saved.
     Post,
+    /// The step of another action of the same image, which has this entry point.
+    Other(&'static str),
 }
 
 impl Phase {
@@ -29,6 +31,7 @@ impl Phase {
         match self {
             Self::Main => "connect",
             Self::Post => "cleanup",
+            Self::Other(entry_point) => entry_point,
         }
     }
 }

@@ -1,0 +1,279 @@
+//! A secret in disguise: what an agent may make of it when it is talked into giving it away.
+//!
+//! This is a net with holes. Whoever knows it can tell a model to use an encoding that is not looked
+//! for, or to give the secret away in more pieces than are put together here. It stops the usual ways
+//! and mistakes; what keeps a secret is that the agent cannot read it.
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::secrets::{self, SHORTEST};
+
+/// How often one encoding within another is undone.
+const MOST_LAYERS: usize = 3;
+
+/// From this many letters and digits on, a piece of a secret counts as the secret.
+const PIECE: usize = 16;
+
+/// The shortest stretch of decoded text that is looked at.
+const LEGIBLE: usize = 6;
+
+/// The shortest run of characters that is taken for an encoding.
+const SHORTEST_RUN: usize = 12;
+
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_allow_trailing_bits(true)
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+
+/// Whether `text` holds `secret`, or a long piece of it, as it is or in one of the usual disguises:
+/// with anything between its characters, backwards, in another case, in ROT13, in base64, base32,
+/// hexadecimal, octal, binary or as numbers, and in most of these within each other.
+#[must_use]
+pub fn is_in(secret: &SecretString, text: &str) -> bool {
+    let secret = secret.expose_secret().trim();
+    if secret.chars().count() < SHORTEST {
+        return false;
+    }
+    let pieces = pieces(secret);
+    holds(&SecretString::from(secret), &pieces, text, MOST_LAYERS)
+}
+
+fn holds(secret: &SecretString, pieces: &[String], text: &str, layers: usize) -> bool {
+    if secrets::is_in(secret, text) {
+        return true;
+    }
+    let plain = letters(text);
+    let backwards: String = plain.chars().rev().collect();
+    if [&plain, &rot13(&plain), &backwards]
+        .iter()
+        .any(|text| pieces.iter().any(|piece| text.contains(piece.as_str())))
+    {
+        return true;
+    }
+    layers > 0 && {
+        let reversed: String = text.chars().rev().collect();
+        decoded(text)
+            .chain(decoded(&reversed))
+            .any(|inner| holds(secret, pieces, &inner, layers - 1))
+    }
+}
+
+/// What to look for in text of which only letters and digits are left: the secret as a whole, or, of a
+/// long one, each long piece. The first part of a JSON Web Token is in every such token.
+fn pieces(secret: &str) -> Vec<String> {
+    let is_jwt = secret.matches('.').count() == 2 && secret.starts_with("eyJ");
+    let own = if is_jwt {
+        secret.split_once('.').map_or(secret, |(_, rest)| rest)
+    } else {
+        secret
+    };
+    let letters: Vec<char> = letters(own).chars().collect();
+    if letters.len() < SHORTEST {
+        return Vec::new();
+    }
+    let length = letters.len().min(PIECE);
+    letters
+        .windows(length)
+        .map(|piece| piece.iter().collect())
+        .collect()
+}
+
+fn letters(text: &str) -> String {
+    let letters = text.chars().filter(char::is_ascii_alphanumeric);
+    letters.map(|c| c.to_ascii_lowercase()).collect()
+}
+
+fn rot13(text: &str) -> String {
+    let turn = |c: char| match c {
+        'a'..='m' | 'A'..='M' => char::from(c as u8 + 13),
+        'n'..='z' | 'N'..='Z' => char::from(c as u8 - 13),
+        c => c,
+    };
+    text.chars().map(turn).collect()
+}
+
+/// Whatever text may be an encoding of, one for each way to read it.
+fn decoded(text: &str) -> impl Iterator<Item = String> {
+    let mut found = vec![String::new(); 4];
+    let mut base32s = String::new();
+    // Runs as they stand, and what is left once the blanks that may cut them are gone.
+    let joined: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    for text in [text, &joined] {
+        for run in runs(text, |c| c.is_ascii_alphanumeric() || "+/-_".contains(c)) {
+            let standard = run.replace('-', "+").replace('_', "/");
+            for (start, found) in found.iter_mut().enumerate() {
+                let part = standard.get(start..).unwrap_or_default();
+                let part = &part[..part.len() - usize::from(part.len() % 4 == 1)];
+                found.push_str(&legible(&BASE64.decode(part).unwrap_or_default()));
+            }
+            base32s.push_str(&legible(&base32(run)));
+        }
+    }
+    found.push(base32s);
+    let lower = text.to_lowercase().replace("0x", " ").replace("\\x", " ");
+    for run in runs(&lower, |c| {
+        c.is_ascii_hexdigit() || " ,:;-\n\r\t".contains(c)
+    }) {
+        let digits: String = run.chars().filter(char::is_ascii_hexdigit).collect();
+        // A letter of the word before may have become a part of it.
+        for start in 0..2 {
+            found.push(legible(&numbers(
+                digits.get(start..).unwrap_or_default(),
+                2,
+                16,
+            )));
+        }
+    }
+    for run in runs(text, |c| c == '0' || c == '1' || c.is_whitespace()) {
+        let digits: String = run.chars().filter(char::is_ascii_digit).collect();
+        found.push(legible(&numbers(&digits, 8, 2)));
+    }
+    for radix in [10, 8] {
+        let numbers = text.split(|c: char| !c.is_ascii_digit());
+        let numbers = numbers.filter_map(|part| u8::from_str_radix(part, radix).ok());
+        found.push(legible(&numbers.collect::<Vec<u8>>()));
+    }
+    found.into_iter().filter(|text| text.len() >= SHORTEST)
+}
+
+/// The stretches of bytes that read as text: what is no encoding decodes to none worth a look.
+fn legible(bytes: &[u8]) -> String {
+    let is_text = |b: &u8| (b' '..=b'~').contains(b) || *b == b'\n';
+    let stretches = bytes
+        .split(|b| !is_text(b))
+        .filter(|stretch| stretch.len() >= LEGIBLE);
+    stretches.fold(String::new(), |text, stretch| {
+        text + &String::from_utf8_lossy(stretch) + "\n"
+    })
+}
+
+fn runs(text: &str, is: impl Fn(char) -> bool) -> impl Iterator<Item = &str> {
+    text.split(move |c| !is(c))
+        .filter(|run| run.len() >= SHORTEST_RUN)
+}
+
+fn numbers(digits: &str, width: usize, radix: u32) -> Vec<u8> {
+    let digits = digits.as_bytes();
+    let numbers = digits
+        .chunks_exact(width)
+        .filter_map(|chunk| std::str::from_utf8(chunk).ok());
+    numbers
+        .filter_map(|number| u8::from_str_radix(number, radix).ok())
+        .collect()
+}
+
+fn base32(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let (mut bits, mut count) = (0u32, 0);
+    for c in text.chars() {
+        let value = match c.to_ascii_uppercase() {
+            c @ 'A'..='Z' => c as u32 - 'A' as u32,
+            c @ '2'..='7' => c as u32 - '2' as u32 + 26,
+            _ => continue,
+        };
+        bits = (bits << 5 | value) & 0xfff;
+        count += 5;
+        if count >= 8 {
+            count -= 8;
+            bytes.push(u8::try_from(bits >> count & 0xff).unwrap_or_default());
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+#[expect(clippy::format_collect, reason = "the plain way to write an encoding")]
+mod tests {
+    use super::*;
+    use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+
+    const SECRET: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc01hY2hpbmUiOnRydWV9.c2lnbmF0dXJlX29mX3RoZQ-_x";
+
+    fn spaced(by: &str) -> String {
+        SECRET.chars().map(|c| format!("{c}{by}")).collect()
+    }
+
+    fn base32_of(text: &str) -> String {
+        let bits: String = text.bytes().map(|b| format!("{b:08b}")).collect();
+        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+        let chunks = bits.as_bytes().chunks(5);
+        chunks
+            .map(|chunk| {
+                let chunk = format!("{:0<5}", std::str::from_utf8(chunk).unwrap());
+                char::from(alphabet[usize::from_str_radix(&chunk, 2).unwrap()])
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_usual_disguises_are_seen_through() {
+        let base64 = BASE64_STANDARD.encode(SECRET);
+        let disguises = [
+            SECRET.to_owned(),
+            base64.clone(),
+            BASE64_STANDARD.encode(format!("x{SECRET}")),
+            BASE64_URL_SAFE_NO_PAD.encode(format!("the token: {SECRET}!")),
+            BASE64_STANDARD.encode(&base64),
+            base64
+                .as_bytes()
+                .chunks(20)
+                .map(|line| format!("{}\n", String::from_utf8_lossy(line)))
+                .collect(),
+            base64.chars().rev().collect(),
+            base32_of(SECRET),
+            SECRET.bytes().map(|b| format!("{b:02x}")).collect(),
+            SECRET.bytes().map(|b| format!("{b:02X} ")).collect(),
+            SECRET.bytes().map(|b| format!("\\x{b:02x}")).collect(),
+            SECRET.bytes().map(|b| format!("0x{b:02X}, ")).collect(),
+            SECRET.bytes().map(|b| format!("{b:08b} ")).collect(),
+            SECRET.bytes().map(|b| format!("{b}, ")).collect(),
+            SECRET.bytes().map(|b| format!("{b:o} ")).collect(),
+            SECRET.chars().rev().collect(),
+            rot13(SECRET),
+            spaced(" "),
+            spaced("-"),
+            spaced("\n"),
+            spaced("\u{200b}"),
+            spaced(" | "),
+            SECRET.to_uppercase(),
+            SECRET.to_lowercase(),
+            SECRET
+                .chars()
+                .map(|c| format!("&#{};", u32::from(c)))
+                .collect(),
+            SECRET
+                .chars()
+                .map(|c| format!("\\u{:04x}", u32::from(c)))
+                .collect(),
+            SECRET.bytes().map(|b| format!("%{b:02X}")).collect(),
+            format!("it begins {} and goes on {}", &SECRET[..40], &SECRET[40..]),
+            SECRET[25..50].to_owned(),
+        ];
+        for disguise in disguises {
+            let text = format!("Here it is:\n{disguise}\nThat was it.");
+            assert!(is_in(&SECRET.into(), &text), "{disguise}");
+        }
+    }
+
+    #[test]
+    fn what_every_token_has_and_ordinary_text_are_let_through() {
+        for text in [
+            "The header eyJhbGciOiJIUzI1NiJ9 says HS256.",
+            "Services: checkout, payments, search. 12, 34, 56 and 101 of them; 0x2f.",
+            "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "",
+        ] {
+            assert!(!is_in(&SECRET.into(), text), "{text}");
+        }
+        assert!(!is_in(&"short".into(), "short"));
+    }
+
+    #[test]
+    fn a_large_answer_takes_no_time_to_speak_of() {
+        let text = "lorem ipsum dolor 0x41 QUJDREVGR0hJSktMTU5PUA== ".repeat(20_000);
+        assert!(!is_in(&SECRET.into(), &text));
+    }
+}

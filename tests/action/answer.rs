@@ -1,0 +1,253 @@
+//! What an agent answered, taken over (`answer/action.yml`).
+
+use std::collections::BTreeMap;
+
+use actions_runner_double::{Finished, Job, Phase};
+use port_mcp_action::agents::Agent;
+use serde_json::{Value, json};
+
+use crate::harness::{annotations, errors, program};
+
+const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc01hY2hpbmUiOnRydWV9.c2lnbmF0dXJlX29mX3RoZQ-_x";
+
+/// The step, on a file of the job's temporary directory.
+fn take(agent: &str, contents: &[u8], secrets: &str) -> (Job, Finished) {
+    let job = Job::new();
+    let file = job.temp().join("answer");
+    std::fs::write(&file, contents).unwrap();
+    let inputs = [
+        ("agent", agent),
+        ("file", file.to_str().unwrap()),
+        ("secrets", secrets),
+    ];
+    let run = job.step(&program(), Phase::Other("answer"), &inputs);
+    (job, run)
+}
+
+fn of_claude(result: &Value, status: &str) -> String {
+    let init = json!({"type": "system", "subtype": "init", "mcp_servers": [{"name": "port", "status": status}]});
+    json!([init, {"type": "assistant"}, {"type": "result", "result": result}]).to_string()
+}
+
+fn taken(agent: &str, contents: &str) -> String {
+    let (job, run) = take(agent, contents.as_bytes(), TOKEN);
+    assert_eq!(run.exit, Some(0), "{}", run.log());
+    let file = std::fs::read_to_string(job.temp().join(&run.outputs["answer_file"])).unwrap();
+    assert!(file.starts_with(run.outputs["answer"].as_str()));
+    run.outputs["answer"].clone()
+}
+
+fn refused(agent: &str, contents: &[u8]) -> String {
+    let (job, run) = take(agent, contents, TOKEN);
+    assert_eq!(run.exit, Some(1), "{}", run.log());
+    assert!(run.outputs.is_empty());
+    let left = std::fs::read_dir(job.temp()).unwrap();
+    let left = left.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with("port-mcp-")
+    });
+    assert_eq!(left.count(), 0, "no file stays behind");
+    errors(&run)
+}
+
+#[test]
+fn each_agent_leaves_it_in_its_own_form() {
+    assert_eq!(
+        taken(
+            "claude-code",
+            &of_claude(&json!("Hello.\nWorld"), "connected")
+        ),
+        "Hello.\nWorld"
+    );
+    assert_eq!(
+        taken("gemini-cli", r#"{"response": "Hello.", "stats": {"x": 1}}"#),
+        "Hello."
+    );
+    for agent in ["codex", "copilot-cli", "generic"] {
+        assert_eq!(taken(agent, "\n Hello.\n\n"), "Hello.");
+    }
+    for agent in Agent::ALL {
+        // Whatever the agent, there is a reading, and it is said what is wrong.
+        let errors = refused(&agent.to_string(), b"");
+        assert!(
+            errors.contains("empty") || errors.contains("is not a JSON"),
+            "{agent}: {errors}"
+        );
+    }
+}
+
+/// L17, and its kind: whatever the file holds, one annotation says what is wrong.
+#[test]
+fn l17_what_cannot_be_read_is_an_annotation() {
+    for (agent, contents, said) in [
+        (
+            "claude-code",
+            "not json",
+            "what the agent left is not a JSON array of messages",
+        ),
+        (
+            "claude-code",
+            "{}",
+            "what the agent left is not a JSON array of messages",
+        ),
+        (
+            "claude-code",
+            "[{\"type\": \"system\"}",
+            "what the agent left is not a JSON array of messages",
+        ),
+        ("claude-code", "[]", "the agent ended without a result"),
+        (
+            "claude-code",
+            "[{\"type\": \"result\", \"result\": \"\"}]",
+            "the agent's answer is empty",
+        ),
+        (
+            "claude-code",
+            "[{\"type\": \"result\", \"is_error\": true, \"result\": \"no credit\"}]",
+            "ended with an error: no credit",
+        ),
+        (
+            "gemini-cli",
+            "Loaded cached credentials.",
+            "is not a JSON object with `response`",
+        ),
+        (
+            "gemini-cli",
+            "{\"response\": \"\", \"stats\": {}}",
+            "the agent's answer is empty",
+        ),
+        (
+            "gemini-cli",
+            "{\"error\": {\"message\": \"MCP issues detected\"}}",
+            "ended with an error: MCP issues detected",
+        ),
+        ("codex", " \n", "the agent's answer is empty"),
+    ] {
+        assert!(
+            refused(agent, contents.as_bytes()).contains(said),
+            "{agent} {contents}"
+        );
+    }
+    let job = Job::new();
+    let inputs = |file: &str| {
+        let run = job.step(
+            &program(),
+            Phase::Other("answer"),
+            &[("agent", "codex"), ("file", file)],
+        );
+        assert_eq!(run.exit, Some(1));
+        errors(&run)
+    };
+    assert!(inputs("").contains("input `file` is empty"));
+    assert!(inputs("/no/such/file").contains("the agent left no file /no/such/file"));
+    assert!(inputs(".").contains("is no file"));
+}
+
+#[test]
+fn an_agent_that_never_reached_the_server_has_no_answer() {
+    for status in ["failed", "needs-auth", "disabled"] {
+        let errors = refused(
+            "claude-code",
+            of_claude(&json!("made up"), status).as_bytes(),
+        );
+        assert!(
+            errors.contains("the agent did not reach the MCP server `port`"),
+            "{errors}"
+        );
+    }
+}
+
+/// L6: the output is cut by bytes, between characters; the file is whole.
+#[test]
+fn l6_a_large_answer_is_cut_by_bytes() {
+    for (text, length) in [
+        ("😀".repeat(60_000), 60_000),
+        ("a".repeat(200_000), 60_000),
+        ("ä".repeat(50_000), 60_000),
+        (format!("a{}", "€".repeat(40_000)), 59_998),
+    ] {
+        let (job, run) = take("codex", text.as_bytes(), TOKEN);
+        assert_eq!(run.exit, Some(0), "{}", run.log());
+        assert_eq!(run.outputs["answer"].len(), length);
+        assert!(text.starts_with(run.outputs["answer"].as_str()));
+        let file = std::fs::read_to_string(job.temp().join(&run.outputs["answer_file"])).unwrap();
+        assert_eq!(file.trim_end(), text);
+        assert!(annotations(&run, "notice").contains("the file has it whole"));
+    }
+}
+
+/// M2: every secret of the job, in every usual disguise.
+#[test]
+fn m2_a_secret_in_disguise_stays_in_the_job() {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+
+    let secrets = BTreeMap::from([
+        ("token", TOKEN),
+        (
+            "client secret",
+            r#"kJ8+vQ2/xT6&nB4=mR0%wL9"zC3-sF7_hD1~gY5.pA8"#,
+        ),
+        ("github.token", "ghs_c4Rw9ZqK2mXv7TbN0sYhF5uJgL8pDe3AoV1i"),
+        ("POLICY_TOKEN", "github_pat_11ABCDEFG0hIjKlMnOpQrS_tUvWxYz"),
+    ]);
+    let all = secrets.values().copied().collect::<Vec<_>>().join("\n");
+    let disguises: [fn(&str) -> String; 12] = [
+        str::to_owned,
+        |secret| BASE64_STANDARD.encode(secret),
+        |secret| BASE64_STANDARD.encode(BASE64_STANDARD.encode(secret)),
+        |secret| secret.bytes().map(|b| format!("{b:02x}")).collect(),
+        |secret| secret.bytes().map(|b| format!("{b:02X}:")).collect(),
+        |secret| secret.chars().rev().collect(),
+        |secret| secret.chars().map(|c| format!("{c} ")).collect(),
+        |secret| secret.chars().map(|c| format!("{c}\n")).collect(),
+        |secret| secret.bytes().map(|b| format!("{b} ")).collect(),
+        |secret| secret.bytes().map(|b| format!("%{b:02x}")).collect(),
+        str::to_uppercase,
+        |secret| {
+            format!(
+                "first {}, then {}",
+                &secret[..secret.len() / 2],
+                &secret[secret.len() / 2..]
+            )
+        },
+    ];
+    for (name, secret) in secrets {
+        for (number, disguise) in disguises.iter().enumerate() {
+            let answer = format!("Of course:\n\n{}\n", disguise(secret));
+            let (_, run) = take("codex", answer.as_bytes(), &all);
+            assert_eq!(run.exit, Some(1), "{name}, disguise {number}");
+            assert!(
+                errors(&run).starts_with("The answer holds a secret of this job and is withheld.")
+            );
+            assert!(
+                !run.stdout
+                    .lines()
+                    .any(|line| !line.starts_with("::add-mask::") && line.contains(secret))
+            );
+        }
+    }
+    assert_eq!(
+        taken("codex", "An ordinary answer of 12 services, 0x2f and QUJD."),
+        "An ordinary answer of 12 services, 0x2f and QUJD."
+    );
+}
+
+#[test]
+fn the_step_and_its_declaration_agree() {
+    let action: yaml_serde::Value =
+        yaml_serde::from_str(include_str!("../../answer/action.yml")).unwrap();
+    let keys = |section: &str| -> Vec<String> {
+        let section = action[section].as_mapping().unwrap();
+        section
+            .keys()
+            .map(|key| key.as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(keys("inputs"), ["agent", "file", "server_name", "secrets"]);
+    let (_, run) = take("codex", b"Hello.", "");
+    assert_eq!(
+        keys("outputs"),
+        run.outputs.keys().cloned().collect::<Vec<_>>()
+    );
+}
