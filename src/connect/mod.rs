@@ -50,6 +50,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
     files::find(environment, files::OUTPUT)?;
     if settings.config_file {
         files::find(environment, files::STATE)?;
+        temp::check(environment)?;
     }
     warn_of_surroundings(&settings, environment, log);
     let http = Http::new(std::mem::take(&mut settings.http))?;

@@ -17,7 +17,7 @@ pub(super) enum FileProblem {
     Directory(Quote),
     #[error("names `{0}`, which is no file but a pipe, a device or a socket")]
     Special(Quote),
-    #[error("is neither a configuration in the agent's format nor the path of a file")]
+    #[error("is neither text in the form that is asked for nor the path of a file")]
     NoPath,
     #[error("names the file `{0}`, which is outside the workspace")]
     Outside(Quote),

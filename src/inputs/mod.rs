@@ -648,6 +648,8 @@ impl Check {
         };
         let pem = if value.contains("-----BEGIN") {
             Ok(value.to_owned())
+        } else if value.contains('\n') {
+            Err(FileProblem::NoPath)
         } else {
             file::read(&self.workspace.join(value), value, LARGEST_CA_FILE)
         };

@@ -4,7 +4,9 @@
 //! The event and the variables of the run tell the cases apart.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -88,8 +90,8 @@ fn is_fork(environment: &Environment) -> bool {
     }
     let event: Option<Value> = environment
         .path("GITHUB_EVENT_PATH")
-        .and_then(|path| fs::read(path).ok())
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        .and_then(|path| read(&path))
+        .and_then(|text| serde_json::from_str(&text).ok());
     let Some(head) = event
         .as_ref()
         .and_then(|event| event.pointer("/pull_request/head"))
@@ -101,6 +103,20 @@ fn is_fork(environment: &Environment) -> bool {
         // A fork that was deleted since has no repository any more.
         None => true,
     }
+}
+
+/// The most that is read of an event or a workflow; GitHub lets an event have 25 MiB.
+const LARGEST: u64 = 32 * 1024 * 1024;
+
+/// The text of a file, if there is one. A pipe in its place would be waited for without end.
+fn read(path: &Path) -> Option<String> {
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    let mut file = File::open(path).ok()?.take(LARGEST);
+    file.read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// What the run's own workflow file tells.
@@ -133,7 +149,7 @@ impl Workflow {
         }
         let Some(text) = environment
             .path("GITHUB_WORKSPACE")
-            .and_then(|workspace| fs::read_to_string(workspace.join(path)).ok())
+            .and_then(|workspace| read(&workspace.join(path)))
         else {
             return found;
         };

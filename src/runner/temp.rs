@@ -43,6 +43,14 @@ impl Directory {
     }
 }
 
+/// Checks that there is a place for a file, before anything else is done for one.
+///
+/// # Errors
+/// When no directory is mounted.
+pub fn check(environment: &Environment) -> anyhow::Result<()> {
+    Directory::find(environment).map(drop)
+}
+
 /// A file for the next steps, which goes with this value unless it is kept.
 #[derive(Debug)]
 #[must_use = "the file is removed unless it is kept"]

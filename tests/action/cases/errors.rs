@@ -28,6 +28,17 @@ fn u01_without_a_runner_it_is_said_at_once() {
 }
 
 #[test]
+fn u01_without_a_place_for_the_file_it_is_said_at_once() {
+    let mut step = Step::new().input("config_file", "true");
+    step.job.without("RUNNER_TEMP").without("HOME");
+    assert!(
+        step.fail()
+            .contains("neither `RUNNER_TEMP` nor `HOME` names a directory")
+    );
+    assert!(step.sandbox.received().is_empty());
+}
+
+#[test]
 fn u04_a_notation_and_a_rename_are_said_at_once() {
     for (entry, said) in [
         (

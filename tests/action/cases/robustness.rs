@@ -169,6 +169,28 @@ fn l16_a_pipe_in_the_place_of_a_file_is_not_waited_for() {
 }
 
 #[test]
+fn l16_a_pipe_in_the_place_of_an_event_or_a_workflow_is_not_waited_for() {
+    let step = Step::new()
+        .input("client_secret", "")
+        .file(".github/workflows/x", "");
+    let pipes =
+        ["event", ".github/workflows/agent.yml"].map(|name| step.job.workspace().join(name));
+    assert!(
+        Command::new("mkfifo")
+            .args(&pipes)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let event = pipes[0].to_str().unwrap().to_owned();
+    let errors = step.variable("GITHUB_EVENT_PATH", &event).fail();
+    assert!(
+        errors.contains("input `client_secret` is empty"),
+        "{errors}"
+    );
+}
+
+#[test]
 fn l18_no_markdown_of_a_servers_is_alive_in_a_cell() {
     for text in [
         "a `code` b",
