@@ -12,7 +12,7 @@
 //! | [`runner`] | the protocol of GitHub's runner: masks, annotations, outputs, summary, temporary files |
 //!
 //! [`connect`] is the main phase of the action and [`cleanup`] its post phase; [`answer`] takes over
-//! what an agent answered, and [`policy`] is for people. `port`, `mcp`, `access`, `agents` and `runner` meet in `connect`: of one another they know
+//! what an agent answered, and [`policy`] and [`tools`] are for people. `port`, `mcp`, `access`, `agents` and `runner` meet in `connect`: of one another they know
 //! plain values and nothing more. Two leaves are open to all of them: [`text`], which makes foreign
 //! text fit to be shown, and [`http`], which gives time limits, retries and errors to every request.
 
@@ -28,6 +28,7 @@ pub mod policy;
 pub mod port;
 pub mod runner;
 pub mod text;
+pub mod tools;
 
 use access::Refusals;
 use inputs::Mistakes;

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 use port_mcp_action::runner::{Environment, Log};
-use port_mcp_action::{answer, cleanup, connect, policy, report};
+use port_mcp_action::{answer, cleanup, connect, policy, report, tools};
 
 /// The version, and the commit where the build was told of it.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -34,6 +34,8 @@ enum Phase {
     Cleanup,
     /// Takes over what an agent answered, unless it holds a secret. Reads `INPUT_*`.
     Answer,
+    /// Lists the tools that Port's MCP server offers to `PORT_CLIENT_ID` and `PORT_CLIENT_SECRET`.
+    Tools(tools::Question),
     /// Checks and explains an organisation's policy.
     #[command(subcommand)]
     Policy(policy::Question),
@@ -95,6 +97,10 @@ async fn run(phase: Phase, environment: &Environment, log: &mut Log<'_>) -> anyh
         Phase::Connect => connect::run(environment, log).await,
         Phase::Cleanup => cleanup::run(environment, log),
         Phase::Answer => answer::run(environment, log),
+        Phase::Tools(question) => {
+            log.for_people();
+            tools::run(question, environment, log).await
+        }
         Phase::Policy(question) => policy::run(question, log),
     }
 }

@@ -31,22 +31,7 @@ const TITLE: &str = "Port MCP";
 /// [`Refusals`] of tools, a server that cannot be used, or a runner that could not
 /// be handed something. Outputs are written last, so a step that fails has none, and leaves no file.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
-    let inputs = Inputs::read(environment);
-    for secret in [&inputs.client_secret, &inputs.github_token]
-        .into_iter()
-        .flatten()
-    {
-        log.mask(secret)?;
-    }
-    let mut settings = Settings::check(inputs, environment)?;
-    if let Some(password) = settings
-        .http
-        .proxy
-        .as_ref()
-        .and_then(ProxySettings::password)
-    {
-        log.mask(&password)?;
-    }
+    let mut settings = settings(environment, log)?;
     files::find(environment, files::OUTPUT)?;
     if settings.config_file {
         files::find(environment, files::STATE)?;
@@ -126,6 +111,37 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         now,
         log,
     )
+}
+
+/// What the MCP server offers to the credentials in `environment`, without anything for a next step.
+///
+/// # Errors
+/// As for [`run`], as far as that comes to the server's offer.
+pub async fn offered(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<Vec<Tool>> {
+    let mut settings = settings(environment, log)?;
+    let http = Http::new(std::mem::take(&mut settings.http))?;
+    let (admission, endpoints, token) =
+        admission_and_token(&settings, environment, &http, log).await?;
+    let headers = port::mcp_headers(settings.read_only, &admission.actions);
+    let (_, tools) = token::preflight(&settings, &endpoints, &http, &headers, token, log).await?;
+    Ok(tools)
+}
+
+/// The checked inputs, with every secret among them masked before anything is said.
+fn settings(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<Settings> {
+    let inputs = Inputs::read(environment);
+    for secret in [&inputs.client_secret, &inputs.github_token]
+        .into_iter()
+        .flatten()
+    {
+        log.mask(secret)?;
+    }
+    let settings = Settings::check(inputs, environment)?;
+    let proxy = settings.http.proxy.as_ref();
+    if let Some(password) = proxy.and_then(ProxySettings::password) {
+        log.mask(&password)?;
+    }
+    Ok(settings)
 }
 
 /// Hands everything to the next steps: the file first, which goes again if the outputs fail.

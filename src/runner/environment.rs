@@ -46,6 +46,14 @@ impl Environment {
         })
     }
 
+    /// These variables with others put in, in the place of those of the same name.
+    #[must_use]
+    pub fn with(&self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut all = self.clone();
+        all.0.extend(variables);
+        all
+    }
+
     /// Whether the run was started with debug logging (`RUNNER_DEBUG=1`).
     #[must_use]
     pub fn debug(&self) -> bool {

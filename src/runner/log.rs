@@ -20,6 +20,7 @@ use crate::text::secrets::{self, redact};
 pub struct Log<'a> {
     out: Box<dyn Write + 'a>,
     debug: bool,
+    is_for_runner: bool,
 }
 
 impl<'a> Log<'a> {
@@ -28,6 +29,7 @@ impl<'a> Log<'a> {
         Self {
             out: Box::new(out),
             debug: environment.debug(),
+            is_for_runner: true,
         }
     }
 
@@ -35,6 +37,12 @@ impl<'a> Log<'a> {
     #[must_use]
     pub fn of_process(environment: &Environment) -> Log<'static> {
         Log::new(environment, io::stdout())
+    }
+
+    /// Speaks to a person at a terminal: secrets are kept out of every line, but no mask is printed,
+    /// which only a runner would keep from being read.
+    pub fn for_people(&mut self) {
+        self.is_for_runner = false;
     }
 
     /// Makes a bug in this program an annotation that says where it is and nothing else: a panic's
@@ -63,6 +71,9 @@ impl<'a> Log<'a> {
             return Ok(());
         }
         secrets::register(secret);
+        if !self.is_for_runner {
+            return Ok(());
+        }
         writeln!(self.out, "::add-mask::{}", escape_data(value))
             .and_then(|()| self.out.flush())
             .context("could not register a mask with the runner, so nothing else may be printed")

@@ -210,9 +210,18 @@ pub(crate) fn program() -> Program {
 
 /// Runs the binary as a person does, without a runner: its status, and what it prints.
 pub(crate) fn port_mcp(arguments: &[&str]) -> (Option<i32>, String) {
+    port_mcp_with(arguments, &[])
+}
+
+/// The same with these variables and no others.
+pub(crate) fn port_mcp_with(
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
         .args(arguments)
         .env_clear()
+        .envs(variables.iter().copied())
         .output()
         .unwrap();
     assert!(

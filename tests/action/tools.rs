@@ -2,7 +2,57 @@
 
 use port_sandbox::{Role, Sandbox, Tool};
 
-use crate::harness::{Step, annotations, assert_snapshot};
+use crate::harness::{Step, annotations, assert_snapshot, port_mcp_with};
+
+/// `port-mcp tools`, for whoever writes `allowed_tools`.
+#[test]
+fn the_tools_can_be_listed_before_the_first_run() {
+    let hostile = Tool::new("list_it")
+        .description("::error::x ##[add-mask]y")
+        .read_only(true);
+    let sandbox = Sandbox::builder().offer(hostile).start();
+    let list = |more: &[&str], secret: &str| {
+        let arguments = [
+            "tools",
+            "--api-url",
+            sandbox.api_url(),
+            "--mcp-url",
+            sandbox.mcp_url(),
+        ];
+        let credentials = [
+            ("PORT_CLIENT_ID", sandbox.client_id()),
+            ("PORT_CLIENT_SECRET", secret),
+        ];
+        port_mcp_with(&[&arguments[..], more].concat(), &credentials)
+    };
+    let secret = sandbox.client_secret();
+    let (code, text) = list(&[], secret);
+    assert_eq!(code, Some(0), "{text}");
+    assert_snapshot!("tools", text);
+    assert!(!text.contains("upsert_entity"));
+    assert!(list(&["--write"], secret).1.contains("upsert_entity"));
+
+    for (_, text) in [
+        list(&[], secret),
+        list(&[], "wrong-secret"),
+        port_mcp_with(&["tools"], &[("PORT_CLIENT_SECRET", secret)]),
+    ] {
+        assert!(
+            !text.contains(secret) && !text.contains("wrong-secret"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("::add-mask::"),
+            "nobody keeps it from a person's eyes: {text}"
+        );
+    }
+    let (code, text) = list(&[], "wrong-secret");
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains("Port does not accept these credentials"),
+        "{text}"
+    );
+}
 
 fn granted(allowed_tools: &str) -> String {
     Step::new()
