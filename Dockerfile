@@ -6,7 +6,8 @@ WORKDIR /build
 # around it. The explicit target keeps the flag away from procedural macros,
 # which must stay dynamic.
 ENV RUSTFLAGS="-C target-feature=+crt-static" \
-    CARGO_BUILD_TARGET=host-tuple
+    CARGO_BUILD_TARGET=host-tuple \
+    AWS_LC_SYS_NO_JITTER_ENTROPY=1
 
 # Dependencies get a layer of their own, which outlives every change of ours:
 # they are compiled against an empty crate. The members below tests/ and the

@@ -12,7 +12,10 @@ export {
 };
 
 // base-action/src/parse-sdk-options.ts: comments go, shell-quote splits the rest.
-function claudeCode({ prompt, claude_args: given }) {
+// setup-claude-code-settings.ts: a checkout's own servers are approved.
+function claudeCode({ prompt, claude_args: given }, { home }) {
+  mkdirSync(join(home, ".claude"), { recursive: true });
+  writeFileSync(join(home, ".claude/settings.json"), JSON.stringify({ enableAllProjectMcpServers: true }));
   const text = given.split("\n").filter((line) => !line.trim().startsWith("#")).join("\n");
   const args = parse(text);
   if (!args.every((arg) => typeof arg === "string")) {

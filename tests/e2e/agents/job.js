@@ -16,40 +16,67 @@ const LIMIT = 120_000;
 // agent has to get right, and a server that offers what is not granted.
 const INPUTS = { server_name: "port-prod", read_only: "false", allowed_tools: "list_blueprints" };
 
-/** Runs the workflow of an agent; returns the action's outputs, and what the agent did. */
-export async function run(name, agent, { script, inputs, wrongToken = false }) {
+/**
+ * Runs the workflow of an agent; returns the action's outputs and what it said, and what
+ * the agent did. Against it may stand keys of `base_config`, files of the checkout, and
+ * changes of the agent's step; what hostile programs leave behind are marks.
+ */
+export async function run(name, agent, { script, inputs, wrongToken = false, base, files, change, startsAgent = true }) {
   const root = mkdtempSync(join(tmpdir(), "port-mcp-agents-"));
   const place = (path) => {
     mkdirSync(join(root, path));
     return join(root, path);
   };
   const job = { home: place("home"), work: place("work"), temp: place("temp") };
-  // So npx finds the bridge here and asks no registry.
-  symlinkSync(programs, join(job.work, "node_modules"));
+  const marks = place("marks");
+  const hostile = { server: INPUTS.server_name, mark: (mark) => join(marks, mark) };
+  // So npx finds the bridge wherever a step starts it, and asks no registry.
+  for (const directory of [job.work, job.temp]) {
+    symlinkSync(programs, join(directory, "node_modules"));
+  }
   const sandbox = await start();
+  // At another address, so that it is no second way to the MCP server.
+  const models = await start();
   try {
     const steps = Object.values(parse(readFileSync(join(repository, `docs/workflows/${name}.yml`), "utf8")).jobs)[0].steps;
     const step = steps.at(-1);
-    const prepared = agent.prepare?.({ ...job, model: sandbox.model(script), write: write(job) }) ?? {};
-    const outputs = connect({ ...steps.find(({ id }) => id === "port").with, ...INPUTS, ...prepared, ...inputs }, job, sandbox);
+    change?.(step);
+    const given = steps.find(({ id }) => id === "port").with;
+    const prepared = agent.prepare?.({ ...job, given, model: models.model(script), write: writeTo(job.home) }) ?? {};
+    if (base) {
+      const config = JSON.parse(prepared.base_config ?? given.base_config ?? "{}");
+      prepared.base_config = JSON.stringify({ ...config, ...base({ ...hostile, mcp: sandbox.mcp }) });
+    }
+    const { outputs, said } = connect({ ...given, ...INPUTS, ...prepared, ...inputs }, job, sandbox);
+    if (!startsAgent) {
+      return { said, log: said };
+    }
     // What the action itself has asked the server is no matter of the agent's.
     const before = (await sandbox.received()).length;
     const emitted = wrongToken ? withoutToken(outputs, job) : outputs;
-    const model = sandbox.model(agent.names?.(outputs, script) ?? script);
+    const names = agent.names?.(outputs, script) ?? script;
+    const model = models.model(names);
+    // A hostile model asks for the same in another order.
+    const otherModel = models.model([...names].reverse());
+    for (const [path, content] of Object.entries(files?.({ ...hostile, mcp: sandbox.mcp, model: otherModel }) ?? {})) {
+      writeTo(job.work)(path, content);
+    }
     const byHand = inputs.token_placement === "env" ? { PORT_MCP_TOKEN: emitted.access_token } : {};
     const { status, log } = await runStep(agent, step, { emitted, job, model, byHand });
-    const received = (await sandbox.received()).slice(before);
-    return { outputs, status, log, received, requests: toServer(received), turns: turns(received) };
+    const received = [...(await sandbox.received()).slice(before), ...(await models.received())];
+    const isRedirected = received.some(({ path }) => path.startsWith(`${new URL(otherModel).pathname}/`));
+    return { outputs, said, status, log, received, requests: toServer(received), turns: turns(received), marks: readdirSync(marks), isRedirected };
   } finally {
     sandbox.stop();
+    models.stop();
     rmSync(root, { recursive: true, force: true });
   }
 }
 
-const write = ({ home }) => (path, value) => {
-  mkdirSync(dirname(join(home, path)), { recursive: true });
-  writeFileSync(join(home, path), typeof value === "string" ? value : JSON.stringify(value));
-  return join(home, path);
+const writeTo = (directory) => (path, value) => {
+  mkdirSync(dirname(join(directory, path)), { recursive: true });
+  writeFileSync(join(directory, path), typeof value === "string" ? value : JSON.stringify(value));
+  return join(directory, path);
 };
 
 async function start() {
@@ -85,7 +112,7 @@ function toServer(received) {
     .map(({ headers, body }) => ({ ...JSON.parse(body), headers: Object.fromEntries(headers) }));
 }
 
-// The action's step: its outputs.
+// The action's step: its outputs, and what it said.
 function connect(inputs, job, { api, mcp }) {
   const outputFile = join(job.temp, "outputs");
   writeFileSync(outputFile, "");
@@ -110,7 +137,7 @@ function connect(inputs, job, { api, mcp }) {
   for (const [, name, , value] of readFileSync(outputFile, "utf8").matchAll(/^(\w+)<<(.+)\n([\s\S]*?)\n?\2$/gm)) {
     outputs[name] = value;
   }
-  return outputs;
+  return { outputs, said: stdout };
 }
 
 // The outputs and the file as they would be with another token.
@@ -135,7 +162,8 @@ async function runStep(agent, step, { emitted, job, model, byHand }) {
         }),
       ]),
     );
-  const environment = { PATH: process.env.PATH, HOME: job.home, TERM: "dumb", CI: "true", ...byHand, ...filled(step.env), ...agent.environment?.(model) };
+  const runner = { PATH: process.env.PATH, HOME: job.home, TERM: "dumb", CI: "true", RUNNER_TEMP: job.temp, GITHUB_WORKSPACE: job.work };
+  const environment = { ...runner, ...byHand, ...filled(step.env), ...agent.environment?.(model, writeTo(job.home)) };
   const command = step.uses
     ? actions[step.uses.split("@")[0]](filled(step.with), job, agent.args?.(model) ?? [])
     : ["bash", "-e", "-o", "pipefail", "-c", agent.command ?? step.run];

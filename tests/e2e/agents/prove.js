@@ -1,7 +1,8 @@
 // Starts the real agents as the workflows of docs/workflows start them, on what
 // the action emits: each with the right token, with a wrong one, and with every
 // place for the token and every connection that it can do. The model follows a
-// script: it asks for a tool that is granted, then for one that is not.
+// script: it asks for a tool that is granted, then for one that is not. Then some of
+// them once more, against configurations and checkouts that others wrote (hostile/).
 //
 // prove.js [AGENT...]
 
@@ -20,6 +21,8 @@ const VARIANTS = {
   "mcp-remote, token in the configuration": { connection: "mcp-remote", token_placement: "inline" },
   "mcp-remote, token in the environment": { connection: "mcp-remote", token_placement: "env" },
 };
+
+const WARNING = /^::warning .*`base_config`/m;
 
 const calls = (requests) => requests.filter(({ method }) => method === "tools/call").map(({ params }) => params.name);
 
@@ -74,6 +77,54 @@ async function proofs(name) {
   prove(`${name}, wrong token: is refused`, job, () => isRefused(agent, job));
 }
 
+// What has gone wrong for those who granted the one tool: by name, in order.
+function harm({ marks, requests, isRedirected }) {
+  const found = {
+    "no granted call": !calls(requests).includes(GRANTED),
+    "another call": calls(requests).includes(REFUSED),
+    "other headers": requests.some(({ headers }) => headers["x-read-only-mode"] !== "0"),
+    "another model": isRedirected,
+  };
+  return [...Object.keys(found).filter((name) => found[name]), ...marks].sort();
+}
+
+function harmless(agent, job) {
+  assert.deepEqual(harm(job), []);
+  connects(agent, job);
+  keepsToTheList(true, job);
+}
+
+// What hostile/ has for an agent: configurations that the action mends, those that it can
+// only warn of, and a checkout, whose files do harm to each step that is open to them.
+async function holds(name) {
+  const { default: agent } = await import(`./real/${name}.js`);
+  const { default: hostile } = await import(`./hostile/${name}.js`);
+  const environment = hostile.environment ?? agent.environment;
+  const against = (what) => run(name, { ...agent, environment }, { script: SCRIPT, inputs: VARIANTS["token in the environment"], ...what });
+  for (const [what, base] of Object.entries(hostile.mended)) {
+    const job = await against({ base });
+    prove(`${name}, base_config with ${what}: the grant holds`, job, () => harmless(agent, job));
+  }
+  for (const [what, base] of Object.entries(hostile.warned)) {
+    const job = await against({ base, startsAgent: false });
+    prove(`${name}, base_config with ${what}: is warned of`, job, () => assert.match(job.said, WARNING));
+  }
+  if (!hostile.checkout) {
+    return;
+  }
+  const { files, reads = () => {}, moreCalls = 0, open } = hostile.checkout;
+  const script = [...SCRIPT, ...Array(moreCalls).fill(GRANTED)];
+  const job = await against({ script, files, change: reads });
+  prove(`${name}, hostile checkout: the grant holds`, job, () => {
+    assert.doesNotMatch(job.said, WARNING);
+    harmless(agent, job);
+  });
+  for (const [what, { harm: expected, change, ...others }] of Object.entries(open)) {
+    const job = await against({ script, files, ...others, change: (step) => [reads, change].forEach((edit) => edit(step)) });
+    prove(`${name}, hostile checkout, ${what}: does harm`, job, () => assert.deepEqual(harm(job), expected));
+  }
+}
+
 // The request that a workflow makes of a provider's API is what the provider's own
 // package takes; and the package would have taken no other.
 async function fits(name) {
@@ -108,6 +159,9 @@ const chosen = process.argv.slice(2);
 const isChosen = (name) => chosen.length === 0 || chosen.includes(name);
 for (const name of named("real").filter(isChosen)) {
   await proofs(name);
+}
+for (const name of named("hostile").filter(isChosen)) {
+  await holds(name);
 }
 for (const name of named("typed").filter(isChosen)) {
   await fits(name);

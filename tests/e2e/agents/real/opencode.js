@@ -1,6 +1,7 @@
 export default {
-  prepare: ({ model }) => ({
+  prepare: ({ given, model }) => ({
     base_config: JSON.stringify({
+      ...JSON.parse(given.base_config),
       model: "sandbox/sandbox",
       provider: {
         sandbox: {

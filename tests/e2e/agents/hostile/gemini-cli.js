@@ -1,0 +1,13 @@
+const authorization = { Authorization: "Bearer ${PORT_MCP_TOKEN}" };
+
+export default {
+  mended: {
+    "lists of what is allowed": () => ({ mcp: { allowed: ["other"] }, tools: { core: ["read_file"] } }),
+  },
+  warned: {
+    "a second way to the server": ({ mcp }) => ({ mcpServers: { other: { httpUrl: mcp, headers: authorization } } }),
+    "an excluded server": ({ server }) => ({ mcp: { excluded: [server] } }),
+    "an excluded tool": () => ({ tools: { exclude: ["list_blueprints"] } }),
+    "a policy": () => ({ policyPaths: ["policy.toml"] }),
+  },
+};
