@@ -19,7 +19,7 @@ use crate::mcp::{self, Tool};
 use crate::port::{self, Actions, Endpoints, Token};
 use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, files, temp};
-use crate::text::secrets;
+use crate::text::{Quote, secrets};
 
 /// The title of every annotation.
 const TITLE: &str = "Port MCP";
@@ -29,7 +29,8 @@ const TITLE: &str = "Port MCP";
 /// # Errors
 /// [`Mistakes`](crate::inputs::Mistakes) in the inputs, a policy that refuses or cannot be read,
 /// [`Refusals`] of tools, a server that cannot be used, or a runner that could not
-/// be handed something. Outputs are written last, so a step that fails has none, and leaves no file.
+/// be handed something. The next steps are handed what they need last, so a step that fails has no
+/// outputs, leaves no file, and says nothing of a grant.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     let mut settings = settings(environment, log)?;
     files::find(environment, files::OUTPUT)?;
@@ -86,6 +87,16 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
     for form in &written.masks {
         log.mask(form)?;
     }
+    hand_over(
+        &settings,
+        environment,
+        &endpoints,
+        &token,
+        &tools,
+        &written,
+        now,
+        log,
+    )?;
     log.info(report::closing_line(&settings, &endpoints, &token, &tools));
     if settings.summary {
         let summary = report::summary(
@@ -101,16 +112,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
             log.warning(TITLE, format!("The job summary is missing: {error:#}"));
         }
     }
-    hand_over(
-        &settings,
-        environment,
-        &endpoints,
-        &token,
-        &tools,
-        &written,
-        now,
-        log,
-    )
+    Ok(())
 }
 
 /// What the MCP server offers to the credentials in `environment`, without anything for a next step.
@@ -209,7 +211,7 @@ fn warn_of_surroundings(settings: &Settings, environment: &Environment, log: &mu
                 format!(
                     "`{variable}` chooses the certificate authorities that are trusted here: {}. If \
                      that is not meant, look for the step that set it.",
-                    crate::text::Quote::new(&path.to_string_lossy())
+                    Quote::new(&path.to_string_lossy())
                 ),
             );
         }

@@ -475,7 +475,7 @@ mod tests {
         the policy port-mcp.yml cannot be used: the key `tools` is missing at line 3, column 13
         the policy port-mcp.yml cannot be used: a value is not what it has to be at line 1, column 1: expected a policy with `version` and `rules`
         the policy port-mcp.yml cannot be used: a key is unknown at line 1, column 1: expected `version` or `rules`
-        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 1, column 10: expected u64
+        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 1, column 10: expected a whole number
         the policy port-mcp.yml cannot be used: a value is not what it has to be at line 1, column 1: expected a policy with `version` and `rules`
         the policy port-mcp.yml cannot be used: a key is unknown at line 2, column 10: expected one of `name`, `when`, `ceiling`
         the policy port-mcp.yml cannot be used: a value is not what it has to be at line 3, column 39: expected `eu` or `us`

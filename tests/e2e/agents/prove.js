@@ -112,16 +112,16 @@ async function holds(name) {
   if (!hostile.checkout) {
     return;
   }
-  const { files, reads = () => {}, moreCalls = 0, open } = hostile.checkout;
+  const { cases, files, reads = () => {}, moreCalls = 0, open } = hostile.checkout;
   const script = [...SCRIPT, ...Array(moreCalls).fill(GRANTED)];
   const job = await against({ script, files, change: reads });
-  prove(`${name}, hostile checkout: the grant holds`, job, () => {
+  prove(`${name}, hostile checkout (${cases}): the grant holds`, job, () => {
     assert.doesNotMatch(job.said, WARNING);
     harmless(agent, job);
   });
   for (const [what, { harm: expected, change, ...others }] of Object.entries(open)) {
     const job = await against({ script, files, ...others, change: (step) => [reads, change].forEach((edit) => edit(step)) });
-    prove(`${name}, hostile checkout, ${what}: does harm`, job, () => assert.deepEqual(harm(job), expected));
+    prove(`${name}, hostile checkout (${cases}), ${what}: does harm`, job, () => assert.deepEqual(harm(job), expected));
   }
 }
 

@@ -15,6 +15,7 @@ export default {
     "a server whose tools look like ours": ({ server }) => ({ mcpServers: { [`${server}__list`]: { type: "http", url: "http://127.0.0.1:9/" } } }),
   },
   checkout: {
+    cases: "H3",
     files: ({ server, mcp, mark, model }) => ({
       ".claude/settings.json": {
         hooks: { SessionStart: hook(mark("hook")) },

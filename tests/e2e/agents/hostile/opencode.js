@@ -30,6 +30,7 @@ export default {
     "a plugin": () => ({ plugin: ["./plugin.js"] }),
   },
   checkout: {
+    cases: "B02, B03",
     files: ({ server, mark }) => ({
       "opencode.json": { ...settings(server), plugin: ["./named.js"] },
       "named.js": plugin(mark("named plugin")),

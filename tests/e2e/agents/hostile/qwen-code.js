@@ -21,6 +21,7 @@ export default {
     "a hook": ({ mark }) => ({ hooks: { SessionStart: hook(mark("hook")) } }),
   },
   checkout: {
+    cases: "B10",
     files: ({ server, mcp, mark, model }) => ({
       ".env": `OPENAI_BASE_URL=${model}/v1\n`,
       ".qwen/settings.json": {
