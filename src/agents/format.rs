@@ -174,10 +174,11 @@ pub fn quoted(json: &str) -> String {
     escaped(json, is_no_quoted)
 }
 
-/// How [`quoted`] writes the texts of a configuration that it changes, whole and by their words, as
-/// far as they stand in `args`: a secret among them would be written as no runner masks it.
+/// How `args` writes texts of a configuration in a form that GitHub's runner does not derive from a
+/// mask, whole and by their words: as [`quoted`] does, or as JSON within JSON. A secret among them
+/// would be shown.
 #[must_use]
-pub fn quoted_forms(config: &Config, args: &str) -> Vec<SecretString> {
+pub fn unmasked_forms(config: &Config, args: &str) -> Vec<SecretString> {
     let mut forms = Vec::new();
     for (_, value) in config.iter() {
         collect_forms(value, args, &mut forms);
@@ -187,14 +188,19 @@ pub fn quoted_forms(config: &Config, args: &str) -> Vec<SecretString> {
 
 fn collect_forms(value: &Value, args: &str, forms: &mut Vec<String>) {
     match value {
-        Value::String(text) if text.contains(|c| is_no_quoted(c) || is_no_yaml(c)) => {
-            for part in std::iter::once(text.as_str()).chain(text.split_whitespace()) {
-                let json = quoted(&one_line(&part));
-                let form = &json[1..json.len() - 1];
-                let is_changed = part.contains(|c| is_no_quoted(c) || is_no_yaml(c));
-                let is_new = !forms.iter().any(|known| known == form);
-                if is_changed && is_new && part.chars().count() >= SHORTEST && args.contains(form) {
-                    forms.push(form.to_owned());
+        Value::String(text) => {
+            let words = text.split_whitespace();
+            for part in std::iter::once(text.as_str()).chain(words) {
+                if part.chars().count() < SHORTEST {
+                    continue;
+                }
+                // The runner masks a secret as it is, and as a JSON string has it.
+                let json = within_quotes(part);
+                for form in [quoted(&json), within_quotes(&json)] {
+                    let is_new = form != json && form != part && !forms.contains(&form);
+                    if is_new && args.contains(&form) {
+                        forms.push(form);
+                    }
                 }
             }
         }
@@ -206,6 +212,12 @@ fn collect_forms(value: &Value, args: &str, forms: &mut Vec<String>) {
             .for_each(|value| collect_forms(value, args, forms)),
         _ => {}
     }
+}
+
+/// What stands between the quotes of a JSON string with this text.
+fn within_quotes(text: &str) -> String {
+    let json = one_line(&text);
+    json[1..json.len() - 1].to_owned()
 }
 
 fn escaped(json: &str, is_escaped: fn(char) -> bool) -> String {

@@ -128,8 +128,8 @@ pub struct Written {
     pub allowed_tools: String,
     /// The arguments that carry what the agent takes on its command line.
     pub agent_args: SecretString,
-    /// What the runner does not mask by itself: how `agent_args` writes texts that hold a character
-    /// which may not stand between single quotes.
+    /// How `agent_args` writes texts of the base configuration in forms that the runner does not mask by
+    /// itself.
     pub masks: Vec<SecretString>,
     /// Whether a server of the same name in the base configuration had to give way.
     pub replaced: bool,
@@ -406,7 +406,7 @@ impl Agent {
         };
         let agent_args = (self.args)(server, &config);
         Written {
-            masks: format::quoted_forms(&config, &agent_args),
+            masks: format::unmasked_forms(&config, &agent_args),
             agent_args: agent_args.into(),
             config_file_text: config.file_text().into(),
             config_file_suffix: self.format.suffix(),

@@ -325,6 +325,22 @@ fn b15_a_secret_with_an_apostrophe_is_masked_as_it_is_written() {
     }
 }
 
+/// Codex takes JSON with TOML in it, which escapes twice.
+#[test]
+fn b15_a_secret_that_is_escaped_twice_is_masked_so() {
+    let secret = r#"pa"ss\w0rd-12'3456"#;
+    let base = json!({"mcp_servers": {"docs": {"url": "https://docs.example", "http_headers": {"Authorization": format!("Bearer {secret}")}}}});
+    let mut step = Step::new()
+        .input("agent", "codex")
+        .input("base_config", toml::to_string(&base).unwrap());
+    step.job.secret(secret);
+    let run = step.succeed();
+    for name in ["agent_args", "mcp_config"] {
+        let shown = run.mask(&run.outputs[name]);
+        assert!(!shown.contains("w0rd"), "{name}: {shown}");
+    }
+}
+
 #[test]
 fn l4_a_short_secret_leaves_the_commands_whole() {
     for secret in ["e", "r", "rr", "title", ":", "=", "Port"] {
