@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::config::Config;
 use crate::text::secrets::SHORTEST;
+use crate::text::without_mark;
 
 /// The key under which the `toml` crate hands over a date, for which JSON has no form.
 const TOML_DATE: &str = "$__toml_private_datetime";
@@ -84,7 +85,7 @@ impl Format {
         text: &str,
         leniency: Leniency,
     ) -> Result<Map<String, Value>, BaseConfigError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = without_mark(text);
         let value = match self {
             _ if text.trim().is_empty() => Value::Null,
             Self::Json if leniency == Leniency::Strict => json(text)?,

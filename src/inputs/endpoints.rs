@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use url::{Host, Url};
+use url::Url;
 
 use super::Check;
-use crate::port::{Endpoints, Region, Service};
+use crate::port::{self, Endpoints, Region, Service};
 
 /// What the input `region` may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,13 +142,7 @@ pub(super) fn invalid() -> Url {
 }
 
 pub(super) fn is_loopback_http(url: &Url) -> bool {
-    let is_loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    url.scheme() == "http" && is_loopback
+    url.scheme() == "http" && port::is_this_machine(url)
 }
 
 /// Port's clients give the API's address with or without its version; we add it where it is needed.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::text::Quote;
+use crate::text::{Quote, without_mark};
 
 /// Why a file that an input names cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +69,5 @@ pub(super) fn read(file: &Path, shown: &str, most: u64) -> Result<String, FilePr
     }
     let bytes = fs::read(file).map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| FileProblem::NotText(Quote::new(shown)))?;
-    Ok(without_mark(text))
-}
-
-/// Text without a byte-order mark before it.
-pub(super) fn without_mark(text: String) -> String {
-    match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned(),
-        None => text,
-    }
+    Ok(without_mark(&text).to_owned())
 }

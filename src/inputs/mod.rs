@@ -26,7 +26,7 @@ use crate::http::{HttpSettings, ProxySettings};
 use crate::port::{self, Actions, Credentials, Endpoints, Flow};
 use crate::runner::Environment;
 use crate::runner::missing::Reason;
-use crate::text::{Quote, either, nearest, secrets};
+use crate::text::{Quote, either, nearest, secrets, without_mark};
 use endpoints::{Choice, invalid, is_loopback_http};
 use file::FileProblem;
 
@@ -574,7 +574,7 @@ impl Check {
 
     /// The text of `base_config`, which is itself one or the path of a file with one.
     fn base_config_text(&mut self, format: Format, value: &str) -> Result<String, FileProblem> {
-        let value = value.strip_prefix('\u{feff}').unwrap_or(value);
+        let value = without_mark(value);
         let text = if format.is_text(value) {
             (value.len() as u64 <= LARGEST_BASE_CONFIG)
                 .then(|| value.to_owned())

@@ -12,7 +12,7 @@ use std::fmt;
 
 use secrecy::SecretString;
 use serde::Deserialize;
-use url::Url;
+use url::{Host, Url};
 
 pub use error::{Cause, Error, NO_REGION_HINT};
 pub use renames::{is_gone, replacement, replacements};
@@ -175,20 +175,21 @@ pub fn is_same_server(one: &Url, other: &Url) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
         match known(host) {
             Some((region, service)) => format!("{service} {region}"),
-            None if url.host().is_some_and(|host| is_this_machine(&host)) => {
-                "this machine".to_owned()
-            }
+            None if is_this_machine(url) => "this machine".to_owned(),
             None => host.to_owned(),
         }
     };
     host(one) == host(other) && one.port_or_known_default() == other.port_or_known_default()
 }
 
-fn is_this_machine(host: &url::Host<&str>) -> bool {
-    match host {
-        url::Host::Domain(name) => *name == "localhost",
-        url::Host::Ipv4(address) => address.is_loopback(),
-        url::Host::Ipv6(address) => address.is_loopback(),
+/// Whether an address is of the loopback interface.
+#[must_use]
+pub fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

@@ -86,6 +86,12 @@ fn is_visible(c: char) -> bool {
         )
 }
 
+/// Text without the byte-order mark that some editors put before it.
+#[must_use]
+pub fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// Joins names as a sentence does: `a`, `a or b`, `a, b or c`.
 #[must_use]
 pub fn either<T: fmt::Display>(choices: &[T]) -> String {

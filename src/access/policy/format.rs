@@ -13,7 +13,7 @@ use yaml_serde::Value;
 use crate::access::pattern::Patterns;
 use crate::agents::Connection;
 use crate::port::{Actions, Region};
-use crate::text::{Quote, nearest};
+use crate::text::{Quote, nearest, without_mark};
 
 /// Every key of the format, so that an error may repeat them.
 const KEYS: [&str; 16] = [
@@ -190,7 +190,7 @@ const CONDITION_HINT: &str = "a condition is a pattern, or a list that begins wi
 impl File {
     /// Reads the text of a policy.
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = without_mark(text);
         let mut file: Self = yaml_serde::from_str(text).map_err(|error| problem(&error))?;
         let value = yaml_serde::from_str(text).map_err(|error| problem(&error))?;
         if let Some(stray) = stray(&value, "") {

@@ -105,7 +105,7 @@ fn l13_l14_floods_are_bounded() {
         let server = RawServer::start(move |stream| flood(stream, head, again));
         let (peak, time) = used(&server.step().input("timeout", "4s"));
         assert!(peak < 96 * 1024, "{what}: {peak} KiB");
-        assert!(time < Duration::from_secs(20), "{what}: {time:?}");
+        assert!(time < Duration::from_secs(45), "{what}: {time:?}");
     }
 }
 
