@@ -76,17 +76,17 @@ fn places() -> impl Strategy<Value = Place> {
     prop::sample::select(all)
 }
 
+fn json_text(text: &str) -> String {
+    let json = json!(text).to_string();
+    json[1..json.len() - 1].to_owned()
+}
+
 /// Ways in which a server may write what it repeats.
 fn written() -> impl Strategy<Value = fn(&str) -> String> {
     prop::sample::select(vec![
         str::to_owned as fn(&str) -> String,
-        |text| json!(text).to_string().trim_matches('"').to_owned(),
-        |text| {
-            json!(text)
-                .to_string()
-                .trim_matches('"')
-                .replace('/', "\\/")
-        },
+        json_text,
+        |text| json_text(text).replace('/', "\/"),
         |text| {
             text.replace('&', "&amp;")
                 .replace('<', "&lt;")
