@@ -86,7 +86,7 @@ fn written() -> impl Strategy<Value = fn(&str) -> String> {
     prop::sample::select(vec![
         str::to_owned as fn(&str) -> String,
         json_text,
-        |text| json_text(text).replace('/', "\/"),
+        |text| json_text(text).replace('/', r"\/"),
         |text| {
             text.replace('&', "&amp;")
                 .replace('<', "&lt;")
