@@ -59,11 +59,11 @@ template() {
   ((status == 0)) || fail "act ended with $status"
 }
 
-# Jobs share a RUNNER_TEMP here, so they run one after the other.
+# Jobs share a RUNNER_TEMP here, those of a matrix at the same time.
 run_template() {
   rm -rf --one-file-system "$scratch/runner-temp"
   mkdir "$scratch/runner-temp"
-  (act_on "$caller" "$caller/.github/workflows/$1.yml" "${@:2}" "${replaced[@]}" --concurrent-jobs 1 \
+  (act_on "$caller" "$caller/.github/workflows/$1.yml" "${@:2}" "${replaced[@]}" \
     --platform "ubuntu-24.04=$runner_image" \
     --secret "ANTHROPIC_API_KEY=$model_key" --secret GITHUB_TOKEN=ghs_e2e \
     --var "PORT_API_URL=$API_URL")
