@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -44,7 +44,6 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     let inputs: Inputs = envy::from_iter(values).unwrap_or_default();
     let mut secrets = Vec::new();
     if let Some(given) = &inputs.secrets {
-        use secrecy::ExposeSecret as _;
         for secret in given.expose_secret().lines().map(str::trim) {
             let secret = SecretString::from(secret);
             log.mask(&secret)?;

@@ -85,14 +85,9 @@ impl Config {
         self.values.get(key)
     }
 
-    /// What stands under a key, to be changed.
-    pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        self.values.get_mut(key)
-    }
-
-    /// Takes what stands under a key out.
-    pub fn take(&mut self, key: &str) -> Option<Value> {
-        self.values.shift_remove(key)
+    /// The configuration's keys, to be changed.
+    pub fn values_mut(&mut self) -> &mut Map<String, Value> {
+        &mut self.values
     }
 
     /// Every key with what stands under it, in their order.

@@ -90,41 +90,24 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
         }
     };
     config.default("$schema", "https://opencode.ai/config.json");
-    // One word stands for every tool.
-    if let Some(rule) = config
-        .get(PERMISSION)
-        .filter(|rule| rule.is_string())
-        .cloned()
-    {
-        config.map(PERMISSION).insert("*".to_owned(), rule);
-    }
-    let tools = config.take("tools");
-    restrict(server, config.map(PERMISSION), tools);
+    restrict(server, config.values_mut());
     for key in ["agent", "mode"] {
-        let Some(Value::Object(agents)) = config.get_mut(key) else {
-            continue;
-        };
-        for agent in agents.values_mut().filter_map(Value::as_object_mut) {
-            let tools = agent.shift_remove("tools");
-            let permission = agent
-                .entry(PERMISSION)
-                .or_insert_with(|| Value::Object(Map::new()));
-            if let Value::String(_) = permission {
-                *permission = json!({"*": permission.take()});
-            }
-            if let Value::Object(permission) = permission {
-                restrict(server, permission, tools);
+        let agents = config.values_mut().get_mut(key);
+        let agents = agents.and_then(Value::as_object_mut).into_iter();
+        for agent in agents.flat_map(|agents| agents.values_mut()) {
+            if let Some(agent) = agent.as_object_mut() {
+                restrict(server, agent);
             }
         }
     }
     config.put(SERVERS, server.name, entry)
 }
 
-/// Puts our rules behind all others, since the last that fits counts, and those of the older form
-/// (`tools`) before them.
-fn restrict(server: &Server<'_>, permission: &mut Map<String, Value>, tools: Option<Value>) {
-    if let Some(Value::Object(tools)) = tools {
-        let others = std::mem::take(permission);
+/// Puts our rules behind all others of a configuration or of an agent in it, since the last that fits
+/// counts, and those of the older form (`tools`) before them.
+fn restrict(server: &Server<'_>, owner: &mut Map<String, Value>) {
+    let mut permission = Map::new();
+    if let Some(Value::Object(tools)) = owner.shift_remove("tools") {
         for (pattern, is_on) in tools {
             let pattern = match pattern.as_str() {
                 "write" | "patch" => "edit".to_owned(),
@@ -137,7 +120,13 @@ fn restrict(server: &Server<'_>, permission: &mut Map<String, Value>, tools: Opt
             };
             permission.insert(pattern, rule.into());
         }
-        permission.extend(others);
+    }
+    let rules = owner.entry(PERMISSION).or_insert(Value::Null);
+    match rules.take() {
+        Value::Object(rules) => permission.extend(rules),
+        // One word stands for every tool.
+        Value::String(rule) => drop(permission.insert("*".to_owned(), rule.into())),
+        _ => {}
     }
     let denied = (format!("{}*", tool(server.name, "")), "deny");
     let allowed = server
@@ -148,4 +137,5 @@ fn restrict(server: &Server<'_>, permission: &mut Map<String, Value>, tools: Opt
         permission.shift_remove(&pattern);
         permission.insert(pattern, rule.into());
     }
+    *rules = permission.into();
 }

@@ -141,6 +141,30 @@ fn b01_an_agents_own_rules_do_not_overrule_ours() {
 }
 
 #[test]
+fn b01_an_agents_own_restrictions_stay_beside_ours() {
+    for (rules, kept) in [
+        (json!(null), json!({"edit": "deny"})),
+        (json!("ask"), json!({"edit": "deny", "*": "ask"})),
+        (
+            json!({"bash": "deny"}),
+            json!({"edit": "deny", "bash": "deny"}),
+        ),
+    ] {
+        let own = json!({"permission": rules, "tools": {"write": false}});
+        let base = json!({"agent": {"x": own}, "permission": rules, "tools": {"write": false}});
+        let run = with_base(Step::new(), "opencode", &base).succeed();
+        let config = config(&run);
+        for owner in [&config, &config["agent"]["x"]] {
+            assert!(owner.get("tools").is_none());
+            for (pattern, rule) in kept.as_object().unwrap() {
+                assert_eq!(&owner["permission"][pattern], rule, "{rules}");
+            }
+            assert_eq!(owner["permission"]["port_*"], "deny");
+        }
+    }
+}
+
+#[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn b01_keys_that_undo_the_grant_are_found_in_every_agents_configuration() {
     for (agent, base, key) in [
