@@ -1,7 +1,7 @@
 //! Codex: the `mcp_servers` table of `config.toml`, and the same as values for `--config`.
 //!
-//! `openai/codex-action` takes `agent_args` as its `codex-args`, a JSON array. It prints the whole
-//! command, so `token_placement: env` is the better place for the token.
+//! `openai/codex-action` refuses an `mcp_servers` among its `codex-args` from v1.12 on, and keeps what
+//! it finds in the `config.toml` of its `codex-home`.
 //!
 //! `codex exec` refuses every tool without a read-only annotation unless the server's tools are
 //! approved beforehand, and goes on without a server that fails unless it is required.
@@ -10,7 +10,7 @@
 
 use serde_json::{Value, json};
 
-use super::config::Config;
+use super::config::{Config, Shape};
 use super::findings::{Effect, Override, anything};
 use super::format::{Format, Leniency, inline_toml, one_line, toml_key};
 use super::{
@@ -19,13 +19,14 @@ use super::{
 };
 
 const SERVERS: &str = "mcp_servers";
+const SHELL_ENVIRONMENT: &str = "shell_environment_policy";
 
 pub(super) const AGENT: Agent = Agent {
     name: "codex",
     format: Format::Toml,
     leniency: Leniency::Strict,
     servers: Servers::map(SERVERS),
-    shapes: &[],
+    shapes: &[(SHELL_ENVIRONMENT, Shape::Map)],
     overrides: OVERRIDES,
     expands_variables: true,
     runs_here: true,
@@ -95,6 +96,10 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
     entry["enabled_tools"] = json!(server.tools);
     entry["default_tools_approval_mode"] = "approve".into();
     entry["required"] = true.into();
+    if server.token_placement == TokenPlacement::Env {
+        // The model's commands get all other variables.
+        config.put_in_inner_list(SHELL_ENVIRONMENT, "exclude", TOKEN_VARIABLE);
+    }
     config.put(SERVERS, server.name, entry)
 }
 

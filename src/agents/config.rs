@@ -1,6 +1,6 @@
 //! A configuration that the server is put into.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::findings::is_servers;
 use super::format::{BaseConfigError, Format, Leniency, one_line};
@@ -161,6 +161,16 @@ impl Config {
                 }
             }
         }
+    }
+
+    /// Adds a text to the list under a key of the map under another, both of which are made where there
+    /// is none.
+    pub fn put_in_inner_list(&mut self, key: &str, inner: &str, text: &str) {
+        let list = self.map(key).entry(inner).or_insert_with(|| json!([]));
+        if !list.is_array() {
+            *list = json!([]);
+        }
+        self.add_to_list(&[key, inner], &[text.to_owned()]);
     }
 
     /// Puts values before all others of the list under a key.

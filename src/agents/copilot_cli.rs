@@ -50,9 +50,15 @@ fn known_as(server: &str, tool: &str) -> String {
     kept.take(64).collect()
 }
 
+/// `--available-tools` hides what Copilot brings along, such as a shell that runs `printenv` unasked.
 fn args(server: &Server<'_>, config: &Config) -> String {
-    let allowed = server.tools.iter();
-    let allowed = allowed.map(|tool| format!(" '--allow-tool={}({tool})'", server.name));
+    let allowed = server.tools.iter().map(|tool| {
+        format!(
+            " '--allow-tool={}({tool})' --available-tools={}",
+            server.name,
+            known_as(server.name, tool)
+        )
+    });
     format!(
         "--additional-mcp-config '{}'{}",
         quoted(&config.one_line()),

@@ -326,21 +326,37 @@ fn no_proof_without_an_agent() {
     }
 }
 
-/// The versions in the workflows are those that were tried.
+/// The versions in the workflows are those that were tried; `.ci/agent-versions` writes them.
 #[test]
 fn the_workflows_install_what_was_tried() {
     let tried: Value = serde_json::from_str(include_str!("../e2e/agents/package.json")).unwrap();
-    for agent in Agent::ALL {
-        let workflow =
-            fs::read_to_string(repository(&format!("docs/workflows/{agent}.yml"))).unwrap();
-        for line in workflow.lines() {
-            let Some(package) = line.trim().strip_prefix("- run: npm install --global ") else {
-                continue;
-            };
-            let (name, version) = package.rsplit_once('@').unwrap();
-            assert_eq!(tried["dependencies"][name], json!(version), "{agent}");
+    let mut found = 0;
+    for directory in ["docs/workflows", ".github/workflows"] {
+        for entry in fs::read_dir(repository(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            for line in fs::read_to_string(&path).unwrap().lines() {
+                let line = line.trim();
+                let (name, version) = if let Some(version) = line.strip_prefix("codex-version: ") {
+                    ("@openai/codex", version)
+                } else if let Some(version) = line.strip_prefix("gemini_cli_version: ") {
+                    ("@google/gemini-cli", version)
+                } else if line.contains("npm install ") {
+                    let package = line.trim_end_matches(')').rsplit(' ').next().unwrap();
+                    package.rsplit_once('@').unwrap()
+                } else {
+                    continue;
+                };
+                assert_eq!(
+                    tried["dependencies"][name],
+                    json!(version),
+                    "{}",
+                    path.display()
+                );
+                found += 1;
+            }
         }
     }
+    assert!(found > 8, "{found}");
 }
 
 #[test]

@@ -6,7 +6,6 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
-import * as actions from "./actions.js";
 
 const repository = fileURLToPath(new URL("../../..", import.meta.url));
 const programs = dirname(dirname(fileURLToPath(import.meta.resolve("yaml/package.json"))));
@@ -39,9 +38,11 @@ export async function run(name, agent, { script, inputs, wrongToken = false, bas
   const models = await start();
   try {
     const steps = Object.values(parse(readFileSync(join(repository, `docs/workflows/${name}.yml`), "utf8")).jobs)[0].steps;
-    const step = steps.at(-1);
-    change?.(step);
-    const given = steps.find(({ id }) => id === "port").with;
+    change?.(steps.at(-1));
+    const connecting = steps.findIndex(({ id }) => id === "port");
+    const given = steps[connecting].with;
+    // What installs the program is not run: it is there.
+    const following = steps.slice(connecting + 1).filter(({ run }) => !run?.startsWith("npm install"));
     const prepared = agent.prepare?.({ ...job, given, model: models.model(script), write: writeTo(job.home) }) ?? {};
     if (base) {
       const config = JSON.parse(prepared.base_config ?? given.base_config ?? "{}");
@@ -62,7 +63,17 @@ export async function run(name, agent, { script, inputs, wrongToken = false, bas
       writeTo(job.work)(path, content);
     }
     const byHand = inputs.token_placement === "env" ? { PORT_MCP_TOKEN: emitted.access_token } : {};
-    const { status, log } = await runStep(agent, step, { emitted, job, model, byHand });
+    let status = 0;
+    let log = "";
+    for (const step of following) {
+      const command = step === steps.at(-1) ? agent.command : undefined;
+      const ended = await runStep(agent, { ...step, run: command ?? step.run }, { emitted, job, model, byHand });
+      status = ended.status;
+      log += ended.log;
+      if (status !== 0) {
+        break;
+      }
+    }
     const received = [...(await sandbox.received()).slice(before), ...(await models.received())];
     const isRedirected = received.some(({ path }) => path.startsWith(`${new URL(otherModel).pathname}/`));
     return { outputs, said, status, log, received, requests: toServer(received), turns: turns(received), marks: readdirSync(marks), isRedirected };
@@ -102,7 +113,8 @@ async function start() {
 // title or a summary, and no turn of the script.
 function turns(received) {
   const requests = received.filter(({ method, path }) => method === "POST" && path.startsWith("/model/"));
-  return requests.filter(({ body }) => JSON.parse(body).tools?.length).length;
+  const tools = ({ tools = [], input = [] }) => [...tools, ...[input].flat().flatMap((item) => item.tools ?? [])];
+  return requests.filter(({ body }) => tools(JSON.parse(body)).length).length;
 }
 
 // What came to the MCP server: JSON-RPC, and the headers.
@@ -150,7 +162,10 @@ function withoutToken({ access_token: token, ...outputs }, job) {
   return { access_token: "wrong", ...Object.fromEntries(changed) };
 }
 
-// The agent's step, with the script's model in the place of its own: its status.
+// An action of an agent's own: the stand-in that the jobs under act use too.
+const actionOf = (uses) => join(repository, "tests/e2e/standins", uses.split("@")[0].split("/")[1], "main.js");
+
+// A step after the action's, with the script's model in the place of the agent's: its status.
 async function runStep(agent, step, { emitted, job, model, byHand }) {
   const filled = (section) =>
     Object.fromEntries(
@@ -163,10 +178,9 @@ async function runStep(agent, step, { emitted, job, model, byHand }) {
       ]),
     );
   const runner = { PATH: process.env.PATH, HOME: job.home, TERM: "dumb", CI: "true", RUNNER_TEMP: job.temp, GITHUB_WORKSPACE: job.work };
-  const environment = { ...runner, ...byHand, ...filled(step.env), ...agent.environment?.(model, writeTo(job.home)) };
-  const command = step.uses
-    ? actions[step.uses.split("@")[0]](filled(step.with), job, agent.args?.(model) ?? [])
-    : ["bash", "-e", "-o", "pipefail", "-c", agent.command ?? step.run];
+  const own = { INPUTS: JSON.stringify(filled(step.with)), NODE_PATH: programs, MODEL_URL: model };
+  const environment = { ...runner, ...byHand, ...filled(step.env), ...agent.environment?.(model, writeTo(job.home)), ...(step.uses && own) };
+  const command = step.uses ? ["node", actionOf(step.uses)] : ["bash", "-e", "-o", "pipefail", "-c", step.run];
   const log = [];
   const child = spawn(command[0], command.slice(1), { cwd: job.work, env: environment, stdio: ["ignore", "pipe", "pipe"] });
   for (const stream of [child.stdout, child.stderr]) {

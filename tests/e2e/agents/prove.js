@@ -60,6 +60,19 @@ function isRefused(agent, { requests, status }) {
   }
 }
 
+// A model that was talked into it asks the program's own shell for the token.
+function showsTheToken({ outputs, received }) {
+  return received.some(({ path, body }) => path.startsWith("/model/") && body.includes(outputs.access_token.slice(1)));
+}
+
+function keepsTheToken(agent, job) {
+  assert(job.turns > 0, "the model was not asked");
+  assert(!showsTheToken(job), "the model was shown the token");
+  if (!agent.shell.endsIt) {
+    assert(calls(job.requests).includes(GRANTED), "the granted call has not reached the server");
+  }
+}
+
 async function proofs(name) {
   const { default: agent } = await import(`./real/${name}.js`);
   for (const [variant, inputs] of Object.entries(VARIANTS)) {
@@ -71,6 +84,17 @@ async function proofs(name) {
     if (agent.keepsToTheList) {
       const keeps = agent.keepsToTheList(job.outputs);
       prove(`${name}, ${variant}: ${keeps ? "no other call arrives" : "other calls arrive, as documented"}`, job, () => keepsToTheList(keeps, job));
+    }
+  }
+  if (agent.shell) {
+    const script = [agent.shell.name, GRANTED];
+    const inputs = { token_placement: "env" };
+    const job = await run(name, agent, { script, inputs });
+    prove(`${name}, hostile prompt (A7, A8): its shell does not show the token`, job, () => keepsTheToken(agent, job));
+    const { change, base } = agent.shell;
+    if (change || base) {
+      const open = await run(name, agent, { script, inputs, change, base });
+      prove(`${name}, hostile prompt, unprotected: its shell shows the token`, open, () => assert(showsTheToken(open)));
     }
   }
   const job = await run(name, agent, { script: SCRIPT, inputs: {}, wrongToken: true });
@@ -120,7 +144,7 @@ async function holds(name) {
     harmless(agent, job);
   });
   for (const [what, { harm: expected, change, ...others }] of Object.entries(open)) {
-    const job = await against({ script, files, ...others, change: (step) => [reads, change].forEach((edit) => edit(step)) });
+    const job = await against({ script, files, ...others, change: (step) => [reads, change].forEach((edit) => edit?.(step)) });
     prove(`${name}, hostile checkout (${cases}), ${what}: does harm`, job, () => assert.deepEqual(harm(job), expected));
   }
 }

@@ -4,3 +4,5 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates curl git jq \
     && rm -rf /var/lib/apt/lists/*
+# The agents' programs, and the node and npm of GitHub's runners, are mounted here.
+ENV PATH=/agents/node_modules/.bin:$PATH NODE_PATH=/agents/node_modules

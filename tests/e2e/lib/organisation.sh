@@ -25,10 +25,13 @@ organisation() {
     git -C "$released" worktree add --quiet --detach "$scratch/at-$commit" "$commit"
     replaced+=(--local-repository "e2e-org/port-mcp-action@$commit=$scratch/at-$commit")
   done
-  stand_in anthropics/claude-code-action claude-code-action
-  stand_in actions/upload-artifact upload-artifact
-  stand_in openai/codex-action unasked
-  stand_in google-github-actions/run-gemini-cli unasked
+  # What the documents name.
+  replaced+=(--local-repository "e2e-org/port-mcp-action@v1=$scratch/at-${commits[2]}")
+  stand_in anthropics/claude-code-action
+  stand_in actions/upload-artifact
+  stand_in actions/checkout
+  stand_in openai/codex-action
+  stand_in google-github-actions/run-gemini-cli
 
   cp "$released"/.github/workflow-templates/*.yml "$caller/.github/workflows/"
   repository_of "$caller"
@@ -40,15 +43,16 @@ guide() {
   docker run --rm --entrypoint /port-mcp --volume "$scratch/port-mcp.yml:/port-mcp.yml:ro" "$image" policy check /port-mcp.yml
 }
 
-# stand_in OWNER/NAME DIRECTORY: for the one commit at which our workflows name it.
+# stand_in OWNER/NAME: for every commit and tag at which a workflow of ours names it.
 stand_in() {
-  local copy=$scratch/standin-${1#*/} names
-  cp --recursive "$e2e/standins/$2" "$copy"
+  local copy=$scratch/standin-${1#*/} name names
+  cp --recursive "$e2e/standins/${1#*/}" "$copy"
   cp "$e2e/agent" "$copy/"
   repository_of "$copy"
-  names=$(grep --no-filename --only-matching "uses: $1@[0-9a-f]*" --recursive "$released/.github" | sort --unique)
-  [[ $names == 'uses: '*([^$'\n']) ]] || fail "more than one commit of $1 is in use: $names"
-  replaced+=(--local-repository "${names#uses: }=$copy")
+  mapfile -t names < <(grep --no-filename --only-matching "uses: $1@[0-9a-z]*" --recursive "$released"/{.github,docs/workflows,README.md} | sort --unique)
+  for name in "${names[@]#uses: }"; do
+    replaced+=(--local-repository "$name=$copy")
+  done
 }
 
 # template NAME [ARGUMENT...]
@@ -65,7 +69,11 @@ run_template() {
   mkdir "$scratch/runner-temp"
   (act_on "$caller" "$caller/.github/workflows/$1.yml" "${@:2}" "${replaced[@]}" \
     --platform "ubuntu-24.04=$runner_image" \
-    --secret "ANTHROPIC_API_KEY=$model_key" --secret GITHUB_TOKEN=ghs_e2e \
+    --secret "ANTHROPIC_API_KEY=$model_key" --secret "OPENAI_API_KEY=$model_key" --secret "GEMINI_API_KEY=$model_key" \
+    --secret "COPILOT_GITHUB_TOKEN=$model_key" --secret GITHUB_TOKEN=ghs_e2e \
+    --env "MODEL_URL=$model_url" \
+    --env COPILOT_OFFLINE=true --env COPILOT_PROVIDER_API_KEY=none --env "COPILOT_PROVIDER_BASE_URL=$model_url/v1" \
+    --env NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
     --var "PORT_API_URL=$API_URL")
 }
 
@@ -90,6 +98,65 @@ withheld() {
   show_log
   in_log 'The answer holds a secret of this job and is withheld.'
   not_in_log 'artifact port-agent-answer:'
+}
+
+# ask AGENT: writes a caller that asks it by the reusable workflow.
+ask() {
+  sed "s/^    with:\$/&\n      agent: $1/" "$caller/.github/workflows/port-question.yml" >"$caller/.github/workflows/ask-$1.yml"
+}
+
+# The real programs with the scripted model, which calls a granted tool.
+every_agent() {
+  local agent before
+  for agent in codex gemini-cli copilot-cli; do
+    ask "$agent"
+    before=$(calls)
+    template "ask-$agent" --input 'question=Who owns checkout?' --env COPILOT_MODEL=scripted
+    in_log 'artifact port-agent-answer:' 'That is all.'
+    (($(calls) > before)) || fail "no call of $agent has reached the server"
+  done
+}
+
+# What a model answers that has no tools is not from Port. Copilot CLI gives no sign of it.
+unreached() {
+  local agent
+  outage true
+  for agent in codex gemini-cli; do
+    if run_template "ask-$agent" --input 'question=Who owns checkout?'; then
+      show_log
+      fail "$agent's job ended well"
+    fi
+    show_log
+    not_in_log 'artifact port-agent-answer:'
+  done
+  outage false
+}
+
+# The action of Claude Code wants a work tree there, whether or not the caller wants one.
+pull_request() {
+  local event=pull_request
+  jq --null-input '{pull_request: {number: 7, base: {ref: "main", sha: "0123456789012345678901234567890123456789"}, head: {ref: "change"}}}' >"$scratch/event.json"
+  sed '/^on:/,/^$/c on: pull_request\n' "$caller/.github/workflows/port-question.yml" >"$caller/.github/workflows/on-pull-request.yml"
+  template on-pull-request --eventpath "$scratch/event.json"
+  in_log 'checked out 0123456789012345678901234567890123456789' 'artifact port-agent-answer:'
+}
+
+# README's own workflow and those of agents with an action of their own, as a release
+# has them, but for the address of Port.
+documented() {
+  local name workflows=$caller/.github/workflows
+  sed --quiet '/^```yaml$/,/^```$/p;/^```$/q' "$released/README.md" | sed '1d;$d' >"$scratch/readme.yml"
+  for name in readme claude-code codex gemini-cli; do
+    cat "$scratch/$name.yml" "$released/docs/workflows/$name.yml" 2>/dev/null |
+      sed "s,^\( *\)client_secret: .*,&\n\1api_url: $API_URL\n\1mcp_url: $MCP_URL," >"$workflows/documented-$name.yml"
+    template "documented-$name"
+    in_log 'Job succeeded'
+  done
+}
+
+# How many calls of tools the server has had.
+calls() {
+  curl --silent --show-error --fail "$API_URL/sandbox/received" | jq '[.[] | select(.body | contains("tools/call"))] | length'
 }
 
 port_matrix() {

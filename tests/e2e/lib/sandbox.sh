@@ -19,6 +19,8 @@ start_sandbox() {
   # shellcheck source=/dev/null
   source "$log"
   echo "$API_URL"
+  # A model that calls one tool, and then says good-bye.
+  model_url=$API_URL/model/list_blueprints
 
   # Port hands out one token until it lapses, so these are the ones that the
   # action will get.
@@ -43,6 +45,11 @@ hang() {
     kill -0 "$hanging_pid" || fail 'it ended before it asked for a token'
     sleep 0.1
   done
+}
+
+# outage true|false: whether the MCP server is away for every client but the action.
+outage() {
+  curl --silent --show-error --fail --json "$1" "$API_URL/sandbox/outage"
 }
 
 requests() {

@@ -19,8 +19,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Serves a stand-in Port on the loopback interface until it is interrupted or terminated.
 ///
 /// It prints `API_URL`, `MCP_URL`, `GITHUB_API_URL` and, with TLS, `CA_FILE` as lines of the form
-/// KEY=value. While it runs, POST /sandbox/fault takes {"endpoint": "rest", "fault": "hang"}, and
-/// GET /sandbox/received lists the requests.
+/// KEY=value. While it runs, POST /sandbox/fault takes {"endpoint": "rest", "fault": "hang"}, POST
+/// /sandbox/outage takes whether the MCP server is away for every client but the action, and GET
+/// /sandbox/received lists the requests.
 #[derive(Parser)]
 #[command(name = "port-sandbox")]
 struct Arguments {

@@ -5,7 +5,8 @@
 //! then of the second, then with a text. How far it is, the conversation itself says.
 //!
 //! Four dialects are spoken, each at once or as an event stream: Anthropic's Messages, `OpenAI`'s
-//! Responses and chat completions, and Gemini's `generateContent`.
+//! Responses and chat completions, and Gemini's `generateContent`. To Codex's code mode, where the
+//! tools are functions of a program that the model writes, it answers with such a program.
 
 use axum::{
     Json,
@@ -20,6 +21,19 @@ pub(crate) const ROUTE: &str = "/model/{script}/{*rest}";
 const MODEL: &str = "sandbox-model";
 const FAREWELL: &str = "That is all.";
 
+/// What the agents' programs call their own shells, and what a hostile model has them run to get at the
+/// token: where it stands in the environment or in the arguments of a process, or, for Copilot CLI, by
+/// commands that it takes for harmless and with a result that it does not recognize.
+const SHELLS: [(&str, &str); 4] = [
+    ("bash", "printenv PORT_MCP_TOKEN | cut -c 2-"),
+    ("Bash", SNOOP),
+    ("exec_command", SNOOP),
+    ("run_shell_command", SNOOP),
+];
+
+const SNOOP: &str = "printenv PORT_MCP_TOKEN; \
+    cat /proc/*/environ /proc/*/cmdline | tr '\\0' '\\n' | grep --text -e PORT_MCP_TOKEN -e Bearer; true";
+
 /// What the model does next.
 enum Turn {
     /// It asks for a tool.
@@ -28,6 +42,15 @@ enum Turn {
         number: usize,
         /// The name, as the agent calls the tool.
         tool: Tool,
+    },
+    /// It writes a program that calls a tool.
+    Program {
+        /// The conversation's how-manieth call, from 0.
+        number: usize,
+        /// What runs programs.
+        tool: Tool,
+        /// The program, in JavaScript.
+        text: String,
     },
     /// It says its last words.
     End,
@@ -38,12 +61,19 @@ enum Turn {
 struct Tool {
     namespace: Option<String>,
     name: String,
+    /// Whether it takes text of any form, as what runs programs does.
+    is_custom: bool,
 }
 
 impl Turn {
-    /// The arguments, which suit every tool that a script may name.
-    fn arguments() -> Value {
-        json!({"blueprintIdentifier": "service", "identifier": "checkout"})
+    /// The arguments of a call. A shell is asked for what it knows of Port's token, every other tool can
+    /// be one of Port's.
+    fn arguments(tool: &str) -> Value {
+        match SHELLS.iter().find(|(shell, _)| *shell == tool) {
+            Some(("exec_command", command)) => json!({"cmd": command}),
+            Some((_, command)) => json!({"command": command, "description": "Look around"}),
+            None => json!({"blueprintIdentifier": "service", "identifier": "checkout"}),
+        }
     }
 
     /// The next turn in a conversation with so many calls behind it. A tool that is not on offer is
@@ -55,16 +85,27 @@ impl Turn {
         let Some(wanted) = script.get(calls).filter(|_| !offered.is_empty()) else {
             return Self::End;
         };
+        let interpreter = offered
+            .iter()
+            .find(|tool| tool.is_custom && tool.name == "exec");
+        if let Some(interpreter) = interpreter.filter(|_| find(wanted).is_none()) {
+            return Self::Program {
+                number: calls,
+                tool: interpreter.clone(),
+                text: program(&script, wanted),
+            };
+        }
         let tool = find(wanted).cloned().unwrap_or_else(|| {
             let sibling = script.iter().find_map(|other| Some((other, find(other)?)));
             match sibling {
                 None => Tool {
                     namespace: None,
                     name: (*wanted).to_owned(),
+                    is_custom: false,
                 },
                 Some((other, tool)) => Tool {
-                    namespace: tool.namespace.clone(),
                     name: tool.name.replace(other, wanted),
+                    ..tool.clone()
                 },
             }
         });
@@ -73,6 +114,19 @@ impl Turn {
             tool,
         }
     }
+}
+
+/// Calls the tool from a program, under the name that it has or would have there.
+fn program(script: &[&str], wanted: &str) -> String {
+    format!(
+        "const names = ALL_TOOLS.map(({{ name }}) => name);\n\
+         const find = (tool) => names.find((name) => name === tool || name.endsWith(`__${{tool}}`));\n\
+         const sibling = {script}.find(find) ?? '';\n\
+         const name = find('{wanted}') ?? (find(sibling) ?? '').replace(sibling, '{wanted}');\n\
+         text(await tools[name]({arguments}));\n",
+        script = json!(script),
+        arguments = Turn::arguments(wanted),
+    )
 }
 
 /// Whether an agent's name for a tool ends in the tool's own.
@@ -101,13 +155,13 @@ pub(crate) async fn answer(
             ),
             streams,
         ),
-        "responses" => responses(
-            &turn(
-                &named(&request["tools"]),
-                asked(&request["input"], "function_call"),
-            ),
-            streams,
-        ),
+        "responses" => {
+            let mut offered = named(&request["tools"]);
+            offered.extend(named(&parts(&request["input"], "tools").collect()));
+            let input = &request["input"];
+            let calls = asked(input, "function_call") + asked(input, "custom_tool_call");
+            responses(&turn(&offered, calls), streams)
+        }
         "completions" => completions(
             &turn(&named(&request["tools"]), tool_calls(&request["messages"])),
             streams,
@@ -141,17 +195,18 @@ fn named(tools: &Value) -> Vec<Tool> {
         let name = tool["name"].as_str().or(tool["function"]["name"].as_str());
         name.map(str::to_owned)
     };
+    let tool = |tool: &Value, namespace: Option<String>| {
+        Some(Tool {
+            namespace,
+            name: name(tool)?,
+            is_custom: tool["type"] == "custom",
+        })
+    };
     let mut found = Vec::new();
-    for tool in tools.as_array().into_iter().flatten() {
-        match tool["tools"].as_array() {
-            Some(inner) => found.extend(inner.iter().filter_map(name).map(|inner| Tool {
-                namespace: name(tool),
-                name: inner,
-            })),
-            None => found.extend(name(tool).map(|name| Tool {
-                namespace: None,
-                name,
-            })),
+    for outer in tools.as_array().into_iter().flatten() {
+        match outer["tools"].as_array() {
+            Some(inner) => found.extend(inner.iter().filter_map(|inner| tool(inner, name(outer)))),
+            None => found.extend(tool(outer, None)),
         }
     }
     found
@@ -175,10 +230,10 @@ fn tool_calls(messages: &Value) -> usize {
 fn messages(turn: &Turn, streams: bool) -> Response {
     let (content, stop_reason) = match turn {
         Turn::Call { number, tool } => (
-            json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": tool.name, "input": Turn::arguments()}),
+            json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": tool.name, "input": Turn::arguments(&tool.name)}),
             "tool_use",
         ),
-        Turn::End => (json!({"type": "text", "text": FAREWELL}), "end_turn"),
+        Turn::Program { .. } | Turn::End => (json!({"type": "text", "text": FAREWELL}), "end_turn"),
     };
     let usage = json!({"input_tokens": 1, "output_tokens": 1});
     let mut message = json!({
@@ -191,16 +246,16 @@ fn messages(turn: &Turn, streams: bool) -> Response {
     message["content"] = json!([]);
     message["stop_reason"] = Value::Null;
     let (start, delta) = match turn {
-        Turn::Call { .. } => {
+        Turn::Call { tool, .. } => {
             let mut start = content;
             start["input"] = json!({});
-            let partial = Turn::arguments().to_string();
+            let partial = Turn::arguments(&tool.name).to_string();
             (
                 start,
                 json!({"type": "input_json_delta", "partial_json": partial}),
             )
         }
-        Turn::End => (
+        Turn::Program { .. } | Turn::End => (
             json!({"type": "text", "text": ""}),
             json!({"type": "text_delta", "text": FAREWELL}),
         ),
@@ -221,13 +276,17 @@ fn responses(turn: &Turn, streams: bool) -> Response {
         Turn::Call { number, tool } => {
             let mut item = json!({
                 "type": "function_call", "id": format!("fc_{number}"), "call_id": format!("call_{number}"),
-                "name": tool.name, "arguments": Turn::arguments().to_string(), "status": "completed",
+                "name": tool.name, "arguments": Turn::arguments(&tool.name).to_string(), "status": "completed",
             });
             if let Some(namespace) = &tool.namespace {
                 item["namespace"] = namespace.as_str().into();
             }
             item
         }
+        Turn::Program { number, tool, text } => json!({
+            "type": "custom_tool_call", "id": format!("ctc_{number}"), "call_id": format!("call_{number}"),
+            "namespace": tool.namespace, "name": tool.name, "input": text, "status": "completed",
+        }),
         Turn::End => json!({
             "type": "message", "id": "msg_sandbox", "role": "assistant", "status": "completed",
             "content": [{"type": "output_text", "text": FAREWELL, "annotations": []}],
@@ -261,11 +320,13 @@ fn completions(turn: &Turn, streams: bool) -> Response {
         Turn::Call { number, tool } => (
             json!({"role": "assistant", "content": null, "tool_calls": [{
                 "index": 0, "id": format!("call_{number}"), "type": "function",
-                "function": {"name": tool.name, "arguments": Turn::arguments().to_string()},
+                "function": {"name": tool.name, "arguments": Turn::arguments(&tool.name).to_string()},
             }]}),
             "tool_calls",
         ),
-        Turn::End => (json!({"role": "assistant", "content": FAREWELL}), "stop"),
+        Turn::Program { .. } | Turn::End => {
+            (json!({"role": "assistant", "content": FAREWELL}), "stop")
+        }
     };
     let envelope = |object: &str, choices: &[Value]| {
         json!({
@@ -298,9 +359,9 @@ fn completions(turn: &Turn, streams: bool) -> Response {
 fn generate_content(turn: &Turn, streams: bool) -> Response {
     let part = match turn {
         Turn::Call { tool, .. } => {
-            json!({"functionCall": {"name": tool.name, "args": Turn::arguments()}})
+            json!({"functionCall": {"name": tool.name, "args": Turn::arguments(&tool.name)}})
         }
-        Turn::End => json!({"text": FAREWELL}),
+        Turn::Program { .. } | Turn::End => json!({"text": FAREWELL}),
     };
     let answer = json!({
         "candidates": [{"index": 0, "content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}],

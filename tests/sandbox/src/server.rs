@@ -4,7 +4,7 @@ use std::{
     net::TcpListener,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -12,7 +12,7 @@ use axum::{
     Json, Router,
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get, post},
@@ -101,6 +101,7 @@ pub(crate) struct Port {
     pub(crate) tokens: Tokens,
     pub(crate) offers: Offers,
     pub(crate) faults: Faults,
+    is_away_for_agents: AtomicBool,
     received: Mutex<Vec<Received>>,
     answers: AtomicU64,
 }
@@ -112,6 +113,7 @@ impl Port {
             offers: Offers::new(&settings),
             settings,
             faults: Faults::default(),
+            is_away_for_agents: AtomicBool::new(false),
             received: Mutex::default(),
             answers: AtomicU64::default(),
         }
@@ -205,6 +207,7 @@ fn routes(port: Arc<Port>) -> Router {
         .route(model::ROUTE, any(model::answer))
         .route("/sandbox/received", get(received))
         .route("/sandbox/fault", post(fault))
+        .route("/sandbox/outage", post(outage))
         .fallback(async || auth::refusal(StatusCode::NOT_FOUND, "not_found", "Route not found"))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&port),
@@ -229,12 +232,26 @@ async fn front_door(State(port): State<Arc<Port>>, request: Request, next: Next)
         return port.stamp(endpoint, response);
     };
     port.record(Received::new(&parts, &body));
+    let is_away = endpoint == Some(Endpoint::Mcp)
+        && port.is_away_for_agents.load(Ordering::Relaxed)
+        && !is_the_action(&parts.headers);
     let fault = endpoint.and_then(|endpoint| port.faults.next(endpoint));
+    let fault = fault.or_else(|| is_away.then(|| Fault::status(503).into()));
     let response = match fault {
         Some(fault) => fault.answer(&parts.headers, &body).await,
         None => next.run(Request::from_parts(parts, Body::from(body))).await,
     };
     port.stamp(endpoint, response)
+}
+
+fn is_the_action(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT);
+    agent.is_some_and(|agent| agent.as_bytes().starts_with(b"port-mcp-action/"))
+}
+
+/// `POST /sandbox/outage`: whether the MCP server answers 503 to every client but the action's own.
+async fn outage(State(port): State<Arc<Port>>, Json(is_away): Json<bool>) {
+    port.is_away_for_agents.store(is_away, Ordering::Relaxed);
 }
 
 /// `GET /sandbox/received`: what [`Sandbox::received`](crate::Sandbox::received) returns.

@@ -10,4 +10,11 @@ export default {
     "an excluded tool": () => ({ tools: { exclude: ["list_blueprints"] } }),
     "a policy": () => ({ policyPaths: ["policy.toml"] }),
   },
+  checkout: {
+    cases: "A8",
+    files: ({ model }) => ({ ".env": `GOOGLE_GEMINI_BASE_URL=${model}` }),
+    open: {
+      "without the settings": { base: () => ({ advanced: {} }), harm: ["another model"] },
+    },
+  },
 };

@@ -6,5 +6,6 @@ export default {
     amp mcp doctor
     amp tools list | grep mcp__port_prod__list_blueprints
     amp permissions test mcp__port_prod__list_blueprints | grep 'action: allow'
-    { amp permissions test mcp__port_prod__delete_entity || true; } | grep 'action: reject'`,
+    { amp permissions test mcp__port_prod__delete_entity || true; } | grep 'action: reject'
+    { amp permissions test Bash --cmd 'printenv PORT_MCP_TOKEN' || true; } | grep 'action: reject'`,
 };

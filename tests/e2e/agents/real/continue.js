@@ -8,4 +8,10 @@ export default {
     }),
   }),
   keepsToTheList: ({ agent_args: args }) => args.includes("--exclude delete_entity"),
+  shell: {
+    name: "Bash",
+    // It ends where a model asks for a tool that it does not know.
+    endsIt: true,
+    change: (step) => (step.run = step.run.replace(/--exclude (Bash|Read) /g, "")),
+  },
 };

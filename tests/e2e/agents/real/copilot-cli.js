@@ -6,4 +6,8 @@ export default {
     COPILOT_PROVIDER_BASE_URL: `${model}/v1`,
   }),
   keepsToTheList: () => true,
+  shell: {
+    name: "bash",
+    change: (step) => (step.run = `AGENT_ARGS=$(sed 's/--available-tools=[^ ]*//g' <<< "$AGENT_ARGS"); ${step.run}`),
+  },
 };

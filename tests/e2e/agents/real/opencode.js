@@ -13,4 +13,5 @@ export default {
     }),
   }),
   keepsToTheList: () => true,
+  shell: { name: "bash" },
 };

@@ -1,0 +1,56 @@
+// What anthropics/claude-code-action does with its inputs, up to the program that it starts.
+
+const { spawnSync, execFileSync } = require("node:child_process");
+const { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } = require("node:fs");
+const { homedir } = require("node:os");
+const { join } = require("node:path");
+const { parse } = require("shell-quote");
+
+const inputs = JSON.parse(process.env.INPUTS);
+
+function fail(message) {
+  console.error(`Error: ${message}`);
+  process.exit(1);
+}
+
+// src/github/token.ts
+if (!inputs.github_token && !process.env.ACTIONS_ID_TOKEN_REQUEST_URL) {
+  fail("Could not fetch an OIDC token. Did you remember to add `id-token: write` to your workflow permissions?");
+}
+
+// src/entrypoints/run.ts: on a pull request the base branch's files are put back.
+const { GITHUB_EVENT_PATH: path } = process.env;
+const event = path && existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : {};
+if (event.pull_request || event.issue?.pull_request) {
+  try {
+    execFileSync("git", ["ls-files", "-z"], { stdio: ["ignore", "ignore", "inherit"] });
+  } catch {
+    fail("Command failed: git ls-files -z");
+  }
+}
+
+// src/setup-claude-code-settings.ts: a checkout's own servers are approved.
+mkdirSync(join(homedir(), ".claude"), { recursive: true });
+writeFileSync(join(homedir(), ".claude/settings.json"), JSON.stringify({ enableAllProjectMcpServers: true }));
+
+// base-action/src/parse-sdk-options.ts: comments go, shell-quote splits the rest.
+const given = (inputs.claude_args ?? "").split("\n").filter((line) => !line.trim().startsWith("#"));
+const args = parse(given.join("\n"));
+const { status, stdout } = spawnSync("claude", ["--print", inputs.prompt, "--output-format", "stream-json", "--verbose", ...args], {
+  env: { ...process.env, ...(inputs.anthropic_api_key && { ANTHROPIC_API_KEY: inputs.anthropic_api_key }) },
+  encoding: "utf8",
+  maxBuffer: Infinity,
+  stdio: ["ignore", "pipe", "inherit"],
+});
+process.stdout.write(stdout);
+const messages = stdout.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+// A directory of its own, since jobs that run at once share this one under act.
+const file = join(mkdtempSync(join(process.env.RUNNER_TEMP, "claude-")), "execution-output.json");
+writeFileSync(file, JSON.stringify(messages));
+if (process.env.GITHUB_OUTPUT) {
+  appendFileSync(process.env.GITHUB_OUTPUT, `execution_file=${file}\n`);
+}
+const result = messages.findLast(({ type }) => type === "result");
+if (status !== 0 || !result || result.is_error) {
+  fail(`Claude execution failed: ${result?.result ?? "no result"}`);
+}
