@@ -22,6 +22,12 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 /// (65 536 characters), and an environment variable (128 KiB) with room for what stands beside it.
 const LARGEST_OUTPUT: usize = 60_000;
 
+/// What Gemini CLI's action leaves beside the answer (its `action.yml`).
+const STDERR_LOG: &str = "stderr.log";
+
+/// What Gemini CLI says there, and nowhere else, of a server that it cannot connect to.
+const MCP_ISSUES: &str = "MCP issues detected";
+
 /// The inputs of `answer/action.yml`.
 #[derive(Debug, Default, Deserialize)]
 struct Inputs {
@@ -57,6 +63,10 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
         .context("input `file` is empty: the agent's step left no answer; its log says why")?;
     let text = read(Path::new(&path))?;
     let server = inputs.server_name.as_deref().unwrap_or("port");
+    let errors = Path::new(&path).with_file_name(STDERR_LOG);
+    if agent == "gemini-cli" && errors.is_file() && read(&errors)?.contains(MCP_ISSUES) {
+        bail!(unreached(server, MCP_ISSUES));
+    }
     let answer = extract(agent, server, &text)?;
     if secrets
         .iter()
@@ -145,12 +155,10 @@ fn of_claude_code(server: &str, text: &str) -> anyhow::Result<String> {
         && status != "connected"
         && status != "pending"
     {
-        bail!(
-            "the agent did not reach the MCP server `{server}` (its status is `{}`), so its answer \
-             is not from Port\n\
-             hint: run the job again; if it stays, look for what its step's log says of the server",
-            Quote::new(status)
-        );
+        bail!(unreached(
+            server,
+            &format!("its status is `{}`", Quote::new(status))
+        ));
     }
     let result = messages.iter().rfind(|message| message["type"] == "result");
     let result =
@@ -175,6 +183,13 @@ fn of_gemini_cli(text: &str) -> anyhow::Result<String> {
         bail!("the agent ended with an error: {}", Quote::new(error));
     }
     Ok(answer["response"].as_str().unwrap_or_default().to_owned())
+}
+
+fn unreached(server: &str, sign: &str) -> String {
+    format!(
+        "the agent did not reach the MCP server `{server}` ({sign}), so its answer is not from Port\n\
+         hint: run the job again; if it stays, look for what its step's log says of the server"
+    )
 }
 
 fn no_form(agent: &str, form: &str) -> anyhow::Error {

@@ -215,7 +215,9 @@ impl Agent {
                 if any_text(entry, &|text| leads_to(text, is_ours)) {
                     find(what(), Effect::SameServer);
                 }
-                if any_text(entry, &|text| text.contains(TOKEN_VARIABLE)) {
+                // Codex withholds variables that stand there from its shell, as ours does.
+                let is_withheld = (key, child) == ("shell_environment_policy", "exclude");
+                if !is_withheld && any_text(entry, &|text| text.contains(TOKEN_VARIABLE)) {
                     find(what(), Effect::GivesTokenAway);
                 }
                 let other = servers.name_of(child, entry).filter(|_| is_servers);

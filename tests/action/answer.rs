@@ -1,5 +1,7 @@
 //! What an agent answered, taken over (`answer/action.yml`).
 
+use std::fs;
+
 use std::collections::BTreeMap;
 
 use actions_runner_double::{Finished, Job, Phase};
@@ -76,6 +78,28 @@ fn each_agent_leaves_it_in_its_own_form() {
     }
 }
 
+/// What Gemini CLI 0.61.0 says where its server answers 503; it ends well.
+#[test]
+fn a4_an_answer_without_port_is_none() {
+    let job = Job::new();
+    let directory = job.temp().join("gemini-artifacts");
+    fs::create_dir(&directory).unwrap();
+    let file = directory.join("stdout.log");
+    fs::write(&file, r#"{"response": "There are none."}"#).unwrap();
+    let step = || {
+        let file = file.to_str().unwrap();
+        let inputs = [("agent", "gemini-cli"), ("file", file)];
+        job.step(&program(), Phase::Other("answer"), &inputs)
+    };
+    let log = directory.join("stderr.log");
+    fs::write(&log, "YOLO mode is enabled.\n").unwrap();
+    assert_eq!(step().exit, Some(0));
+    fs::write(&log, "MCP issues detected. Run /mcp list for status.\n").unwrap();
+    let run = step();
+    assert_eq!(run.exit, Some(1));
+    assert!(errors(&run).starts_with("the agent did not reach the MCP server `port`"));
+}
+
 /// L17, and its kind: whatever the file holds, one annotation says what is wrong.
 #[test]
 fn l17_what_cannot_be_read_is_an_annotation() {
@@ -118,8 +142,8 @@ fn l17_what_cannot_be_read_is_an_annotation() {
         ),
         (
             "gemini-cli",
-            "{\"error\": {\"message\": \"MCP issues detected\"}}",
-            "ended with an error: MCP issues detected",
+            "{\"error\": {\"message\": \"no quota\"}}",
+            "ended with an error: no quota",
         ),
         ("codex", " \n", "the agent's answer is empty"),
     ] {

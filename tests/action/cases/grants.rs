@@ -735,3 +735,28 @@ fn no_request_is_made_of_a_region_that_the_policy_does_not_allow() {
         "{asked:?}"
     );
 }
+
+#[test]
+fn a7_codex_keeps_the_token_from_its_shell() {
+    let policy = |names: &str| format!("shell_environment_policy={{exclude=[{names}]}}");
+    for (base, names) in [
+        ("", r#""PORT_MCP_TOKEN""#),
+        (r#""AWS_*""#, r#""AWS_*","PORT_MCP_TOKEN""#),
+        (r#""PORT_MCP_TOKEN","AWS_*""#, r#""PORT_MCP_TOKEN","AWS_*""#),
+    ] {
+        let run = Step::new()
+            .input("agent", "codex")
+            .input("token_placement", "env")
+            .input(
+                "base_config",
+                format!("shell_environment_policy.exclude = [{base}]"),
+            )
+            .succeed();
+        assert!(
+            !annotations(&run, "warning").contains("base_config"),
+            "{base}"
+        );
+        let args: Vec<String> = serde_json::from_str(&run.outputs["agent_args"]).unwrap();
+        assert!(args.contains(&policy(names)), "{args:?}");
+    }
+}

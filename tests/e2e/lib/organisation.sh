@@ -100,18 +100,26 @@ withheld() {
   not_in_log 'artifact port-agent-answer:'
 }
 
-# ask AGENT: writes a caller that asks it by the reusable workflow.
+# ask AGENT MODEL: writes a caller that asks it by the reusable workflow.
 ask() {
-  sed "s/^    with:\$/&\n      agent: $1/" "$caller/.github/workflows/port-question.yml" >"$caller/.github/workflows/ask-$1.yml"
+  local key secrets=''
+  for key in OPENAI_API_KEY GEMINI_API_KEY COPILOT_GITHUB_TOKEN; do
+    secrets+="\\n      $key: \${{ secrets.$key }}"
+  done
+  sed "s/^    with:\$/&\\n      agent: $1\\n      model: '$2'/; s/^    secrets:\$/&$secrets/" \
+    "$caller/.github/workflows/port-question.yml" >"$caller/.github/workflows/ask-$1.yml"
 }
 
 # The real programs with the scripted model, which calls a granted tool.
 every_agent() {
   local agent before
+  ask codex ''
+  ask gemini-cli ''
+  # With another provider than GitHub it wants a model.
+  ask copilot-cli scripted
   for agent in codex gemini-cli copilot-cli; do
-    ask "$agent"
     before=$(calls)
-    template "ask-$agent" --input 'question=Who owns checkout?' --env COPILOT_MODEL=scripted
+    template "ask-$agent" --input 'question=Who owns checkout?'
     in_log 'artifact port-agent-answer:' 'That is all.'
     (($(calls) > before)) || fail "no call of $agent has reached the server"
   done
@@ -144,13 +152,16 @@ pull_request() {
 # README's own workflow and those of agents with an action of their own, as a release
 # has them, but for the address of Port.
 documented() {
-  local name workflows=$caller/.github/workflows
-  sed --quiet '/^```yaml$/,/^```$/p;/^```$/q' "$released/README.md" | sed '1d;$d' >"$scratch/readme.yml"
+  local name before documents=$scratch/documents
+  mkdir "$documents"
+  cp "$released"/docs/workflows/{claude-code,codex,gemini-cli}.yml "$documents/"
+  awk '/^```yaml$/ {inside = 1; next} inside && /^```$/ {exit} inside' "$released/README.md" >"$documents/readme.yml"
   for name in readme claude-code codex gemini-cli; do
-    cat "$scratch/$name.yml" "$released/docs/workflows/$name.yml" 2>/dev/null |
-      sed "s,^\( *\)client_secret: .*,&\n\1api_url: $API_URL\n\1mcp_url: $MCP_URL," >"$workflows/documented-$name.yml"
+    sed "s,^\( *\)client_secret: .*,&\n\1api_url: $API_URL\n\1mcp_url: $MCP_URL," \
+      "$documents/$name.yml" >"$caller/.github/workflows/documented-$name.yml"
+    before=$(calls)
     template "documented-$name"
-    in_log 'Job succeeded'
+    (($(calls) > before)) || fail 'no call has reached the server'
   done
 }
 

@@ -21,6 +21,9 @@ pub(crate) const ROUTE: &str = "/model/{script}/{*rest}";
 const MODEL: &str = "sandbox-model";
 const FAREWELL: &str = "That is all.";
 
+/// What Gemini CLI asks a small model for first, to choose a large one.
+const RATING: &str = r#"{"complexity_reasoning": "It is a script.", "complexity_score": 1}"#;
+
 /// What the agents' programs call their own shells, and what a hostile model has them run to get at the
 /// token: where it stands in the environment or in the arguments of a process, or, for Copilot CLI, by
 /// commands that it takes for harmless and with a result that it does not recognize.
@@ -171,7 +174,9 @@ pub(crate) async fn answer(
             let calls = parts(&request["contents"], "parts")
                 .filter(|part| part.get("functionCall").is_some())
                 .count();
-            generate_content(&turn(&named(&declarations), calls), streams)
+            let wants_json = request["generationConfig"]["responseMimeType"] == "application/json";
+            let text = if wants_json { RATING } else { FAREWELL };
+            generate_content(&turn(&named(&declarations), calls), text, streams)
         }
         "count_tokens" | "countTokens" => {
             Json(json!({"input_tokens": 1, "totalTokens": 1})).into_response()
@@ -356,12 +361,12 @@ fn completions(turn: &Turn, streams: bool) -> Response {
 }
 
 /// Gemini's `generateContent`.
-fn generate_content(turn: &Turn, streams: bool) -> Response {
+fn generate_content(turn: &Turn, text: &str, streams: bool) -> Response {
     let part = match turn {
         Turn::Call { tool, .. } => {
             json!({"functionCall": {"name": tool.name, "args": Turn::arguments(&tool.name)}})
         }
-        Turn::Program { .. } | Turn::End => json!({"text": FAREWELL}),
+        Turn::Program { .. } | Turn::End => json!({"text": text}),
     };
     let answer = json!({
         "candidates": [{"index": 0, "content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}],

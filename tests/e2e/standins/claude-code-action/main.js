@@ -23,9 +23,9 @@ const { GITHUB_EVENT_PATH: path } = process.env;
 const event = path && existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : {};
 if (event.pull_request || event.issue?.pull_request) {
   try {
-    execFileSync("git", ["ls-files", "-z"], { stdio: ["ignore", "ignore", "inherit"] });
-  } catch {
-    fail("Command failed: git ls-files -z");
+    execFileSync("git", ["diff", "--name-only", "HEAD", "--"], { stdio: ["ignore", "ignore", "inherit"] });
+  } catch ({ message }) {
+    fail(`Action failed with error: ${message}`);
   }
 }
 
@@ -42,8 +42,10 @@ const { status, stdout } = spawnSync("claude", ["--print", inputs.prompt, "--out
   maxBuffer: Infinity,
   stdio: ["ignore", "pipe", "inherit"],
 });
-process.stdout.write(stdout);
-const messages = stdout.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+// Without `show_full_output` the conversation stays out of the log.
+const lines = stdout.split("\n");
+console.log(lines.filter((line) => !line.startsWith("{")).join("\n"));
+const messages = lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
 // A directory of its own, since jobs that run at once share this one under act.
 const file = join(mkdtempSync(join(process.env.RUNNER_TEMP, "claude-")), "execution-output.json");
 writeFileSync(file, JSON.stringify(messages));
