@@ -102,11 +102,11 @@ withheld() {
 
 # ask AGENT MODEL: writes a caller that asks it by the reusable workflow.
 ask() {
-  local key secrets=''
+  local key lines=''
   for key in OPENAI_API_KEY GEMINI_API_KEY COPILOT_GITHUB_TOKEN; do
-    secrets+="\\n      $key: \${{ secrets.$key }}"
+    lines+="\\n      $key: \${{ secrets.$key }}"
   done
-  sed "s/^    with:\$/&\\n      agent: $1\\n      model: '$2'/; s/^    secrets:\$/&$secrets/" \
+  sed "s/^    with:\$/&\\n      agent: $1\\n      model: '$2'/; s/^    secrets:\$/&$lines/" \
     "$caller/.github/workflows/port-question.yml" >"$caller/.github/workflows/ask-$1.yml"
 }
 

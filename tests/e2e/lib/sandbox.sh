@@ -20,6 +20,7 @@ start_sandbox() {
   source "$log"
   echo "$API_URL"
   # A model that calls one tool, and then says good-bye.
+  # shellcheck disable=SC2034 # of organisation.sh
   model_url=$API_URL/model/list_blueprints
 
   # Port hands out one token until it lapses, so these are the ones that the
