@@ -142,3 +142,37 @@ async fn a_request_without_tools_is_no_turn_of_the_script() {
     let answer: Value = answer.json().await.unwrap();
     assert_eq!(answer["stop_reason"], "end_turn");
 }
+
+/// Codex's default model gets its tools as functions of a program.
+#[tokio::test]
+async fn a_model_that_writes_programs_calls_the_tools_in_them() {
+    let sandbox = Sandbox::start();
+    let ask = async |calls: usize| -> Value {
+        let tools = json!([{"type": "namespace", "name": "functions", "tools": [{"type": "custom", "name": "exec"}]}]);
+        let mut input = vec![json!({"type": "additional_tools", "tools": tools})];
+        input.extend(vec![
+            json!({"type": "custom_tool_call", "name": "exec"});
+            calls
+        ]);
+        let answer = Client::new()
+            .post(format!(
+                "{}/model/list_blueprints,delete_entity/v1/responses",
+                sandbox.api_url()
+            ))
+            .json(&json!({"input": input}))
+            .send();
+        let answer: Value = answer.await.unwrap().json().await.unwrap();
+        answer["output"][0].clone()
+    };
+    for (calls, tool) in [(0, "list_blueprints"), (1, "delete_entity")] {
+        let item = ask(calls).await;
+        assert_eq!(item["type"], "custom_tool_call");
+        assert_eq!(
+            (&item["namespace"], &item["name"]),
+            (&json!("functions"), &json!("exec"))
+        );
+        let program = item["input"].as_str().unwrap();
+        assert!(program.contains(&format!("find('{tool}')")), "{program}");
+    }
+    assert_eq!(ask(2).await["type"], "message");
+}
