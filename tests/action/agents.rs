@@ -326,6 +326,27 @@ fn no_proof_without_an_agent() {
     }
 }
 
+/// Dependabot moves the pin of the reusable workflow alone; `.ci/agent-versions` writes the others.
+#[test]
+fn the_documents_pin_the_action_of_the_reusable_workflow() {
+    let pins = |path: &str| -> Vec<String> {
+        let text = fs::read_to_string(repository(path)).unwrap();
+        let pins = text
+            .lines()
+            .filter_map(|line| line.split_once("uses: openai/codex-action@"));
+        pins.map(|(_, pin)| pin.to_owned()).collect()
+    };
+    let pin = pins(".github/workflows/port-agent.yml");
+    assert_eq!(pin.len(), 1);
+    for path in [
+        ".github/workflows/agents.yml",
+        "docs/workflows/codex.yml",
+        "docs/agents.md",
+    ] {
+        assert_eq!(pins(path), pin, "{path}");
+    }
+}
+
 /// The versions in the workflows are those that were tried; `.ci/agent-versions` writes them.
 #[test]
 fn the_workflows_install_what_was_tried() {
