@@ -55,7 +55,9 @@ export async function run(name, agent, { script, inputs, wrongToken = false, bas
     // What the action itself has asked the server is no matter of the agent's.
     const before = (await sandbox.received()).length;
     const emitted = wrongToken ? withoutToken(outputs, job) : outputs;
-    const names = agent.names?.(outputs, script) ?? script;
+    // Where a model is shown the names of many tools alone, the script has whole names.
+    const whole = (name) => (name === agent.shell?.name ? name : outputs.allowed_tools.replace(INPUTS.allowed_tools, name));
+    const names = agent.showsNamesAlone ? script.map(whole) : script;
     const model = models.model(names);
     // A hostile model asks for the same in another order.
     const otherModel = models.model([...names].reverse());

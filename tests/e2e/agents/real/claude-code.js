@@ -1,5 +1,3 @@
-const PORT = ["list_blueprints", "delete_entity"];
-
 export default {
   environment: (model) => ({
     ANTHROPIC_API_KEY: "none",
@@ -7,8 +5,7 @@ export default {
     CLAUDE_CODE_MAX_RETRIES: "0",
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
   }),
-  // It shows a model only the names of many tools, so the script has whole names.
-  names: ({ allowed_tools: tool }, script) => script.map((name) => (PORT.includes(name) ? tool.replace(PORT[0], name) : name)),
+  showsNamesAlone: true,
   keepsToTheList: () => true,
   shell: {
     name: "Bash",
