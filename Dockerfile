@@ -13,10 +13,10 @@ ENV RUSTFLAGS="-C target-feature=+crt-static" \
 # they are compiled against an empty crate. The members below tests/ and the
 # benchmark never are, but Cargo wants their manifests and its file.
 COPY Cargo.toml Cargo.lock ./
-COPY tests/runner/Cargo.toml tests/runner/
-COPY tests/sandbox/Cargo.toml tests/sandbox/
-RUN mkdir -p benches src tests/runner/src tests/sandbox/src \
-    && touch benches/tools.rs src/lib.rs tests/runner/src/lib.rs tests/sandbox/src/lib.rs \
+COPY tests/runner-double/Cargo.toml tests/runner-double/
+COPY tests/fake-port/Cargo.toml tests/fake-port/
+RUN mkdir -p benches src tests/runner-double/src tests/fake-port/src \
+    && touch benches/tools.rs src/lib.rs tests/runner-double/src/lib.rs tests/fake-port/src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked --bin port-mcp --features embedded-roots
 

@@ -1,8 +1,8 @@
 //! The main job of the action, against a Port of its own: `cargo run --example quickstart`.
 //!
-//! It starts a stand-in Port in this process, gives the main phase the environment that GitHub's
+//! It starts a fake Port server in this process, gives the main phase the environment that GitHub's
 //! runner would, and shows what a reader of the workflow would see: first the request of an old
-//! guide, whose tool has another name by now, then one that the organisation's policy refuses, then
+//! guide, whose tool has another name by now, then one that the organization's policy refuses, then
 //! one that is granted. Last it connects with exactly the configuration that came out, as the agent
 //! would.
 
@@ -12,15 +12,15 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use actions_runner_double::{Command, Masker, pairs};
 use anyhow::{Context as _, anyhow, ensure};
+use fake_port::FakePort;
 use port_mcp_action::runner::{Environment, Log};
 use port_mcp_action::{connect, report};
-use port_sandbox::Sandbox;
 use reqwest::header::{HeaderMap, HeaderName};
 use rmcp::ServiceExt as _;
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use runner_double::{Command, Masker, pairs};
 use serde_json::Value;
 
 const POLICY: &str = r#"version: 1
@@ -34,11 +34,11 @@ rules:
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let port = Sandbox::start();
+    let port = FakePort::start();
     let workspace = tempfile::tempdir()?;
     fs::write(workspace.path().join("port-mcp.yml"), POLICY)?;
     println!(
-        "The policy of the organisation, port-mcp.yml:\n\n{}",
+        "The policy of the organization, port-mcp.yml:\n\n{}",
         indented(POLICY)
     );
 
@@ -92,7 +92,7 @@ async fn main() -> anyhow::Result<()> {
         );
     }
     println!(
-        "\nThe same against your own Port organisation: put PORT_CLIENT_ID and PORT_CLIENT_SECRET \
+        "\nThe same against your own Port organization: put PORT_CLIENT_ID and PORT_CLIENT_SECRET \
          into the\nrepository's secrets, set `region`, leave `api_url` and `mcp_url` out, and copy \
          the workflow from the README."
     );
@@ -108,10 +108,10 @@ struct Step {
 }
 
 impl Step {
-    /// Runs the main phase with these inputs and the sandbox's addresses, and shows the step and its
+    /// Runs the main phase with these inputs and the fake Port server's addresses, and shows the step and its
     /// log.
     async fn run(
-        port: &Sandbox,
+        port: &FakePort,
         workspace: &Path,
         inputs: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
@@ -137,7 +137,7 @@ impl Step {
                 ("GITHUB_OUTPUT".to_owned(), file("outputs")),
                 ("GITHUB_STEP_SUMMARY".to_owned(), file("summary")),
                 ("GITHUB_WORKSPACE".to_owned(), workspace.into()),
-                ("GITHUB_REPOSITORY".to_owned(), "acme/catalogue".into()),
+                ("GITHUB_REPOSITORY".to_owned(), "acme/catalog".into()),
             ])
             .collect();
         let mut printed = Vec::new();

@@ -7,7 +7,7 @@
 //! | [`inputs`] | the environment of the step: strings, then checked [`inputs::Settings`] |
 //! | [`port`] | Port's hosts, its two token flows, the history of its tools |
 //! | [`mcp`] | the MCP server: whether it can be reached, and which tools it offers |
-//! | [`access`] | which tools and actions the agent is granted: patterns, and an organisation's policy |
+//! | [`access`] | which tools and actions the agent is granted: patterns, and an organization's policy |
 //! | [`agents`] | each agent's configuration, tool notation and arguments |
 //! | [`runner`] | the protocol of GitHub's runner: masks, annotations, outputs, summary, temporary files |
 //!

@@ -36,7 +36,7 @@ enum Phase {
     Answer,
     /// Lists the tools that Port's MCP server offers to `PORT_CLIENT_ID` and `PORT_CLIENT_SECRET`.
     Tools(tools::Question),
-    /// Checks and explains an organisation's policy.
+    /// Checks and explains an organization's policy.
     #[command(subcommand)]
     Policy(policy::Question),
 }

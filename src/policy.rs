@@ -30,7 +30,7 @@ pub enum Question {
 /// The run to ask about. What is left out is unknown, and meets no condition.
 #[derive(Args, Debug)]
 pub struct About {
-    /// The repository that runs the workflow, such as acme/catalogue
+    /// The repository that runs the workflow, such as acme/catalog
     #[arg(long)]
     repository: String,
     /// The branch, tag or pull request, such as refs/heads/main
@@ -39,7 +39,7 @@ pub struct About {
     /// The environment, as the step names it
     #[arg(long, default_value = "")]
     environment: String,
-    /// The workflow, such as acme/catalogue/.github/workflows/agent.yml@refs/heads/main
+    /// The workflow, such as acme/catalog/.github/workflows/agent.yml@refs/heads/main
     #[arg(long, default_value = "")]
     workflow: String,
     /// The event, such as push

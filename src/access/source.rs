@@ -1,4 +1,4 @@
-//! Where an organisation's policy stands, and how it is read from there.
+//! Where an organization's policy stands, and how it is read from there.
 
 use std::time::{Duration, SystemTime};
 
@@ -167,7 +167,7 @@ impl http::Cause for Cause {
             }
             Self::Forbidden { .. } => {
                 "give the job `permissions: contents: read`; a token of a person needs single \
-                 sign-on for the organisation"
+                 sign-on for the organization"
             }
             Self::Moved { .. } => "write its new name into `policy`",
             Self::Status { .. } => "see https://www.githubstatus.com, and run the job again later",

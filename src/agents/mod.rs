@@ -242,10 +242,10 @@ impl fmt::Display for Agent {
     }
 }
 
-/// A combination of inputs that an agent cannot honour.
+/// A combination of inputs that an agent cannot honor.
 #[derive(Debug)]
 pub struct Unsupported {
-    /// The input that cannot be honoured.
+    /// The input that cannot be honored.
     pub input: &'static str,
     /// What was found.
     pub found: String,
@@ -316,7 +316,7 @@ impl Agent {
         (self.known_as)(server, tool)
     }
 
-    /// What this agent cannot honour of these inputs. `narrowing` names the inputs that only a header
+    /// What this agent cannot honor of these inputs. `narrowing` names the inputs that only a header
     /// can carry to the server; `verify` says whether it will be known what the server offers.
     #[must_use]
     pub fn unsupported(
@@ -378,7 +378,7 @@ impl Agent {
             found.extend(narrowing.iter().map(|input| Unsupported {
                 input,
                 found: format!(
-                    "cannot be honoured: `{self}` sends the server no header that would carry it"
+                    "cannot be honored: `{self}` sends the server no header that would carry it"
                 ),
                 accepted: format!(
                     "accepted: `read_only: false` with `allowed_actions: '*'`, where \

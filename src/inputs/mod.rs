@@ -550,7 +550,7 @@ impl Check {
         name
     }
 
-    /// What the agent cannot honour of the inputs.
+    /// What the agent cannot honor of the inputs.
     fn agent(&mut self, settings: &Settings) {
         let narrowing = [
             ("read_only", settings.read_only),

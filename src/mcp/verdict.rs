@@ -60,11 +60,11 @@ impl http::Cause for Verdict {
             Self::RateLimited { wait, .. } => return rate_limit_hint(*wait),
             Self::Unauthorized { .. } => {
                 "the token is fresh, so the server does not know who issued it: check that \
-                 `api_url` and `mcp_url` are those of one organisation, and try the other \
+                 `api_url` and `mcp_url` are those of one organization, and try the other \
                  `auth_method`"
             }
             Self::Forbidden { .. } => {
-                "ask an administrator of your Port organisation whether these credentials may use \
+                "ask an administrator of your Port organization whether these credentials may use \
                  the MCP server, and whether an IP allow-list bars the runner's address"
             }
             Self::NotFound { .. } => "check the path of `mcp_url`: Port's MCP server is at `/v1`",

@@ -62,7 +62,7 @@ impl http::Cause for Cause {
             Self::Credentials { .. } => return region_hint(host),
             Self::RateLimited { wait, .. } => return rate_limit_hint(*wait),
             Self::Forbidden { .. } => {
-                "ask an administrator of your Port organisation whether an IP allow-list or a \
+                "ask an administrator of your Port organization whether an IP allow-list or a \
                  policy bars these credentials, and whether the runner's address is on it"
             }
             Self::Invalid { .. } => {
@@ -98,15 +98,15 @@ impl http::Cause for Cause {
 fn region_hint(host: &str) -> String {
     let other = match Region::of(host) {
         Some(Region::Eu) => {
-            "credentials of an organisation in the US are unknown here: for one, \
+            "credentials of an organization in the US are unknown here: for one, \
                              set `region: us`. "
         }
         Some(Region::Us) => {
-            "credentials of an organisation in the EU are unknown here: for one, \
+            "credentials of an organization in the EU are unknown here: for one, \
                              set `region: eu`. "
         }
         None => {
-            "check that `api_url` and `mcp_url` belong to the organisation of these \
+            "check that `api_url` and `mcp_url` belong to the organization of these \
                  credentials. "
         }
     };

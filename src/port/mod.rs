@@ -18,7 +18,7 @@ pub use error::{Cause, Error, NO_REGION_HINT};
 pub use renames::{is_gone, replacement, replacements};
 pub use token::{Flow, Identity, Token, fetch as fetch_token};
 
-/// Where a Port organisation lives. Credentials of one region are unknown to the other, which
+/// Where a Port organization lives. Credentials of one region are unknown to the other, which
 /// answers with a plain 401.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -161,7 +161,7 @@ impl Endpoints {
     pub fn refused_token_hint(&self) -> String {
         format!(
             "{} refused a token that was issued a moment ago: check that `api_url` and `mcp_url` \
-             belong to one organisation, and that the credentials may use MCP",
+             belong to one organization, and that the credentials may use MCP",
             self.mcp.host_str().unwrap_or_default()
         )
     }
@@ -193,7 +193,7 @@ pub fn is_this_machine(url: &Url) -> bool {
     }
 }
 
-/// Port client credentials: of an organisation, a service account or a person.
+/// Port client credentials: of an organization, a service account or a person.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// Names the credentials; not a secret.

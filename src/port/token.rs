@@ -100,7 +100,7 @@ pub struct Token {
 /// Whose a token is, by its own claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A service account's, or the organisation's own.
+    /// A service account's, or the organization's own.
     Machine,
     /// A person's: the agent acts with that person's rights.
     Person,

@@ -69,12 +69,12 @@ impl fmt::Display for Reason {
                  own job says `environment:`"
             }
             Self::Environment => {
-                "the secret is not set for this repository or its organisation, nor in the \
+                "the secret is not set for this repository or its organization, nor in the \
                  environment that the job names; check its spelling, and that the job that runs \
                  this step is the one that says `environment:`"
             }
             Self::Unset => {
-                "the secret is not set for this repository or its organisation, or its name is \
+                "the secret is not set for this repository or its organization, or its name is \
                  misspelled. If it is a secret of an environment, the job must say \
                  `environment: NAME`"
             }

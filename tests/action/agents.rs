@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use actions_runner_double::Finished;
+use fake_port::{FakePort, Flow, Tool};
 use port_mcp_action::agents::{Agent, Connection, TokenPlacement};
-use port_sandbox::{Flow, Sandbox, Tool};
+use runner_double::Finished;
 use serde_json::{Value, json};
 
 use crate::harness::{Step, annotations, assert_snapshot, settings};
@@ -79,7 +79,7 @@ fn a_token_in_the_environment_is_in_nothing_that_is_emitted() {
             if run.exit != Some(0) {
                 continue;
             }
-            let token = step.sandbox.token(Flow::Rest);
+            let token = step.port.token(Flow::Rest);
             for name in ["mcp_config", "agent_args"] {
                 let output = &run.outputs[name];
                 assert!(!output.contains(&token), "{agent}: {name}");
@@ -111,7 +111,7 @@ fn what_an_agent_cannot_do_is_said_before_anything_is_sent() {
         .input("connection", "mcp-remote")
         .input("token_placement", "env");
     assert_snapshot!("unsupported", step.fail());
-    assert!(step.sandbox.received().is_empty());
+    assert!(step.port.received().is_empty());
 }
 
 #[test]
@@ -408,7 +408,7 @@ fn an_agent_that_only_leaves_out_has_to_know_what_is_offered() {
         "{errors}"
     );
 
-    let hostile = Sandbox::builder().offer(Tool::new("a name,of no tool").read_only(true));
+    let hostile = FakePort::builder().offer(Tool::new("a name,of no tool").read_only(true));
     let step = Step::against(hostile)
         .input("agent", "continue")
         .input("allowed_tools", "list_entities");

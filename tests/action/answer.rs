@@ -4,8 +4,8 @@ use std::fs;
 
 use std::collections::BTreeMap;
 
-use actions_runner_double::{Finished, Job, Phase};
 use port_mcp_action::agents::Agent;
+use runner_double::{Finished, Job, Phase};
 use serde_json::{Value, json};
 
 use crate::harness::{annotations, errors, program};

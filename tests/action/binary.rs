@@ -1,4 +1,4 @@
-//! The second door: `binary/connect` of a made-up release, whose binary is a shell script that a
+//! The binary action: `binary/connect` of a made-up release, whose binary is a shell script that a
 //! mirror on loopback hands out.
 
 #![cfg(unix)]
@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 
-use actions_runner_double::{Finished, Job, Phase, Program, Running};
+use runner_double::{Finished, Job, Phase, Program, Running};
 use tempfile::TempDir;
 
 use crate::harness::errors;

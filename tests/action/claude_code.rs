@@ -1,6 +1,6 @@
 //! What Claude Code is given.
 
-use port_sandbox::Flow;
+use fake_port::Flow;
 use serde_json::json;
 
 use crate::harness::{Step, annotations, assert_snapshot, config};
@@ -15,9 +15,9 @@ fn direct() {
     let run = step.succeed();
     let expected = json!({"mcpServers": {"port": {
         "type": "http",
-        "url": step.sandbox.mcp_url(),
+        "url": step.port.mcp_url(),
         "headers": {
-            "Authorization": format!("Bearer {}", step.sandbox.token(Flow::Rest)),
+            "Authorization": format!("Bearer {}", step.port.token(Flow::Rest)),
             "x-read-only-mode": "1",
             "x-allowed-actions-to-run": "",
         },
@@ -48,7 +48,7 @@ fn a_token_in_the_environment_leaves_no_secret_in_the_configuration() {
             .input("token_placement", "env")
             .input("connection", connection);
         let run = step.succeed();
-        let token = step.sandbox.token(Flow::Rest);
+        let token = step.port.token(Flow::Rest);
         assert!(!run.outputs["mcp_config"].contains(&token));
         assert!(!run.outputs["agent_args"].contains(&token));
         assert_eq!(
@@ -74,7 +74,7 @@ fn mcp_remote() {
           "args": [
             "-y",
             "mcp-remote@0.15.1",
-            "http://[SANDBOX]/v1",
+            "http://[PORT]/v1",
             "--header",
             "Authorization:${PORT_MCP_AUTHORIZATION}",
             "--header",
@@ -116,7 +116,7 @@ fn a_base_configuration_is_merged_into() {
 
     let inline = step
         .input("base_config", base.to_string())
-        .input("server_name", "catalogue")
+        .input("server_name", "catalog")
         .succeed();
     assert_eq!(config(&inline)["mcpServers"]["port"]["command"], "old");
     assert_eq!(annotations(&inline, "notice"), "");

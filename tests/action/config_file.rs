@@ -73,7 +73,7 @@ fn a_file_that_is_gone_is_no_error() {
 
 #[test]
 fn the_post_phase_removes_no_file_but_ours() {
-    let step = Step::new().variable("STATE_config_file", "../catalogue/precious.txt");
+    let step = Step::new().variable("STATE_config_file", "../catalog/precious.txt");
     let step = step.file("precious.txt", "x");
     let post = step.clean_up();
     assert_eq!(post.exit, Some(1));

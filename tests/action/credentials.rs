@@ -12,7 +12,8 @@ fn without_secrets() -> Step {
 
 #[test]
 fn a_fork() {
-    let event = json!({"pull_request": {"head": {"repo": {"fork": true, "full_name": "someone/catalogue"}}}});
+    let event =
+        json!({"pull_request": {"head": {"repo": {"fork": true, "full_name": "someone/catalog"}}}});
     assert_snapshot!(without_secrets().event("pull_request", &event).fail(), @"
     input `client_id` is empty; this run belongs to a pull request from a fork, and GitHub gives those no secrets. Skip the step for forks: `if: github.event.pull_request.head.repo.fork == false`
 
@@ -31,7 +32,7 @@ fn a_fork_that_was_deleted() {
 fn a_pull_request_of_the_repository_itself_is_no_fork() {
     // A repository that is itself a fork of another says `fork: true` for its own branches.
     let event =
-        json!({"pull_request": {"head": {"repo": {"fork": true, "full_name": "acme/catalogue"}}}});
+        json!({"pull_request": {"head": {"repo": {"fork": true, "full_name": "acme/catalog"}}}});
     let errors = without_secrets().event("pull_request", &event).fail();
     assert!(!errors.contains("from a fork"), "{errors}");
 }
@@ -64,7 +65,7 @@ fn from_workflow(text: &str) -> String {
     without_secrets()
         .variable(
             "GITHUB_WORKFLOW_REF",
-            &format!("acme/catalogue/{WORKFLOW}@refs/heads/main"),
+            &format!("acme/catalog/{WORKFLOW}@refs/heads/main"),
         )
         .variable("GITHUB_JOB", "agent")
         .file(WORKFLOW, text)
@@ -80,18 +81,18 @@ fn a_reusable_workflow_of_the_same_repository() {
 #[test]
 fn a_secret_of_an_environment() {
     assert_snapshot!(from_workflow("jobs:\n  agent:\n    environment: prod\n    steps: []\n"), @"
-    input `client_id` is empty; the secret is not set for this repository or its organisation, nor in the environment that the job names; check its spelling, and that the job that runs this step is the one that says `environment:`
+    input `client_id` is empty; the secret is not set for this repository or its organization, nor in the environment that the job names; check its spelling, and that the job that runs this step is the one that says `environment:`
 
-    input `client_secret` is empty; the secret is not set for this repository or its organisation, nor in the environment that the job names; check its spelling, and that the job that runs this step is the one that says `environment:`
+    input `client_secret` is empty; the secret is not set for this repository or its organization, nor in the environment that the job names; check its spelling, and that the job that runs this step is the one that says `environment:`
     ");
 }
 
 #[test]
 fn simply_unset() {
     assert_snapshot!(without_secrets().fail(), @"
-    input `client_id` is empty; the secret is not set for this repository or its organisation, or its name is misspelled. If it is a secret of an environment, the job must say `environment: NAME`
+    input `client_id` is empty; the secret is not set for this repository or its organization, or its name is misspelled. If it is a secret of an environment, the job must say `environment: NAME`
 
-    input `client_secret` is empty; the secret is not set for this repository or its organisation, or its name is misspelled. If it is a secret of an environment, the job must say `environment: NAME`
+    input `client_secret` is empty; the secret is not set for this repository or its organization, or its name is misspelled. If it is a secret of an environment, the job must say `environment: NAME`
     ");
     let errors = from_workflow("jobs:\n  agent:\n    steps: []\n");
     assert!(errors.contains("its name is misspelled"), "{errors}");
@@ -104,8 +105,7 @@ fn a_secret_that_was_not_pasted_well() {
 
 #[test]
 fn personal_credentials_are_warned_of() {
-    let sandbox =
-        port_sandbox::Sandbox::builder().credentials("jo@acme.example", "s3cret-of-a-person");
-    let run = Step::against(sandbox.read_only_hides_runs(true)).succeed();
+    let port = fake_port::FakePort::builder().credentials("jo@acme.example", "s3cret-of-a-person");
+    let run = Step::against(port.read_only_hides_runs(true)).succeed();
     assert_snapshot!(crate::harness::annotations(&run, "warning"), @"These look like a person's own credentials: the agent acts with that person's rights, and stops when they leave. Create a service account in Port for CI.");
 }

@@ -3,13 +3,15 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use port_sandbox::{Endpoint, Fault, Flow, Sandbox, Token};
+use fake_port::{Endpoint, FakePort, Fault, Flow, Token};
 use serde_json::json;
 
 use crate::harness::{Step, annotations, assert_snapshot, outputs};
 
 fn rest() -> Step {
-    quiet(Step::against(Sandbox::builder().read_only_hides_runs(true)))
+    quiet(Step::against(
+        FakePort::builder().read_only_hides_runs(true),
+    ))
 }
 
 /// Without a look at the server, there is nothing to warn of but the token.
@@ -20,13 +22,13 @@ fn quiet(step: Step) -> Step {
 
 fn failing(fault: impl Into<Fault>) -> String {
     let step = rest();
-    step.sandbox.fault(Endpoint::Rest, fault);
+    step.port.fault(Endpoint::Rest, fault);
     step.fail()
 }
 
 /// How often a token was asked for.
 fn exchanges(step: &Step) -> usize {
-    let requests = step.sandbox.received();
+    let requests = step.port.received();
     requests
         .iter()
         .filter(|request| request.path == "/v1/auth/access_token")
@@ -39,16 +41,16 @@ fn the_main_job() {
     let run = step.succeed();
     assert_snapshot!("main_job.log", run.log());
     assert_snapshot!("main_job.outputs", outputs(&run));
-    assert_eq!(run.outputs["access_token"], step.sandbox.token(Flow::Rest));
+    assert_eq!(run.outputs["access_token"], step.port.token(Flow::Rest));
 
-    let requests = step.sandbox.received();
+    let requests = step.port.received();
     assert_eq!(
         (requests[0].method.as_str(), requests[0].path.as_str()),
         ("POST", "/v1/auth/access_token")
     );
     let body: serde_json::Value = serde_json::from_str(&requests[0].body).unwrap();
     let expected =
-        json!({"clientId": step.sandbox.client_id(), "clientSecret": step.sandbox.client_secret()});
+        json!({"clientId": step.port.client_id(), "clientSecret": step.port.client_secret()});
     assert_eq!(body, expected);
     assert_eq!(requests[0].header("content-type"), Some("application/json"));
     assert!(
@@ -63,21 +65,21 @@ fn the_main_job() {
 fn oauth_at_the_mcp_server() {
     let step = rest().input("auth_method", "oauth");
     let run = step.succeed();
-    assert_eq!(run.outputs["access_token"], step.sandbox.token(Flow::Oauth));
-    assert_eq!(step.sandbox.received()[0].path, "/v1/token");
+    assert_eq!(run.outputs["access_token"], step.port.token(Flow::Oauth));
+    assert_eq!(step.port.received()[0].path, "/v1/token");
 }
 
 #[test]
 fn the_api_url_is_taken_with_and_without_its_version() {
     let step = rest();
-    let api = format!("{}/v1/", step.sandbox.api_url());
+    let api = format!("{}/v1/", step.port.api_url());
     step.input("api_url", api).succeed();
 }
 
 #[test]
 fn the_token_knows_better_than_port_when_it_lapses() {
-    let sandbox = Sandbox::builder().token_validity_left(Duration::from_mins(2));
-    let run = quiet(Step::against(sandbox)).succeed();
+    let port = FakePort::builder().token_validity_left(Duration::from_mins(2));
+    let run = quiet(Step::against(port)).succeed();
     let left: u64 = run.outputs["expires_in"].parse().unwrap();
     assert!((100..=120).contains(&left), "{left}");
     assert_snapshot!(annotations(&run, "warning"), @"The token lapses in [LEFT], sooner than `min_validity` (10m). Port hands out the same token until it lapses, so no request gets a fresher one before [TIME]: a longer job has to start after that.");
@@ -85,24 +87,24 @@ fn the_token_knows_better_than_port_when_it_lapses() {
 
 #[test]
 fn an_opaque_token_lapses_when_port_says() {
-    let sandbox = Sandbox::builder().token(Token::Opaque).expires_in(5000);
-    let run = Step::against(sandbox).succeed();
+    let port = FakePort::builder().token(Token::Opaque).expires_in(5000);
+    let run = Step::against(port).succeed();
     let left: u64 = run.outputs["expires_in"].parse().unwrap();
     assert!((4990..=5000).contains(&left), "{left}");
 }
 
 #[test]
 fn a_token_of_unknown_validity_is_used_with_a_warning() {
-    let sandbox = Sandbox::builder().token(Token::Opaque).expires_in(None);
-    let run = quiet(Step::against(sandbox)).succeed();
+    let port = FakePort::builder().token(Token::Opaque).expires_in(None);
+    let run = quiet(Step::against(port)).succeed();
     assert_eq!(run.outputs["expires_at"], "");
     assert_snapshot!(annotations(&run, "warning"), @"Port did not say how long the token is valid, so `expires_at` and `expires_in` are empty.");
 }
 
 #[test]
 fn a_token_that_lapsed_is_refused() {
-    let sandbox = Sandbox::builder().token_lifetime(Duration::ZERO);
-    let errors = Step::against(sandbox).fail();
+    let port = FakePort::builder().token_lifetime(Duration::ZERO);
+    let errors = Step::against(port).fail();
     assert!(
         errors.starts_with("the token has lapsed already"),
         "{errors}"
@@ -119,8 +121,8 @@ fn a_token_that_could_not_be_masked_everywhere_is_refused() {
         "a\"b",
         "${HOME}",
     ] {
-        let sandbox = Sandbox::builder().token(Token::Literal(token.to_owned()));
-        let errors = Step::against(sandbox).fail();
+        let port = FakePort::builder().token(Token::Literal(token.to_owned()));
+        let errors = Step::against(port).fail();
         assert!(errors.starts_with("the token holds characters"), "{errors}");
     }
 }
@@ -129,12 +131,12 @@ fn a_token_that_could_not_be_masked_everywhere_is_refused() {
 fn what_may_pass_is_tried_again() {
     let step = rest();
     for status in [408, 429, 500] {
-        step.sandbox.fault(
+        step.port.fault(
             Endpoint::Rest,
             Fault::status(status).header("retry-after", "0"),
         );
     }
-    step.sandbox.fault(Endpoint::Rest, Fault::Close);
+    step.port.fault(Endpoint::Rest, Fault::Close);
     let run = step.succeed();
     assert_eq!(exchanges(&step), 5);
     assert_snapshot!("retries.log", run.log());
@@ -144,15 +146,15 @@ fn what_may_pass_is_tried_again() {
 fn a_wait_is_asked_for_in_two_forms_and_two_headers() {
     let step = rest();
     let date = "Fri, 15 Jan 2021 08:00:00 GMT";
-    step.sandbox.fault(
+    step.port.fault(
         Endpoint::Rest,
         Fault::status(503).header("retry-after", date),
     );
-    step.sandbox.fault(
+    step.port.fault(
         Endpoint::Rest,
         Fault::status(429).header("x-ratelimit-reset", "0"),
     );
-    step.sandbox.fault(
+    step.port.fault(
         Endpoint::Rest,
         Fault::status(429).header("x-ratelimit-reset", "1600000000"),
     );
@@ -163,15 +165,15 @@ fn a_wait_is_asked_for_in_two_forms_and_two_headers() {
 #[test]
 fn a_wait_beyond_the_deadline_is_not_begun() {
     let step = rest();
-    step.sandbox.fault(
+    step.port.fault(
         Endpoint::Rest,
         Fault::status(429).header("x-ratelimit-reset", "240"),
     );
     let errors = step.fail();
-    assert_eq!(step.sandbox.received().len(), 1);
+    assert_eq!(step.port.received().len(), 1);
     assert_snapshot!(errors, @"
     Port's rate limit is reached (429 Too Many Requests)
-    tried: POST http://[SANDBOX]/v1/auth/access_token
+    tried: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
     hint: Port asks to wait 4m. Port counts requests by address and by credentials: lower the matrix's `max-parallel`, let one job connect for several steps, or raise `timeout`
     ");
@@ -181,9 +183,9 @@ fn a_wait_beyond_the_deadline_is_not_begun() {
 fn what_stays_is_not_tried_again() {
     for status in [400, 401, 403, 404, 422] {
         let step = rest();
-        step.sandbox.fault(Endpoint::Rest, Fault::status(status));
+        step.port.fault(Endpoint::Rest, Fault::status(status));
         step.fail();
-        assert_eq!(step.sandbox.received().len(), 1, "{status}");
+        assert_eq!(step.port.received().len(), 1, "{status}");
     }
 }
 
@@ -191,14 +193,14 @@ fn what_stays_is_not_tried_again() {
 fn giving_up_says_how_often_it_was_tried() {
     let step = rest();
     for _ in 0..5 {
-        step.sandbox.fault(
+        step.port.fault(
             Endpoint::Rest,
             Fault::status(503).header("retry-after", "0"),
         );
     }
     assert_snapshot!(step.fail(), @"
     Port has a problem of its own (503 Service Unavailable)
-    tried: POST http://[SANDBOX]/v1/auth/access_token, 5 times
+    tried: POST http://[PORT]/v1/auth/access_token, 5 times
     X-Trace-Id: [TRACE]
     hint: see https://status.port.io, run the job again later, and give Port's support the trace id if it stays
     ");
@@ -209,9 +211,9 @@ fn wrong_credentials() {
     let errors = rest().input("client_secret", "another-secret").fail();
     assert_snapshot!(errors, @"
     Port does not accept these credentials (401 Unauthorized: Invalid credentials supplied to the generate token API)
-    tried: POST http://[SANDBOX]/v1/auth/access_token
+    tried: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
-    hint: check that `api_url` and `mcp_url` belong to the organisation of these credentials. Otherwise the secret was rotated or belongs to another client id; find both in Port under … > Credentials
+    hint: check that `api_url` and `mcp_url` belong to the organization of these credentials. Otherwise the secret was rotated or belongs to another client id; find both in Port under … > Credentials
     ");
     let errors = rest()
         .input("client_secret", "another-secret")
@@ -219,9 +221,9 @@ fn wrong_credentials() {
         .fail();
     assert_snapshot!(errors, @"
     Port does not accept these credentials (401 Unauthorized: Client authentication failed)
-    tried: POST http://[SANDBOX]/v1/token
+    tried: POST http://[PORT]/v1/token
     X-Trace-Id: [TRACE]
-    hint: check that `api_url` and `mcp_url` belong to the organisation of these credentials. Otherwise the secret was rotated or belongs to another client id; find both in Port under … > Credentials
+    hint: check that `api_url` and `mcp_url` belong to the organization of these credentials. Otherwise the secret was rotated or belongs to another client id; find both in Port under … > Credentials
     ");
 }
 
@@ -229,9 +231,9 @@ fn wrong_credentials() {
 fn forbidden() {
     assert_snapshot!(failing(Fault::status(403).json(json!({"ok": false, "message": "IP not allowed"}))), @"
     Port forbids it (403 Forbidden: IP not allowed)
-    tried: POST http://[SANDBOX]/v1/auth/access_token
+    tried: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
-    hint: ask an administrator of your Port organisation whether an IP allow-list or a policy bars these credentials, and whether the runner's address is on it
+    hint: ask an administrator of your Port organization whether an IP allow-list or a policy bars these credentials, and whether the runner's address is on it
     ");
 }
 
@@ -239,7 +241,7 @@ fn forbidden() {
 fn malformed() {
     assert_snapshot!(failing(Fault::status(422).json(json!({"ok": false, "error": "invalid_request"}))), @"
     Port refuses the form of the credentials (422 Unprocessable Entity: invalid_request)
-    tried: POST http://[SANDBOX]/v1/auth/access_token
+    tried: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
     hint: check `client_id` and `client_secret` for quotes, blanks or JSON around the value: they are two plain words
     ");
@@ -249,7 +251,7 @@ fn malformed() {
 fn not_found() {
     assert_snapshot!(failing(Fault::status(404).text("nothing here")), @"
     the answer is 404 Not Found
-    tried: POST http://[SANDBOX]/v1/auth/access_token
+    tried: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
     hint: check `api_url` and `mcp_url` if you set them: the path may be wrong
     ");
@@ -259,7 +261,7 @@ fn not_found() {
 fn not_json() {
     assert_snapshot!(failing(Fault::NotJson), @"
     the answer is not JSON (200 OK)
-    tried: POST http://[SANDBOX]/v1/auth/access_token
+    tried: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
     hint: something else than Port answers at 127.0.0.1: a proxy's login page, or an `api_url` or `mcp_url` that leads elsewhere
     ");
@@ -269,7 +271,7 @@ fn not_json() {
 fn no_token_in_the_answer() {
     assert_snapshot!(failing(Fault::status(200).json(json!({"ok": true, "token": "somewhere else"}))), @"
     the answer holds no token (`accessToken` is missing)
-    tried: POST http://[SANDBOX]/v1/auth/access_token
+    tried: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
     hint: something that is not Port answers, or Port has changed: set `auth_method` to the other of `api` and `oauth`, and open an issue with the trace id
     ");
@@ -278,14 +280,14 @@ fn no_token_in_the_answer() {
 #[test]
 fn a_redirect_is_not_followed() {
     let step = rest();
-    let elsewhere = Sandbox::start();
-    step.sandbox.fault(
+    let elsewhere = FakePort::start();
+    step.port.fault(
         Endpoint::Rest,
         Fault::Redirect(elsewhere.api_url().to_owned()),
     );
     assert_snapshot!(step.fail(), @"
-    the answer is a redirect to http://[SANDBOX] (307 Temporary Redirect)
-    tried: POST http://[SANDBOX]/v1/auth/access_token
+    the answer is a redirect to http://[PORT] (307 Temporary Redirect)
+    tried: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
     hint: redirects are not followed, since the request carries credentials: set `api_url` or `mcp_url` to the final address
     ");
@@ -299,7 +301,7 @@ fn a_redirect_is_not_followed() {
 fn a_huge_answer_is_not_read_to_its_end() {
     assert_snapshot!(failing(Fault::Huge), @"
     the answer is larger than 1 MiB
-    tried: POST http://[SANDBOX]/v1/auth/access_token
+    tried: POST http://[PORT]/v1/auth/access_token
     hint: something else than Port answers at 127.0.0.1: a proxy's login page, or an `api_url` or `mcp_url` that leads elsewhere
     ");
 }
@@ -307,7 +309,7 @@ fn a_huge_answer_is_not_read_to_its_end() {
 #[test]
 fn a_truncated_answer_is_asked_for_again() {
     let step = rest();
-    step.sandbox.fault(Endpoint::Rest, Fault::Truncated);
+    step.port.fault(Endpoint::Rest, Fault::Truncated);
     step.succeed();
     assert_eq!(exchanges(&step), 2);
 }
@@ -326,7 +328,7 @@ fn a_server_that_echoes_the_request_gives_no_secret_away() {
 fn a_server_cannot_give_the_runner_commands() {
     let message = "x\n::add-path::/tmp\r::set-output name=a::b ##[add-mask]c \u{1b}[2J\u{202e}";
     let step = rest();
-    step.sandbox.fault(
+    step.port.fault(
         Endpoint::Rest,
         Fault::status(401).json(json!({"message": message})),
     );
@@ -343,7 +345,7 @@ fn a_server_cannot_give_the_runner_commands() {
 #[test]
 fn no_answer_in_time() {
     let step = rest().input("timeout", "1s");
-    step.sandbox.fault(Endpoint::Rest, Fault::Hang);
+    step.port.fault(Endpoint::Rest, Fault::Hang);
     let errors = step.fail();
     assert!(
         errors.starts_with("there was no answer within "),
@@ -401,18 +403,18 @@ fn a_proxy_that_is_not_there() {
 
 #[test]
 fn an_unknown_certificate_authority_is_told_and_not_tried_again() {
-    let step = Step::against(Sandbox::builder().tls(true));
+    let step = Step::against(FakePort::builder().tls(true));
     assert_snapshot!(step.fail(), @"
     TLS failed (invalid peer certificate: UnknownIssuer)
-    tried: POST https://[SANDBOX]/v1/auth/access_token
+    tried: POST https://[PORT]/v1/auth/access_token
     hint: the certificate of 127.0.0.1 was issued by an authority that is not known here; if a proxy of your company inspects TLS, hand its CA certificate in as `ca_certificate`
     ");
 }
 
 #[test]
 fn a_certificate_authority_of_ones_own() {
-    let step = Step::against(Sandbox::builder().tls(true));
-    let ca = step.sandbox.ca_pem().unwrap().to_owned();
+    let step = Step::against(FakePort::builder().tls(true));
+    let ca = step.port.ca_pem().unwrap().to_owned();
     let step = step
         .file("certs/ca.pem", &ca)
         .input("ca_certificate", "certs/ca.pem");
@@ -423,10 +425,10 @@ fn a_certificate_authority_of_ones_own() {
 #[test]
 fn plain_http_on_a_tls_port_is_told() {
     let step = rest();
-    let api = step.sandbox.api_url().replace("http:", "https:");
+    let api = step.port.api_url().replace("http:", "https:");
     assert_snapshot!(step.input("api_url", api).fail(), @"
     TLS failed (received corrupt message of type InvalidContentType)
-    tried: POST https://[SANDBOX]/v1/auth/access_token
+    tried: POST https://[PORT]/v1/auth/access_token
     hint: check that 127.0.0.1 speaks TLS on this port, and whether a proxy on the way inspects it
     ");
 }

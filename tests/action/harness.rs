@@ -1,30 +1,30 @@
-//! What the tests share: a job, a sandbox, and the inputs of the step.
+//! What the tests share: a job, a fake Port server, and the inputs of the step.
 
 use std::process::Command;
 
-use actions_runner_double::{Finished, Job, Phase, Place, Program, Running};
-use port_sandbox::{Builder, Flow, GITHUB_TOKEN, Sandbox};
+use fake_port::{Builder, FakePort, Flow, GITHUB_TOKEN};
+use runner_double::{Finished, Job, Phase, Place, Program, Running};
 use serde_json::Value;
 
-/// A step of the action that is about to run against a sandbox.
+/// A step of the action that is about to run against a fake Port server.
 pub(crate) struct Step {
-    pub(crate) sandbox: Sandbox,
+    pub(crate) port: FakePort,
     pub(crate) job: Job,
     inputs: Vec<(String, String)>,
 }
 
 impl Step {
-    /// Credentials that the sandbox knows, and its addresses.
+    /// Credentials that the fake Port server knows, and its addresses.
     pub(crate) fn new() -> Self {
-        Self::against(Sandbox::builder())
+        Self::against(FakePort::builder())
     }
 
-    pub(crate) fn against(sandbox: Builder) -> Self {
-        let step = Self::on(sandbox.start());
+    pub(crate) fn against(port: Builder) -> Self {
+        let step = Self::on(port.start());
         let [api, mcp, github] = [
-            step.sandbox.api_url(),
-            step.sandbox.mcp_url(),
-            step.sandbox.github_url(),
+            step.port.api_url(),
+            step.port.mcp_url(),
+            step.port.github_url(),
         ]
         .map(str::to_owned);
         step.input("api_url", api)
@@ -32,23 +32,22 @@ impl Step {
             .variable("GITHUB_API_URL", &github)
     }
 
-    /// As against Port itself: no address is changed, and the sandbox stands behind a proxy.
-    pub(crate) fn behind_a_proxy(sandbox: Builder) -> Self {
-        let step = Self::on(sandbox.tls(true).start());
-        let proxy = step.sandbox.proxy_url().to_owned();
-        let ca = step.sandbox.ca_pem().unwrap().to_owned();
+    /// As against Port itself: no address is changed, and the fake Port server stands behind a proxy.
+    pub(crate) fn behind_a_proxy(port: Builder) -> Self {
+        let step = Self::on(port.tls(true).start());
+        let proxy = step.port.proxy_url().to_owned();
+        let ca = step.port.ca_pem().unwrap().to_owned();
         step.input("ca_certificate", ca)
             .variable("https_proxy", &proxy)
     }
 
-    fn on(sandbox: Sandbox) -> Self {
+    fn on(port: FakePort) -> Self {
         let step = Self {
             job: Job::new(),
             inputs: Vec::new(),
-            sandbox,
+            port,
         };
-        let [id, secret] =
-            [step.sandbox.client_id(), step.sandbox.client_secret()].map(str::to_owned);
+        let [id, secret] = [step.port.client_id(), step.port.client_secret()].map(str::to_owned);
         step.input("client_id", id).input("client_secret", secret)
     }
 
@@ -122,7 +121,7 @@ impl Step {
             Place::File(path) => path.to_string_lossy().contains("port-mcp-"),
             _ => false,
         };
-        let tokens = [Flow::Rest, Flow::Oauth].map(|flow| self.sandbox.token(flow));
+        let tokens = [Flow::Rest, Flow::Oauth].map(|flow| self.port.token(flow));
         for token in tokens.iter().filter(|token| !token.trim().is_empty()) {
             let leaks = finished.leaks(token);
             let leaks: Vec<_> = leaks.iter().filter(|leak| !meant(&leak.place)).collect();
@@ -250,7 +249,7 @@ pub(crate) fn settings() -> insta::Settings {
     settings.set_omit_expression(true);
     settings.set_prepend_module_to_snapshot(false);
     for (pattern, name) in [
-        (r"127\.0\.0\.1:\d+", "[SANDBOX]"),
+        (r"127\.0\.0\.1:\d+", "[PORT]"),
         (r"\b5a4db0c5[0-9a-f]{24}\b", "[TRACE]"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "[TIME]"),
         (r"\beyJ[\w-]+\.[\w-]+\.[\w-]+", "[TOKEN]"),

@@ -28,7 +28,7 @@ fn every_mistake_is_its_own_annotation() {
     let run = step.run();
     assert_snapshot!("every_mistake.log", run.log());
     assert_eq!(run.exit, Some(1));
-    assert!(step.sandbox.received().is_empty());
+    assert!(step.port.received().is_empty());
 }
 
 #[test]

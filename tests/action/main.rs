@@ -1,5 +1,5 @@
 //! Black-box tests: the real binary (or, where `PORT_MCP_IMAGE` names one, the real image), started
-//! as GitHub's runner starts it, against a stand-in Port. One file per subject.
+//! as GitHub's runner starts it, against a fake Port server. One file per subject.
 
 #![expect(
     clippy::expect_used,

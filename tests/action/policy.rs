@@ -1,6 +1,6 @@
-//! An organisation's policy: where it is read from, and what it refuses.
+//! An organization's policy: where it is read from, and what it refuses.
 
-use port_sandbox::{Endpoint, Fault, GITHUB_TOKEN, Sandbox};
+use fake_port::{Endpoint, FakePort, Fault, GITHUB_TOKEN};
 
 use crate::harness::{Step, annotations, assert_snapshot, port_mcp};
 
@@ -21,16 +21,16 @@ rules:
       connection: [direct]
 "#;
 
-fn sandbox(text: &str) -> port_sandbox::Builder {
-    Sandbox::builder().policy_file("acme/.github", "policies/port-mcp.yml", "main", text)
+fn port(text: &str) -> fake_port::Builder {
+    FakePort::builder().policy_file("acme/.github", "policies/port-mcp.yml", "main", text)
 }
 
 fn step() -> Step {
-    Step::against(sandbox(TEXT)).input("policy", POLICY)
+    Step::against(port(TEXT)).input("policy", POLICY)
 }
 
 fn requests(step: &Step) -> Vec<String> {
-    step.sandbox
+    step.port
         .received()
         .into_iter()
         .map(|request| request.path)
@@ -94,7 +94,7 @@ fn what_a_pattern_asks_for_is_narrowed() {
 #[test]
 fn an_agent_that_cannot_carry_a_narrower_list_is_refused() {
     let text = TEXT.replace("      actions", "      read_only: false\n      actions");
-    let step = Step::against(sandbox(&text))
+    let step = Step::against(port(&text))
         .input("policy", POLICY)
         .input("agent", "anthropic-api")
         .input("read_only", "false")
@@ -125,7 +125,7 @@ fn nothing_that_is_left() {
 #[test]
 fn no_rule_for_the_run() {
     assert_snapshot!(step().variable("GITHUB_REF", "refs/pull/1/merge").fail(), @"
-    no rule of the policy acme/.github/policies/port-mcp.yml@main is for this run: repository `acme/catalogue`, ref `refs/pull/1/merge`, environment unknown, workflow `acme/catalogue/.github/workflows/agent.yml@refs/heads/main`, event `workflow_dispatch`
+    no rule of the policy acme/.github/policies/port-mcp.yml@main is for this run: repository `acme/catalog`, ref `refs/pull/1/merge`, environment unknown, workflow `acme/catalog/.github/workflows/agent.yml@refs/heads/main`, event `workflow_dispatch`
     hint: ask whoever keeps the policy for a rule; `port-mcp policy explain` says why each one does not match
     ");
 }
@@ -147,7 +147,7 @@ fn the_first_rule_that_matches_counts() {
 #[test]
 fn a_server_that_the_policy_does_not_know_gets_no_credentials() {
     let text = "version: 1\nrules: [{ceiling: {tools: ['*']}}]";
-    let step = Step::against(sandbox(text)).input("policy", POLICY);
+    let step = Step::against(port(text)).input("policy", POLICY);
     assert_snapshot!(step.fail(), @"
     the server 127.0.0.1 is above the ceiling of rule 1 of acme/.github/policies/port-mcp.yml@main, which allows no other server
     hint: ask for less, or ask whoever keeps the policy
@@ -157,17 +157,17 @@ fn a_server_that_the_policy_does_not_know_gets_no_credentials() {
 
 #[test]
 fn a_private_policy_needs_a_token_that_reads_it() {
-    let private = || Step::against(sandbox(TEXT).private("acme/.github")).input("policy", POLICY);
+    let private = || Step::against(port(TEXT).private("acme/.github")).input("policy", POLICY);
     private().input("github_token", GITHUB_TOKEN).succeed();
     assert_snapshot!(private().fail(), @"
     GitHub finds no policy there (404 Not Found)
-    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
     X-GitHub-Request-Id: [TRACE]
     hint: check the spelling of `policy` (`owner/repo/path@ref`). GitHub says the same of a private repository that the token may not read: the job's own token reads this repository and public ones, so hand in the token of a GitHub App with `contents: read` on the policy's repository as `github_token`
     ");
     assert_snapshot!(private().input("github_token", "ghs_wrong").fail(), @"
     GitHub does not accept `github_token` (401 Unauthorized: Bad credentials)
-    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
     X-GitHub-Request-Id: [TRACE]
     hint: the token has lapsed or was mistyped; leave `github_token` out to use the job's own
     ");
@@ -176,7 +176,7 @@ fn a_private_policy_needs_a_token_that_reads_it() {
 #[test]
 fn an_enterprise_server() {
     let step = step();
-    let api = step.sandbox.ghes_url().to_owned();
+    let api = step.port.ghes_url().to_owned();
     let step = step.variable("GITHUB_API_URL", &api);
     step.succeed();
     assert!(requests(&step)[0].starts_with("/api/v3/repos/acme/.github/contents/"));
@@ -207,16 +207,16 @@ fn a_broken_policy_refuses() {
         "ceiling: {tools: [list_blueprints]",
         "ceiling: {tool: [list_blueprints]",
     );
-    let step = Step::against(sandbox(&broken)).input("policy", POLICY);
+    let step = Step::against(port(&broken)).input("policy", POLICY);
     assert_snapshot!(step.fail(), @"
     the policy acme/.github/policies/port-mcp.yml@main cannot be used: a key is unknown at line 6, column 15: expected one of `tools`, `actions`, `read_only`, `regions`, `servers`, `connection` (did you mean `tools`?)
     hint: `port-mcp policy check` checks a file before it is committed; docs/policy.md has the format
     ");
     let huge = format!("{TEXT}#{}", "x".repeat(300 * 1024));
-    let step = Step::against(sandbox(&huge)).input("policy", POLICY);
+    let step = Step::against(port(&huge)).input("policy", POLICY);
     assert_snapshot!(step.fail(), @"
     the policy is larger than 256 KiB
-    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
     hint: a policy is a short list of rules: `policy` names another file
     ");
 }
@@ -228,7 +228,7 @@ fn a_policy_that_cannot_be_read_refuses() {
         let limit = if fault == Fault::Hang { "2s" } else { "60s" };
         let step = step().input("timeout", limit);
         for _ in 0..5 {
-            step.sandbox.fault(Endpoint::Github, fault.clone());
+            step.port.fault(Endpoint::Github, fault.clone());
         }
         let errors = step.fail();
         assert!(
@@ -240,31 +240,31 @@ fn a_policy_that_cannot_be_read_refuses() {
     };
     assert_snapshot!(failing(Fault::status(404).text("").into()), @"
     GitHub finds no policy there (404 Not Found)
-    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
     X-GitHub-Request-Id: [TRACE]
     hint: check the spelling of `policy` (`owner/repo/path@ref`). GitHub says the same of a private repository that the token may not read: the job's own token reads this repository and public ones, so hand in the token of a GitHub App with `contents: read` on the policy's repository as `github_token`
     ");
     assert_snapshot!(failing(Fault::status(403).header("x-ratelimit-remaining", "0").into()), @"
     GitHub's rate limit is reached (403 Forbidden)
-    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
     X-GitHub-Request-Id: [TRACE]
     hint: run the job again later, or hand in a `github_token` of its own
     ");
     assert_snapshot!(failing(Fault::status(403).into()), @"
     GitHub forbids reading the policy (403 Forbidden)
-    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
     X-GitHub-Request-Id: [TRACE]
-    hint: give the job `permissions: contents: read`; a token of a person needs single sign-on for the organisation
+    hint: give the job `permissions: contents: read`; a token of a person needs single sign-on for the organization
     ");
     assert_snapshot!(failing(Fault::status(503).header("retry-after", "0").into()), @"
     GitHub answers 503 Service Unavailable in place of the policy
-    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main, 5 times
+    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main, 5 times
     X-GitHub-Request-Id: [TRACE]
     hint: see https://www.githubstatus.com, and run the job again later
     ");
     assert_snapshot!(failing(Fault::Redirect("https://api.github.com/repositories/1".to_owned())), @"
     the repository of the policy has moved to https://api.github.com/repositories/1 (307 Temporary Redirect)
-    tried: GET http://[SANDBOX]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
     hint: write its new name into `policy`
     ");
     assert!(
@@ -279,11 +279,11 @@ fn a_policy_that_cannot_be_read_refuses() {
 #[test]
 fn what_may_pass_is_tried_again() {
     let step = step();
-    step.sandbox.fault(
+    step.port.fault(
         Endpoint::Github,
         Fault::status(502).header("retry-after", "0"),
     );
-    step.sandbox.fault(Endpoint::Github, Fault::Close);
+    step.port.fault(Endpoint::Github, Fault::Close);
     step.succeed();
 }
 
@@ -291,14 +291,14 @@ fn what_may_pass_is_tried_again() {
 #[test]
 fn the_policy_is_fetched_while_the_token_is() {
     let text = TEXT.replace("servers", "servers: []\n      #");
-    let step = Step::behind_a_proxy(sandbox(&text))
+    let step = Step::behind_a_proxy(port(&text))
         .input("policy", POLICY)
         .input("region", "eu");
-    step.sandbox.fault(Endpoint::Github, Fault::Hang);
+    step.port.fault(Endpoint::Github, Fault::Hang);
     let step = step.input("timeout", "8s");
     step.fail();
     assert!(
-        step.sandbox
+        step.port
             .tunnelled()
             .contains(&"api.port.io:443".to_owned())
     );
@@ -323,7 +323,7 @@ fn check_and_explain() {
         "explain",
         path,
         "--repository",
-        "acme/catalogue",
+        "acme/catalog",
         "--event",
         "schedule",
     ];

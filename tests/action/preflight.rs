@@ -1,6 +1,6 @@
 //! The look at the MCP server: what the agent would meet there, and a verdict on what it cannot use.
 
-use port_sandbox::{Accepts, Endpoint, Fault, Flow, Received, Role, Sandbox, Token, Tool};
+use fake_port::{Accepts, Endpoint, FakePort, Fault, Flow, Received, Role, Token, Tool};
 use serde_json::json;
 
 use crate::harness::{Step, annotations, assert_snapshot, config};
@@ -9,13 +9,13 @@ use crate::harness::{Step, annotations, assert_snapshot, config};
 fn meets(fault: impl Into<Fault>) -> Step {
     let (step, fault) = (Step::new(), fault.into());
     for _ in 0..5 {
-        step.sandbox.fault(Endpoint::Mcp, fault.clone());
+        step.port.fault(Endpoint::Mcp, fault.clone());
     }
     step
 }
 
 fn looks(step: &Step) -> Vec<Received> {
-    let requests = step.sandbox.received();
+    let requests = step.port.received();
     requests
         .into_iter()
         .filter(|request| request.path == "/v1")
@@ -45,7 +45,7 @@ fn servers_of_every_style() {
     for sessions in [true, false] {
         for json in [true, false] {
             for discovers in [true, false] {
-                let style = Sandbox::builder()
+                let style = FakePort::builder()
                     .sessions(sessions)
                     .json(json)
                     .discovers(discovers);
@@ -62,9 +62,9 @@ fn servers_of_every_style() {
 
 #[test]
 fn a_server_that_knows_only_the_later_opening() {
-    let step = Step::against(Sandbox::builder().sessions(false).discovers(true));
+    let step = Step::against(FakePort::builder().sessions(false).discovers(true));
     let unknown = json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32601, "message": "Method not found"}});
-    step.sandbox
+    step.port
         .fault(Endpoint::Mcp, Fault::status(400).json(unknown));
     step.succeed();
     assert!(looks(&step)[1].body.contains("server/discover"));
@@ -72,10 +72,10 @@ fn a_server_that_knows_only_the_later_opening() {
 
 #[test]
 fn the_session_is_closed_after_a_failure_too() {
-    let step = Step::against(Sandbox::builder().cursor_loop(true).page_size(5));
+    let step = Step::against(FakePort::builder().cursor_loop(true).page_size(5));
     assert_snapshot!(step.fail(), @"
     the MCP server's list of tools never ends: it gives the same page twice
-    tried: POST http://[SANDBOX]/v1
+    tried: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
     hint: give Port's support the trace id; `verify: false` goes on without this look at the server, with tools by their names alone
     ");
@@ -84,24 +84,24 @@ fn the_session_is_closed_after_a_failure_too() {
 
 #[test]
 fn a_token_of_the_other_flow_is_tried() {
-    let step = Step::against(Sandbox::builder().accepts(Accepts::OauthOnly));
+    let step = Step::against(FakePort::builder().accepts(Accepts::OauthOnly));
     let run = step.succeed();
-    assert_eq!(run.outputs["access_token"], step.sandbox.token(Flow::Oauth));
+    assert_eq!(run.outputs["access_token"], step.port.token(Flow::Oauth));
     assert_eq!(run.masks.len(), 3, "both tokens are masked");
     assert_snapshot!(annotations(&run, "notice"), @"The MCP server refused the token of Port's REST exchange and accepted that of its own OAuth endpoint. `auth_method: oauth` asks there at once.");
 }
 
 #[test]
 fn no_flow_is_tried_but_the_one_that_was_asked_for() {
-    let sandbox = || Sandbox::builder().accepts(Accepts::OauthOnly);
-    let step = Step::against(sandbox()).input("auth_method", "api");
+    let port = || FakePort::builder().accepts(Accepts::OauthOnly);
+    let step = Step::against(port()).input("auth_method", "api");
     assert_snapshot!(step.fail(), @"
     the MCP server does not accept the token (401 Unauthorized: The access token is unknown or has expired)
-    tried: POST http://[SANDBOX]/v1
+    tried: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: 127.0.0.1 refused a token that was issued a moment ago: check that `api_url` and `mcp_url` belong to one organisation, and that the credentials may use MCP
+    hint: 127.0.0.1 refused a token that was issued a moment ago: check that `api_url` and `mcp_url` belong to one organization, and that the credentials may use MCP
     ");
-    let step = Step::against(sandbox()).input("auth_method", "oauth");
+    let step = Step::against(port()).input("auth_method", "oauth");
     assert_eq!(annotations(&step.succeed(), "notice"), "");
 }
 
@@ -111,25 +111,25 @@ fn when_both_flows_fail_both_stories_are_told() {
         .json(json!({"error": "invalid_token", "error_description": "Unknown issuer"}));
     assert_snapshot!(meets(refused).fail(), @"
     with `auth_method: api`: the MCP server does not accept the token (401 Unauthorized: Unknown issuer)
-    tried: POST http://[SANDBOX]/v1
+    tried: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
     with `auth_method: oauth`: the MCP server does not accept the token (401 Unauthorized: Unknown issuer)
-    tried: POST http://[SANDBOX]/v1
+    tried: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: 127.0.0.1 refused a token that was issued a moment ago: check that `api_url` and `mcp_url` belong to one organisation, and that the credentials may use MCP
+    hint: 127.0.0.1 refused a token that was issued a moment ago: check that `api_url` and `mcp_url` belong to one organization, and that the credentials may use MCP
     ");
 
-    let step = Step::against(Sandbox::builder().accepts(Accepts::OauthOnly));
-    step.sandbox
+    let step = Step::against(FakePort::builder().accepts(Accepts::OauthOnly));
+    step.port
         .fault(Endpoint::Oauth, Fault::status(404).text("no such route"));
     assert_snapshot!(step.fail(), @"
     with `auth_method: api`: the MCP server does not accept the token (401 Unauthorized: The access token is unknown or has expired)
-    tried: POST http://[SANDBOX]/v1
+    tried: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
     with `auth_method: oauth`: the answer is 404 Not Found
-    tried: POST http://[SANDBOX]/v1/token
+    tried: POST http://[PORT]/v1/token
     X-Trace-Id: [TRACE]
-    hint: 127.0.0.1 refused a token that was issued a moment ago: check that `api_url` and `mcp_url` belong to one organisation, and that the credentials may use MCP
+    hint: 127.0.0.1 refused a token that was issued a moment ago: check that `api_url` and `mcp_url` belong to one organization, and that the credentials may use MCP
     ");
 }
 
@@ -137,9 +137,9 @@ fn when_both_flows_fail_both_stories_are_told() {
 fn forbidden() {
     assert_snapshot!(meets(Fault::status(403).json(json!({"message": "MCP is not enabled"}))).fail(), @"
     the MCP server forbids it (403 Forbidden: MCP is not enabled)
-    tried: POST http://[SANDBOX]/v1
+    tried: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: ask an administrator of your Port organisation whether these credentials may use the MCP server, and whether an IP allow-list bars the runner's address
+    hint: ask an administrator of your Port organization whether these credentials may use the MCP server, and whether an IP allow-list bars the runner's address
     ");
 }
 
@@ -147,7 +147,7 @@ fn forbidden() {
 fn a_wrong_address() {
     assert_snapshot!(meets(Fault::status(404).text("not here")).fail(), @"
     there is no MCP server at this address (404 Not Found)
-    tried: POST http://[SANDBOX]/v1
+    tried: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
     hint: check the path of `mcp_url`: Port's MCP server is at `/v1`
     ");
@@ -157,7 +157,7 @@ fn a_wrong_address() {
 fn no_mcp_server() {
     assert_snapshot!(meets(Fault::NotJson).fail(), @"
     what answers is no MCP server: it sends text/html
-    tried: POST http://[SANDBOX]/v1
+    tried: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
     hint: something else than Port answers at 127.0.0.1: a proxy's login page, or an `api_url` or `mcp_url` that leads elsewhere
     ");
@@ -174,7 +174,7 @@ fn an_error_of_the_protocol() {
     let broken = json!({"jsonrpc": "2.0", "id": 0, "error": {"code": -32603, "message": "Internal\n::error::error"}});
     assert_snapshot!(meets(Fault::status(200).json(broken)).fail(), @"
     the MCP server answers with error -32603: Internal ::error::error
-    tried: POST http://[SANDBOX]/v1
+    tried: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
     hint: give Port's support the trace id; `verify: false` goes on without this look at the server, with tools by their names alone
     ");
@@ -182,10 +182,10 @@ fn an_error_of_the_protocol() {
 
 #[test]
 fn a_redirect() {
-    let elsewhere = Sandbox::start();
+    let elsewhere = FakePort::start();
     assert_snapshot!(meets(Fault::Redirect(elsewhere.mcp_url().to_owned())).fail(), @"
-    the answer is a redirect to http://[SANDBOX]/v1 (307 Temporary Redirect)
-    tried: POST http://[SANDBOX]/v1
+    the answer is a redirect to http://[PORT]/v1 (307 Temporary Redirect)
+    tried: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
     hint: redirects are not followed, since the request carries credentials: set `api_url` or `mcp_url` to the final address
     ");
@@ -199,18 +199,18 @@ fn what_may_pass_is_tried_again() {
         Fault::status(503).header("retry-after", "0").into(),
         Fault::Close,
     ] {
-        step.sandbox.fault(Endpoint::Mcp, fault);
+        step.port.fault(Endpoint::Mcp, fault);
     }
     step.succeed();
     assert_snapshot!(meets(Fault::status(502).header("retry-after", "0").text("bad gateway")).fail(), @"
     the MCP server has a problem of its own (502 Bad Gateway)
-    tried: POST http://[SANDBOX]/v1, 5 times
+    tried: POST http://[PORT]/v1, 5 times
     X-Trace-Id: [TRACE]
     hint: see https://status.port.io, run the job again later, and give Port's support the trace id if it stays
     ");
     assert_snapshot!(meets(Fault::status(429).header("retry-after", "240")).fail(), @"
     the MCP server's rate limit is reached (429 Too Many Requests)
-    tried: POST http://[SANDBOX]/v1
+    tried: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
     hint: Port asks to wait 4m. Port counts requests by address and by credentials: lower the matrix's `max-parallel`, let one job connect for several steps, or raise `timeout`
     ");
@@ -229,10 +229,10 @@ fn no_answer_in_time() {
 #[test]
 fn tls_that_is_none() {
     let step = Step::new();
-    let mcp = step.sandbox.mcp_url().replace("http:", "https:");
+    let mcp = step.port.mcp_url().replace("http:", "https:");
     assert_snapshot!(step.input("mcp_url", mcp).fail(), @"
     the MCP server could not be reached: TLS failed (received corrupt message of type InvalidContentType)
-    tried: POST https://[SANDBOX]/v1
+    tried: POST https://[PORT]/v1
     hint: check that 127.0.0.1 speaks TLS on this port, and whether a proxy on the way inspects it
     ");
 }
@@ -248,7 +248,7 @@ fn an_answer_that_breaks_off() {
 
 #[test]
 fn more_than_can_be_a_list_of_tools() {
-    let endless = Sandbox::builder().tools(251).page_size(1);
+    let endless = FakePort::builder().tools(251).page_size(1);
     let errors = Step::against(endless).input("read_only", "false").fail();
     assert!(
         errors.starts_with("the MCP server's list of tools is too long: more than 250 pages"),
@@ -256,7 +256,7 @@ fn more_than_can_be_a_list_of_tools() {
     );
     let huge = Tool::new("get_all").description("x".repeat(17 * 1024 * 1024));
     for json in [true, false] {
-        let errors = Step::against(Sandbox::builder().json(json).offer(huge.clone())).fail();
+        let errors = Step::against(FakePort::builder().json(json).offer(huge.clone())).fail();
         assert!(
             errors.starts_with("the MCP server's list of tools is too long: more than 16 MiB"),
             "{errors}"
@@ -266,9 +266,9 @@ fn more_than_can_be_a_list_of_tools() {
 
 #[test]
 fn an_identity_without_any_tool() {
-    assert_snapshot!(Step::against(Sandbox::builder().role(Role::None)).fail(), @"
+    assert_snapshot!(Step::against(FakePort::builder().role(Role::None)).fail(), @"
     the MCP server offers no tool at all
-    tried: POST http://[SANDBOX]/v1
+    tried: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
     hint: the identity behind the credentials has no role or no permission that would give it one: look at its role in Port (Developer or Builder)
     ");
@@ -284,21 +284,21 @@ fn an_echo_gives_no_token_away() {
 #[test]
 fn a_token_that_is_longer_than_a_quote_is_not_cut_but_taken_out() {
     // The harness would find the whole token; what a cut leaves of it, only this.
-    let step = Step::against(Sandbox::builder().token(Token::Literal("t0k3n".repeat(100))));
-    let echo = format!("invalid token: Bearer {}", step.sandbox.token(Flow::Rest));
+    let step = Step::against(FakePort::builder().token(Token::Literal("t0k3n".repeat(100))));
+    let echo = format!("invalid token: Bearer {}", step.port.token(Flow::Rest));
     let error = json!({"jsonrpc": "2.0", "id": 0, "error": {"code": -32001, "message": echo}});
     for _ in 0..2 {
-        step.sandbox
+        step.port
             .fault(Endpoint::Mcp, Fault::status(200).json(error.clone()));
     }
     let errors = step.fail();
     assert!(errors.contains("invalid token: Bearer ***\n"), "{errors}");
 
-    let description = format!("Wants {}", step.sandbox.token(Flow::Rest));
-    let sandbox = Sandbox::builder()
+    let description = format!("Wants {}", step.port.token(Flow::Rest));
+    let port = FakePort::builder()
         .token(Token::Literal("t0k3n".repeat(100)))
         .offer(Tool::new("get_all").description(description));
-    let run = Step::against(sandbox)
+    let run = Step::against(port)
         .input("allowed_tools", "get_all")
         .succeed();
     assert!(!run.summary.contains("t0k3n"), "{}", run.summary);
@@ -326,9 +326,9 @@ fn without_a_look_nothing_is_asked() {
 
 #[test]
 fn everything_works_through_a_proxy_at_ports_own_addresses() {
-    let step = Step::behind_a_proxy(Sandbox::builder());
+    let step = Step::behind_a_proxy(FakePort::builder());
     step.succeed();
-    let mut hosts = step.sandbox.tunnelled();
+    let mut hosts = step.port.tunnelled();
     hosts.dedup();
     assert_eq!(hosts, ["api.port.io:443", "mcp.port.io:443"]);
 }

@@ -2,14 +2,14 @@
 
 use std::process::Command;
 
-use port_sandbox::{Endpoint, Fault};
+use fake_port::{Endpoint, Fault};
 
 use crate::harness::{Step, assert_snapshot, port_mcp};
 
 #[test]
 fn a_cancelled_run_ends_at_once() {
     let step = Step::new().variable("RUNNER_DEBUG", "1");
-    step.sandbox.fault(Endpoint::Rest, Fault::Hang);
+    step.port.fault(Endpoint::Rest, Fault::Hang);
     let running = step.spawn();
     running.wait_for_line("asking for a token");
     running.terminate();
@@ -17,7 +17,7 @@ fn a_cancelled_run_ends_at_once() {
     assert_eq!(finished.exit, Some(130));
     assert!(finished.outputs.is_empty());
 
-    step.sandbox.fault(Endpoint::Rest, Fault::Hang);
+    step.port.fault(Endpoint::Rest, Fault::Hang);
     let running = step.spawn();
     running.wait_for_line("asking for a token");
     running.interrupt();
@@ -45,10 +45,10 @@ fn without_a_runner_it_says_so() {
         .arg("connect")
         .env_clear()
         .envs([
-            ("INPUT_CLIENT_ID", step.sandbox.client_id()),
-            ("INPUT_CLIENT_SECRET", step.sandbox.client_secret()),
-            ("INPUT_API_URL", step.sandbox.api_url()),
-            ("INPUT_MCP_URL", step.sandbox.mcp_url()),
+            ("INPUT_CLIENT_ID", step.port.client_id()),
+            ("INPUT_CLIENT_SECRET", step.port.client_secret()),
+            ("INPUT_API_URL", step.port.api_url()),
+            ("INPUT_MCP_URL", step.port.mcp_url()),
             ("INPUT_SUMMARY", "false"),
         ])
         .output()

@@ -1,7 +1,7 @@
 //! No secret on any stream or in any file but where it is meant to be. The harness checks that
 //! after every run of every test; these are the runs that were made to break it.
 
-use port_sandbox::{Endpoint, Fault, Flow, Sandbox};
+use fake_port::{Endpoint, FakePort, Fault, Flow};
 
 use crate::harness::{Step, annotations};
 
@@ -16,10 +16,7 @@ fn masks_come_before_everything_else() {
     );
     assert_eq!(
         run.masks,
-        [
-            step.sandbox.client_secret(),
-            &step.sandbox.token(Flow::Rest)
-        ]
+        [step.port.client_secret(), &step.port.token(Flow::Rest)]
     );
     assert_eq!(
         run.stderr, "",
@@ -44,7 +41,7 @@ fn debug_logging_shows_no_secret() {
 #[test]
 fn a_secret_in_the_wrong_input_is_not_repeated() {
     let step = Step::new();
-    let secret = step.sandbox.client_secret().to_owned();
+    let secret = step.port.client_secret().to_owned();
     for input in [
         "region",
         "server_name",
@@ -61,11 +58,11 @@ fn a_secret_in_the_wrong_input_is_not_repeated() {
 #[test]
 fn a_token_among_unexpected_answers_is_not_shown() {
     for status in [200, 201, 400, 500] {
-        let step = Step::against(Sandbox::builder()).input("timeout", "2s");
-        let token = step.sandbox.token(Flow::Rest);
+        let step = Step::against(FakePort::builder()).input("timeout", "2s");
+        let token = step.port.token(Flow::Rest);
         for _ in 0..5 {
             let answer = Fault::status(status).header("retry-after", "0");
-            step.sandbox.fault(
+            step.port.fault(
                 Endpoint::Rest,
                 answer.text(format!("here you are: {token}")),
             );

@@ -1,6 +1,6 @@
 //! The job summary.
 
-use port_sandbox::{Sandbox, Tool};
+use fake_port::{FakePort, Tool};
 
 use crate::harness::{Step, assert_snapshot};
 
@@ -28,10 +28,10 @@ fn it_says_what_was_held_back_and_why() {
 #[test]
 fn it_stays_below_githubs_limit_whatever_the_server_sends() {
     let long = "<&>".repeat(500_000);
-    let sandbox = Sandbox::builder()
+    let port = FakePort::builder()
         .tools(12_000)
         .offer(Tool::new("get_all").description(long));
-    let run = Step::against(sandbox).succeed();
+    let run = Step::against(port).succeed();
     assert!(run.summary.len() < 1024 * 1024, "{}", run.summary.len());
     assert!(run.summary.contains("more | | |"));
 }

@@ -1,6 +1,6 @@
 //! Which tools are granted: names, globs and exclusions against what the server offers.
 
-use port_sandbox::{Role, Sandbox, Tool};
+use fake_port::{FakePort, Role, Tool};
 
 use crate::harness::{Step, annotations, assert_snapshot, port_mcp_with};
 
@@ -10,22 +10,22 @@ fn the_tools_can_be_listed_before_the_first_run() {
     let hostile = Tool::new("list_it")
         .description("::error::x ##[add-mask]y")
         .read_only(true);
-    let sandbox = Sandbox::builder().offer(hostile).start();
+    let port = FakePort::builder().offer(hostile).start();
     let list = |more: &[&str], secret: &str| {
         let arguments = [
             "tools",
             "--api-url",
-            sandbox.api_url(),
+            port.api_url(),
             "--mcp-url",
-            sandbox.mcp_url(),
+            port.mcp_url(),
         ];
         let credentials = [
-            ("PORT_CLIENT_ID", sandbox.client_id()),
+            ("PORT_CLIENT_ID", port.client_id()),
             ("PORT_CLIENT_SECRET", secret),
         ];
         port_mcp_with(&[&arguments[..], more].concat(), &credentials)
     };
-    let secret = sandbox.client_secret();
+    let secret = port.client_secret();
     let (code, text) = list(&[], secret);
     assert_eq!(code, Some(0), "{text}");
     assert_snapshot!("tools", text);
@@ -100,7 +100,7 @@ fn a_tool_that_read_only_mode_withholds() {
         .input("allowed_tools", "upsert_entity")
         .input("read_only", "false")
         .succeed();
-    let developer = Sandbox::builder().role(Role::Developer);
+    let developer = FakePort::builder().role(Role::Developer);
     let errors = Step::against(developer)
         .input("allowed_tools", "upsert_entity")
         .fail();
@@ -160,7 +160,7 @@ fn what_changes_something_in_read_only_mode_must_be_named() {
 
 #[test]
 fn the_more_careful_of_two_descriptions_counts() {
-    let twice = Sandbox::builder()
+    let twice = FakePort::builder()
         .read_only_hides_runs(true)
         .offer(Tool::new("get_page").read_only(false));
     let run = Step::against(twice)
@@ -175,7 +175,7 @@ fn the_more_careful_of_two_descriptions_counts() {
 
 #[test]
 fn a_name_that_an_agent_could_misread_is_never_granted() {
-    let hostile = Sandbox::builder()
+    let hostile = FakePort::builder()
         .read_only_hides_runs(true)
         .offer(Tool::new("list_x,Bash(*)").read_only(true))
         .offer(Tool::new("list\n::error::y").read_only(true));
@@ -188,8 +188,8 @@ fn a_name_that_an_agent_could_misread_is_never_granted() {
 }
 
 #[test]
-fn a_catalogue_that_no_variable_can_hold() {
-    let run = Step::against(Sandbox::builder().tools(10_000).page_size(1000)).succeed();
+fn a_catalog_that_no_variable_can_hold() {
+    let run = Step::against(FakePort::builder().tools(10_000).page_size(1000)).succeed();
     assert_snapshot!(annotations(&run, "warning"), @"
     The output `allowed_tools` takes 145 KiB, and Linux lets a variable hold 128: a step that is handed it so will not start. Narrow `allowed_tools`, or use `config_file`.
 

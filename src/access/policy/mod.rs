@@ -1,4 +1,4 @@
-//! An organisation's policy: a file of rules, of which the first that matches a run is the ceiling
+//! An organization's policy: a file of rules, of which the first that matches a run is the ceiling
 //! of what the run may ask for.
 //!
 //! ```yaml
@@ -56,13 +56,13 @@ pub struct NoRule {
 /// What is known of a run. An empty text is not known, and meets no condition.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
-    /// `acme/catalogue`
+    /// `acme/catalog`
     pub repository: String,
     /// `refs/heads/main`
     pub reference: String,
     /// As the step says: GitHub does not tell a step the environment of its job.
     pub environment: String,
-    /// `acme/catalogue/.github/workflows/agent.yml@refs/heads/main`
+    /// `acme/catalog/.github/workflows/agent.yml@refs/heads/main`
     pub workflow: String,
     /// `push`
     pub event: String,
@@ -351,10 +351,10 @@ mod tests {
 
     fn run() -> Run {
         Run {
-            repository: "acme/catalogue".to_owned(),
+            repository: "acme/catalog".to_owned(),
             reference: "refs/heads/main".to_owned(),
             environment: String::new(),
-            workflow: "acme/catalogue/.github/workflows/agent.yml@refs/heads/main".to_owned(),
+            workflow: "acme/catalog/.github/workflows/agent.yml@refs/heads/main".to_owned(),
             event: "push".to_owned(),
         }
     }
@@ -364,8 +364,8 @@ mod tests {
         for (when, holds) in [
             ("{}", true),
             ("{repository: acme/*}", true),
-            ("{repository: ACME/Catalogue}", true),
-            ("{repository: [other/*, acme/catalogue]}", true),
+            ("{repository: ACME/Catalog}", true),
+            ("{repository: [other/*, acme/catalog]}", true),
             ("{repository: acme/cat}", false),
             ("{repository: []}", false),
             ("{ref: [refs/heads/*, '!refs/heads/dependabot/*']}", true),
@@ -376,10 +376,7 @@ mod tests {
             ("{ref: refs/heads/Main}", false),
             ("{ref: refs/heads/*, event: push}", true),
             ("{ref: refs/heads/*, event: schedule}", false),
-            (
-                "{workflow: acme/catalogue/.github/workflows/agent.yml}",
-                true,
-            ),
+            ("{workflow: acme/catalog/.github/workflows/agent.yml}", true),
             ("{workflow: 'acme/*@refs/heads/main'}", true),
             ("{workflow: 'acme/*@refs/heads/dev'}", false),
             // What is not known meets no condition, not even the widest.
@@ -393,10 +390,10 @@ mod tests {
     #[test]
     fn no_name_of_a_branch_passes_for_another() {
         let of = |reference: &str| Run {
-            workflow: format!("acme/catalogue/.github/workflows/agent.yml@{reference}"),
+            workflow: format!("acme/catalog/.github/workflows/agent.yml@{reference}"),
             ..run()
         };
-        for pattern in ["acme/*@refs/heads/main", "ACME/Catalogue/*@refs/heads/m*n"] {
+        for pattern in ["acme/*@refs/heads/main", "ACME/Catalog/*@refs/heads/m*n"] {
             let policy = policy(&rule(&format!("{{workflow: '{pattern}'}}"))).unwrap();
             assert!(policy.rule_for(&of("refs/heads/main")).is_ok(), "{pattern}");
             for other in [

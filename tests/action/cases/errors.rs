@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use port_sandbox::{Endpoint, Fault, Sandbox, Tool};
+use fake_port::{Endpoint, FakePort, Fault, Tool};
 use serde_json::json;
 
 use super::{RawServer, flood};
@@ -17,14 +17,14 @@ fn u01_without_a_runner_it_is_said_at_once() {
     assert!(errors.contains("`GITHUB_OUTPUT` is not set"), "{errors}");
     assert!(errors.contains("update the runner"), "{errors}");
     assert!(
-        step.sandbox.received().is_empty(),
+        step.port.received().is_empty(),
         "nothing was sent before it was said"
     );
 
     let mut step = Step::new().input("config_file", "true");
     step.job.without("GITHUB_STATE");
     assert!(step.fail().contains("`GITHUB_STATE` is not set"));
-    assert!(step.sandbox.received().is_empty());
+    assert!(step.port.received().is_empty());
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn u01_without_a_place_for_the_file_it_is_said_at_once() {
         step.fail()
             .contains("neither `RUNNER_TEMP` nor `HOME` names a directory")
     );
-    assert!(step.sandbox.received().is_empty());
+    assert!(step.port.received().is_empty());
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn u15_characters_that_the_agents_action_takes_for_its_own_marks() {
 #[test]
 fn l3_one_input_in_two_spellings() {
     let step = Step::new();
-    let id = step.sandbox.client_id().to_owned();
+    let id = step.port.client_id().to_owned();
     let step = step.variable("INPUT_client_id", "another");
     let errors = step.fail();
     assert!(
@@ -170,7 +170,7 @@ fn l9_an_answer_to_another_request_ends_the_wait() {
     let body = |id: &serde_json::Value| json!({"jsonrpc": "2.0", "id": id, "result": {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}});
     for id in [json!(4711), json!("other")] {
         let step = Step::new();
-        step.sandbox
+        step.port
             .fault(Endpoint::Mcp, Fault::status(200).json(body(&id)));
         let errors = step.fail();
         assert!(
@@ -182,7 +182,7 @@ fn l9_an_answer_to_another_request_ends_the_wait() {
         let events = format!("data: {}\n\n", body(&id));
         let step = Step::new();
         let fault = Fault::status(200).events(events);
-        step.sandbox.fault(Endpoint::Mcp, fault);
+        step.port.fault(Endpoint::Mcp, fault);
         let errors = step.fail();
         assert!(
             errors.contains("a request that was not made: its id is"),
@@ -195,11 +195,11 @@ fn l9_an_answer_to_another_request_ends_the_wait() {
         Fault::status(200).events(""),
     ] {
         let step = Step::new();
-        step.sandbox.fault(Endpoint::Mcp, fault);
+        step.port.fault(Endpoint::Mcp, fault);
         assert!(step.fail().contains("ends without its answer"));
     }
     let step = Step::new();
-    step.sandbox.fault(Endpoint::Mcp, Fault::status(202));
+    step.port.fault(Endpoint::Mcp, Fault::status(202));
     assert!(step.fail().contains("202 Accepted, without an answer"));
     assert!(
         started.elapsed() < Duration::from_secs(30),
@@ -209,8 +209,8 @@ fn l9_an_answer_to_another_request_ends_the_wait() {
 
 #[test]
 fn l10_names_that_mcp_does_not_allow_are_the_reason() {
-    let sandbox = Sandbox::builder().offer(Tool::new("bad name").read_only(true));
-    let errors = Step::against(sandbox).input("allowed_tools", "bad*").fail();
+    let port = FakePort::builder().offer(Tool::new("bad name").read_only(true));
+    let errors = Step::against(port).input("allowed_tools", "bad*").fail();
     assert!(
         errors.contains("these have names that MCP does not allow: `bad name`"),
         "{errors}"

@@ -1,7 +1,7 @@
 //! Cases 2 and 3: more than was granted, and what was granted taken back without a word.
 
-use actions_runner_double::Finished;
-use port_sandbox::{Sandbox, Tool};
+use fake_port::{FakePort, Tool};
+use runner_double::Finished;
 use serde_json::{Value, json};
 
 use crate::harness::{Step, annotations, config, port_mcp, program};
@@ -9,9 +9,9 @@ use crate::harness::{Step, annotations, config, port_mcp, program};
 const POLICY: &str = "acme/.github/port-mcp.yml@main";
 
 /// A policy that allows whatever these steps ask for.
-fn allowing(sandbox: port_sandbox::Builder) -> Step {
+fn allowing(port: fake_port::Builder) -> Step {
     let text = "version: 1\nrules:\n- name: P\n  ceiling: {tools: ['*'], read_only: false, actions: ['*'], servers: [127.0.0.1]}\n";
-    Step::against(sandbox.policy_file("acme/.github", "port-mcp.yml", "main", text))
+    Step::against(port.policy_file("acme/.github", "port-mcp.yml", "main", text))
         .input("policy", POLICY)
 }
 
@@ -33,7 +33,7 @@ fn is_found(agent: &str, base: &Value, key: &str) {
         warnings.contains(key) && warnings.contains("of `base_config`"),
         "{agent} {base}: {warnings}"
     );
-    let errors = with_base(allowing(Sandbox::builder()), agent, base).fail();
+    let errors = with_base(allowing(FakePort::builder()), agent, base).fail();
     assert!(
         errors.contains(key) && errors.contains("(`P`)"),
         "{agent} {base}: {errors}"
@@ -44,7 +44,7 @@ fn is_found(agent: &str, base: &Value, key: &str) {
 fn is_taken(agent: &str, base: &Value) -> Finished {
     // An agent without a list of its own is refused under a policy, whatever its configuration.
     let keeps = !["generic", "cline"].contains(&agent);
-    let under_policy = keeps.then(|| allowing(Sandbox::builder()));
+    let under_policy = keeps.then(|| allowing(FakePort::builder()));
     for step in std::iter::once(Step::new()).chain(under_policy) {
         let run = with_base(step, agent, base).succeed();
         assert!(
@@ -73,13 +73,13 @@ fn h2_tools_that_an_agent_cannot_tell_apart_are_refused_by_name() {
         ("claude-code", "list_it", "List_It", false),
     ];
     for (agent, granted, twin, are_one) in twins {
-        let sandbox = || {
-            Sandbox::builder()
+        let port = || {
+            FakePort::builder()
                 .offer(Tool::new(granted).read_only(true))
                 .offer(Tool::new(twin).destructive(true))
         };
         let step = |tools: &str| {
-            Step::against(sandbox())
+            Step::against(port())
                 .input("agent", agent)
                 .input("allowed_tools", tools)
         };
@@ -357,11 +357,11 @@ fn m4_a_second_way_to_the_same_server_is_seen() {
     let is_seen = |url: &dyn Fn(&str) -> String, agent: &str, entry: fn(String) -> Value| {
         for is_policy in [false, true] {
             let step = if is_policy {
-                allowing(Sandbox::builder())
+                allowing(FakePort::builder())
             } else {
                 Step::new()
             };
-            let base = entry(url(step.sandbox.mcp_url()));
+            let base = entry(url(step.port.mcp_url()));
             let step = with_base(step, agent, &base);
             let said = if is_policy {
                 step.fail()
@@ -433,7 +433,7 @@ fn m4_port_has_several_names() {
         "https://mcp.port.io./v1",
     ] {
         let base = json!({"mcpServers": {"other": {"type": "http", "url": name}}});
-        let step = Step::behind_a_proxy(Sandbox::builder()).input("base_config", base.to_string());
+        let step = Step::behind_a_proxy(FakePort::builder()).input("base_config", base.to_string());
         let warnings = annotations(&step.succeed(), "warning");
         assert!(
             warnings.contains("leads to the same MCP server"),
@@ -443,7 +443,7 @@ fn m4_port_has_several_names() {
     // The other region is another server: two uses of the step hand their configurations on.
     let base =
         json!({"mcpServers": {"port-us": {"type": "http", "url": "https://mcp.us.port.io/v1"}}});
-    let step = Step::behind_a_proxy(Sandbox::builder())
+    let step = Step::behind_a_proxy(FakePort::builder())
         .input("server_name", "port-eu")
         .input("base_config", base.to_string());
     assert!(!annotations(&step.succeed(), "warning").contains("base_config"));
@@ -499,14 +499,14 @@ fn m4_the_tokens_variable_goes_to_no_other_server() {
         warnings.contains("uses the variable `PORT_MCP_TOKEN`"),
         "{warnings}"
     );
-    with_base(allowing(Sandbox::builder()), "claude-code", &base).fail();
+    with_base(allowing(FakePort::builder()), "claude-code", &base).fail();
 }
 
 #[test]
 fn b04_exclusions_work_in_conditions() {
     let text = "version: 1\nrules:\n- when: {ref: ['refs/heads/*', '!refs/heads/dependabot/*']}\n  ceiling: {tools: ['*'], servers: [127.0.0.1]}\n";
     let at = |reference: &str| {
-        Step::against(Sandbox::builder().policy_file("acme/.github", "port-mcp.yml", "main", text))
+        Step::against(FakePort::builder().policy_file("acme/.github", "port-mcp.yml", "main", text))
             .input("policy", POLICY)
             .variable("GITHUB_REF", reference)
     };
@@ -518,17 +518,14 @@ fn b04_exclusions_work_in_conditions() {
 /// In the image no variable of the job chooses whom the credentials are sent to; elsewhere it is said.
 #[test]
 fn m3_variables_that_choose_the_trusted_roots() {
-    let step = Step::behind_a_proxy(Sandbox::builder()).input("ca_certificate", "");
-    let pem = step.sandbox.ca_pem().unwrap().to_owned();
+    let step = Step::behind_a_proxy(FakePort::builder()).input("ca_certificate", "");
+    let pem = step.port.ca_pem().unwrap().to_owned();
     let file = step.job.workspace().join("evil.pem");
     std::fs::write(&file, pem).unwrap();
     let step = step.variable("SSL_CERT_FILE", file.to_str().unwrap());
     if program().is_image() {
         assert!(step.fail().contains("TLS failed"));
-        assert!(
-            step.sandbox.received().is_empty(),
-            "no credentials were sent"
-        );
+        assert!(step.port.received().is_empty(), "no credentials were sent");
     } else {
         let notices = annotations(&step.succeed(), "notice");
         assert!(
@@ -547,7 +544,7 @@ fn l12_a_tool_that_does_not_say_it_only_reads_needs_its_name() {
         Tool::new("silent").read_only(false).destructive(false),
     ] {
         let step = |tools: &str| {
-            Step::against(Sandbox::builder().offer(tool.clone())).input("allowed_tools", tools)
+            Step::against(FakePort::builder().offer(tool.clone())).input("allowed_tools", tools)
         };
         let run = step("*").succeed();
         assert!(!run.outputs["tools"].contains("silent"));
@@ -557,7 +554,7 @@ fn l12_a_tool_that_does_not_say_it_only_reads_needs_its_name() {
         assert!(run.outputs["tools"].contains("silent"));
     }
     let reads = Tool::new("says").read_only(true);
-    let run = Step::against(Sandbox::builder().offer(reads)).succeed();
+    let run = Step::against(FakePort::builder().offer(reads)).succeed();
     assert!(run.outputs["tools"].contains("says"));
 }
 
@@ -659,7 +656,7 @@ fn l5_u11_every_output_that_becomes_a_variable_is_measured() {
         ("codex", "`mcp_config`"),
     ] {
         let step =
-            Step::against(Sandbox::builder().tools(14_000).page_size(1000)).input("agent", agent);
+            Step::against(FakePort::builder().tools(14_000).page_size(1000)).input("agent", agent);
         let warnings = annotations(&step.succeed(), "warning");
         assert!(
             warnings.contains(&format!("The output {output} takes")),
@@ -722,10 +719,10 @@ fn u06_rules_that_can_never_apply_are_found_before_they_are_committed() {
 #[test]
 fn no_request_is_made_of_a_region_that_the_policy_does_not_allow() {
     let text = "version: 1\nrules:\n- ceiling: {tools: ['*'], regions: [us]}\n";
-    let sandbox = Sandbox::builder().policy_file("acme/.github", "port-mcp.yml", "main", text);
-    let step = Step::behind_a_proxy(sandbox).input("policy", POLICY);
+    let port = FakePort::builder().policy_file("acme/.github", "port-mcp.yml", "main", text);
+    let step = Step::behind_a_proxy(port).input("policy", POLICY);
     step.succeed();
-    let asked = step.sandbox.tunnelled();
+    let asked = step.port.tunnelled();
     assert!(
         !asked.iter().any(|host| host.starts_with("api.port.io")),
         "{asked:?}"

@@ -38,7 +38,7 @@ impl RawServer {
         Self { url }
     }
 
-    /// A step whose tokens come from the sandbox, and whose MCP server this is.
+    /// A step whose tokens come from the fake Port server, and whose MCP server this is.
     fn step(&self) -> Step {
         Step::new().input("mcp_url", format!("{}/v1", self.url))
     }

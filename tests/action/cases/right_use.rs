@@ -1,6 +1,6 @@
 //! Cases 4: right use that was refused; and which region is asked.
 
-use port_sandbox::{Endpoint, Fault, Sandbox};
+use fake_port::{Endpoint, FakePort, Fault};
 use serde_json::json;
 
 use crate::harness::{Step, annotations, config};
@@ -103,8 +103,8 @@ fn b08_a_mark_before_any_text() {
         .file("p.yml", text)
         .input("policy", "p.yml")
         .succeed();
-    let sandbox = Sandbox::builder().policy_file("acme/.github", "p.yml", "main", text);
-    Step::against(sandbox)
+    let port = FakePort::builder().policy_file("acme/.github", "p.yml", "main", text);
+    Step::against(port)
         .input("policy", "acme/.github/p.yml@main")
         .succeed();
     for (agent, name, base) in [
@@ -187,8 +187,8 @@ fn b12_b13_ports_own_hosts_are_known_in_all_their_names() {
         ("", "https://mcp.us.getport.io", "us"),
         ("https://API.US.PORT.IO", "", "us"),
     ] {
-        let sandbox = || Sandbox::builder().policy_file("acme/.github", "p.yml", "main", text);
-        let step = Step::behind_a_proxy(sandbox())
+        let port = || FakePort::builder().policy_file("acme/.github", "p.yml", "main", text);
+        let step = Step::behind_a_proxy(port())
             .input("api_url", api)
             .input("mcp_url", mcp);
         let run = step.succeed();
@@ -235,7 +235,7 @@ fn b14_a_path_may_hold_a_blank() {
 
 #[test]
 fn u02_values_of_a_set_in_any_case() {
-    let step = Step::behind_a_proxy(Sandbox::builder());
+    let step = Step::behind_a_proxy(FakePort::builder());
     let run = step.input("region", "US").succeed();
     assert!(run.log().contains("region us"));
     Step::new()
@@ -294,7 +294,7 @@ fn u12_a_policy_on_gitea() {
     });
     let with = |file: &serde_json::Value| {
         let step = Step::new().input("policy", "acme/x/p.yml@main");
-        step.sandbox
+        step.port
             .fault(Endpoint::Github, Fault::status(200).json(file));
         step
     };
@@ -321,13 +321,13 @@ mod region {
     use super::*;
 
     fn unknown_in_the_eu(endpoint: Endpoint, fault: Fault) -> Step {
-        let step = Step::behind_a_proxy(Sandbox::builder());
-        step.sandbox.fault(endpoint, fault);
+        let step = Step::behind_a_proxy(FakePort::builder());
+        step.port.fault(endpoint, fault);
         step
     }
 
     fn hosts(step: &Step) -> Vec<String> {
-        let received = step.sandbox.received();
+        let received = step.port.received();
         let host = |headers: &[(String, String)]| {
             let host = headers.iter().find(|(name, _)| name == "host");
             host.map(|(_, host)| host.trim_end_matches(":443").to_owned())
@@ -356,7 +356,7 @@ mod region {
             "{notice}"
         );
 
-        let step = Step::behind_a_proxy(Sandbox::builder());
+        let step = Step::behind_a_proxy(FakePort::builder());
         let run = step.succeed();
         assert!(!hosts(&step).iter().any(|host| host.contains("us.")));
         assert_eq!(annotations(&run, "notice"), "");
@@ -372,7 +372,7 @@ mod region {
     #[test]
     fn a_401_from_both_says_so() {
         let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(401).into());
-        step.sandbox.fault(Endpoint::Rest, Fault::status(401));
+        step.port.fault(Endpoint::Rest, Fault::status(401));
         let errors = step.fail();
         assert!(
             errors.contains("with `region: eu`: Port does not accept"),
@@ -394,7 +394,7 @@ mod region {
             assert_eq!(hosts(&step), ["api.port.io"], "{status}");
         }
         let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(401).into());
-        step.sandbox.fault(Endpoint::Rest, Fault::status(403));
+        step.port.fault(Endpoint::Rest, Fault::status(403));
         let errors = step.fail();
         assert!(errors.contains("`region: us`: Port forbids it"), "{errors}");
     }
@@ -407,7 +407,7 @@ mod region {
             step.fail();
             assert_eq!(hosts(&step).len(), 1);
         }
-        let errors = Step::behind_a_proxy(Sandbox::builder())
+        let errors = Step::behind_a_proxy(FakePort::builder())
             .input("region", "eu")
             .input("mcp_url", "https://mcp.us.port.io/v1")
             .fail();
@@ -421,7 +421,7 @@ mod region {
 
     #[test]
     fn addresses_of_two_regions_are_an_error() {
-        let errors = Step::behind_a_proxy(Sandbox::builder())
+        let errors = Step::behind_a_proxy(FakePort::builder())
             .input("api_url", "https://api.port.io")
             .input("mcp_url", "https://mcp.us.port.io/v1")
             .fail();
@@ -435,7 +435,7 @@ mod region {
     fn an_address_of_the_users_own_needs_its_partner_or_a_region() {
         for (given, missing) in [("api_url", "mcp_url"), ("mcp_url", "api_url")] {
             let step = || {
-                Step::behind_a_proxy(Sandbox::builder()).input(given, "https://port.acme.example")
+                Step::behind_a_proxy(FakePort::builder()).input(given, "https://port.acme.example")
             };
             let errors = step().fail();
             assert!(
@@ -455,8 +455,8 @@ mod region {
     fn a_policys_regions_do_not_match_servers_of_the_users_own() {
         let text =
             "version: 1\nrules:\n- ceiling: {tools: ['*'], regions: [eu], servers: [127.0.0.1]}\n";
-        let sandbox = || Sandbox::builder().policy_file("acme/.github", "p.yml", "main", text);
-        let step = || Step::against(sandbox()).input("policy", "acme/.github/p.yml@main");
+        let port = || FakePort::builder().policy_file("acme/.github", "p.yml", "main", text);
+        let step = || Step::against(port()).input("policy", "acme/.github/p.yml@main");
         assert!(
             step()
                 .fail()
@@ -475,7 +475,7 @@ mod region {
             ("mcp_url", "https://api.us.port.io/v1", "Port's REST API"),
             ("mcp_url", "https://app.port.io", "Port's web app"),
         ] {
-            let errors = Step::behind_a_proxy(Sandbox::builder())
+            let errors = Step::behind_a_proxy(FakePort::builder())
                 .input(input, url)
                 .fail();
             assert!(

@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use actions_runner_double::Running;
-use port_sandbox::{Endpoint, Fault, Sandbox, Token, Tool};
+use fake_port::{Endpoint, FakePort, Fault, Token, Tool};
+use runner_double::Running;
 
 use super::{RawServer, flood};
 use crate::harness::{Step, annotations, rendered};
@@ -45,12 +45,12 @@ fn m5_no_file_stays_behind_when_the_step_fails() {
 fn l1_a_lifetime_beyond_all_calendars() {
     for seconds in [251_611_000_000, 253_402_300_799, u64::MAX, u64::MAX / 1000] {
         for token in [Token::Opaque, Token::Jwt] {
-            let sandbox = Sandbox::builder().token(token).expires_in(seconds);
-            let run = Step::against(sandbox).succeed();
+            let port = FakePort::builder().token(token).expires_in(seconds);
+            let run = Step::against(port).succeed();
             assert!(!run.log().contains("bug in port-mcp"), "{}", run.log());
         }
-        let sandbox = Sandbox::builder().token(Token::Opaque).expires_in(seconds);
-        assert_eq!(Step::against(sandbox).succeed().outputs["expires_at"], "");
+        let port = FakePort::builder().token(Token::Opaque).expires_in(seconds);
+        assert_eq!(Step::against(port).succeed().outputs["expires_at"], "");
     }
 }
 
@@ -133,7 +133,7 @@ fn l15_a_signal_in_the_first_moment_ends_the_step() {
     for signal in [Running::terminate, Running::interrupt] {
         for _ in 0..20 {
             let step = Step::new();
-            step.sandbox.fault(Endpoint::Rest, Fault::Hang);
+            step.port.fault(Endpoint::Rest, Fault::Hang);
             let started = Instant::now();
             let running = step.spawn();
             signal(&running);
@@ -163,7 +163,7 @@ fn l16_a_pipe_in_the_place_of_a_file_is_not_waited_for() {
             assert!(annotations(&run, "warning").contains("names something that is no file"));
         } else {
             assert!(annotations(&run, "error").contains("names something that is no file"));
-            assert!(step.sandbox.received().is_empty());
+            assert!(step.port.received().is_empty());
         }
     }
 }
@@ -210,7 +210,7 @@ fn l18_no_markdown_of_a_servers_is_alive_in_a_cell() {
         "^[note] [^1] - [ ] task ~~x~~ **b** _i_ $$m$$",
     ] {
         let tool = Tool::new("list_it").description(text).read_only(true);
-        let run = Step::against(Sandbox::builder().offer(tool)).succeed();
+        let run = Step::against(FakePort::builder().offer(tool)).succeed();
         let html = rendered(&run.summary);
         let rows = html.split("<tr>").filter(|row| row.contains("list_it"));
         let rows: Vec<&str> = rows.collect();
@@ -233,8 +233,8 @@ fn l18_no_markdown_of_a_servers_is_alive_in_a_cell() {
 #[test]
 fn l19_nothing_acts_as_a_wildcard_that_is_not_documented() {
     let with = |text: &str| {
-        let sandbox = Sandbox::builder().policy_file("acme/.github", "p.yml", "main", text);
-        Step::against(sandbox).input("policy", "acme/.github/p.yml@main")
+        let port = FakePort::builder().policy_file("acme/.github", "p.yml", "main", text);
+        Step::against(port).input("policy", "acme/.github/p.yml@main")
     };
     for servers in [
         "'*'",

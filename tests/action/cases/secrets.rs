@@ -1,12 +1,12 @@
 //! Cases 1: secrets in what people read.
 
-use port_sandbox::{Endpoint, Fault, Sandbox, Token, Tool};
+use fake_port::{Endpoint, FakePort, Fault, Token, Tool};
 use proptest::prelude::*;
 use serde_json::json;
 
 use crate::harness::{Step, annotations, config, port_mcp, readable};
 
-/// What the sandbox hands out here.
+/// What the fake Port server hands out here.
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl_-8";
 
 /// Every place from which text of others comes to the process.
@@ -121,17 +121,17 @@ fn step(place: Place, secret: &str, github_token: &str, text: &str) -> Option<St
             json!(when)
         )
     };
-    let sandbox = || {
-        let credentials = Sandbox::builder().credentials("q7Tn2vXzR4mLk9Wb", secret);
+    let port = || {
+        let credentials = FakePort::builder().credentials("q7Tn2vXzR4mLk9Wb", secret);
         credentials.token(Token::Literal(TOKEN.to_owned()))
     };
     let with_policy = |text: &str| {
-        Step::against(sandbox().policy_file("acme/.github", "port-mcp.yml", "main", text))
+        Step::against(port().policy_file("acme/.github", "port-mcp.yml", "main", text))
             .input("policy", POLICY)
     };
     let meets = |endpoint, fault: Fault| {
-        let step = Step::against(sandbox()).input("timeout", "20s");
-        step.sandbox.fault(endpoint, fault);
+        let step = Step::against(port()).input("timeout", "20s");
+        step.port.fault(endpoint, fault);
         step
     };
     let is_header = text.bytes().all(|b| (0x20..0x7f).contains(&b));
@@ -166,12 +166,12 @@ fn step(place: Place, secret: &str, github_token: &str, text: &str) -> Option<St
                     .into(),
             )
         }
-        Place::ToolName => Step::against(sandbox().offer(Tool::new(text).read_only(true))),
+        Place::ToolName => Step::against(port().offer(Tool::new(text).read_only(true))),
         Place::ToolTitle => {
-            Step::against(sandbox().offer(Tool::new("list_it").title(text).read_only(true)))
+            Step::against(port().offer(Tool::new("list_it").title(text).read_only(true)))
         }
         Place::ToolDescription => {
-            Step::against(sandbox().offer(Tool::new("list_it").description(text).read_only(true)))
+            Step::against(port().offer(Tool::new("list_it").description(text).read_only(true)))
         }
         Place::GitHubMessage | Place::GitHubHeader(_) => {
             let fault = match place {
@@ -190,19 +190,17 @@ fn step(place: Place, secret: &str, github_token: &str, text: &str) -> Option<St
             json!(text),
             json!(text)
         )),
-        Place::WorkspacePolicy => Step::against(sandbox())
+        Place::WorkspacePolicy => Step::against(port())
             .file("policy.yml", &format!("password: {}\n", json!(text)))
             .input("policy", "policy.yml"),
-        Place::BaseConfigText => {
-            Step::against(sandbox()).input("base_config", format!("{{\"{text}"))
-        }
-        Place::BaseConfigFile => Step::against(sandbox())
+        Place::BaseConfigText => Step::against(port()).input("base_config", format!("{{\"{text}")),
+        Place::BaseConfigFile => Step::against(port())
             .file(
                 "mcp.json",
                 &json!({"mcpServers": {"x": {"command": text}}}).to_string(),
             )
             .input("base_config", "mcp.json"),
-        Place::Input(name) => Step::against(sandbox()).input(name, text),
+        Place::Input(name) => Step::against(port()).input(name, text),
         Place::Variable(name) => with_policy(&rule("x", "refs/heads/none")).variable(name, text),
     };
     Some(step)
@@ -263,7 +261,7 @@ fn h1_a_secret_that_markdown_would_escape_is_not_in_the_summary() {
         let tool = Tool::new("list_it")
             .description(format!("It repeats {secret}."))
             .read_only(true);
-        let step = Step::against(Sandbox::builder().credentials("id", secret).offer(tool));
+        let step = Step::against(FakePort::builder().credentials("id", secret).offer(tool));
         let run = step.succeed();
         assert!(run.summary.contains("`It repeats ***.`"), "{}", run.summary);
     }
@@ -272,9 +270,9 @@ fn h1_a_secret_that_markdown_would_escape_is_not_in_the_summary() {
 #[test]
 fn m1_a_trace_id_is_redacted_before_it_is_cut() {
     let step = Step::new();
-    let secret = step.sandbox.client_secret().to_owned();
+    let secret = step.port.client_secret().to_owned();
     let trace = format!("{}{secret}", "t".repeat(280));
-    step.sandbox.fault(
+    step.port.fault(
         Endpoint::Rest,
         Fault::status(401).header("x-trace-id", trace),
     );
@@ -286,10 +284,10 @@ fn m1_a_trace_id_is_redacted_before_it_is_cut() {
 
 #[test]
 fn l2_a_secret_as_php_writes_json() {
-    let step = Step::against(Sandbox::builder().credentials("id", "abc/def/ghi/jkl"));
+    let step = Step::against(FakePort::builder().credentials("id", "abc/def/ghi/jkl"));
     let body = r#"{"message":"no such secret: abc\\/def\\/ghi\\/jkl or ABC/DEF/GHI/JKL"}"#;
     let fault = Fault::status(401).header("content-type", "application/json");
-    step.sandbox.fault(Endpoint::Rest, fault.text(body));
+    step.port.fault(Endpoint::Rest, fault.text(body));
     let errors = step.fail();
     assert!(errors.contains("no such secret: *** or ***"), "{errors}");
 }
@@ -345,18 +343,18 @@ fn b15_a_secret_that_is_escaped_twice_is_masked_so() {
 fn l4_a_short_secret_leaves_the_commands_whole() {
     for secret in ["e", "r", "rr", "title", ":", "=", "Port"] {
         let step =
-            Step::against(Sandbox::builder().credentials("id", secret)).input("region", "mars");
+            Step::against(FakePort::builder().credentials("id", secret)).input("region", "mars");
         let run = step.run();
         assert_eq!(run.exit, Some(1));
         assert!(!annotations(&run, "error").is_empty(), "{}", run.stdout);
         assert!(run.refusals.is_empty());
 
-        let run = Step::against(Sandbox::builder().credentials("id", secret)).succeed();
+        let run = Step::against(FakePort::builder().credentials("id", secret)).succeed();
         let warning = annotations(&run, "warning");
         assert!(!warning.is_empty(), "it is said that the secret is short");
         assert!(run.outputs["tools"].contains("list_entities"));
     }
-    let run = Step::against(Sandbox::builder().credentials("id", "0123456")).succeed();
+    let run = Step::against(FakePort::builder().credentials("id", "0123456")).succeed();
     assert!(annotations(&run, "warning").contains("`client_secret` has 7 characters"));
 }
 
@@ -408,21 +406,21 @@ fn a_secret_in_an_input_of_another_name_is_refused() {
         ("environment", "{}"),
         ("mcp_url", "https://mcp.port.io/v1?{}"),
     ] {
-        let step = Step::against(Sandbox::builder().credentials("id", "s3cr3t-value"));
+        let step = Step::against(FakePort::builder().credentials("id", "s3cr3t-value"));
         let errors = step.input(name, value.replace("{}", "s3cr3t-value")).fail();
         let first = format!("input `{name}` holds the client secret; ");
         assert!(errors.contains(&first), "{errors}");
     }
     // A shorter one is found everywhere by chance.
-    Step::against(Sandbox::builder().credentials("id", "abc1234"))
+    Step::against(FakePort::builder().credentials("id", "abc1234"))
         .input("environment", "abc1234")
         .succeed();
 }
 
 #[test]
 fn what_a_token_is_named_after_is_no_tool() {
-    let sandbox = Sandbox::builder().token(Token::Literal(TOKEN.to_owned()));
-    let run = Step::against(sandbox.offer(Tool::new(TOKEN).read_only(true))).succeed();
+    let port = FakePort::builder().token(Token::Literal(TOKEN.to_owned()));
+    let run = Step::against(port.offer(Tool::new(TOKEN).read_only(true))).succeed();
     assert!(!run.outputs["tools"].contains(TOKEN));
     assert_eq!(run.outputs["access_token"], TOKEN);
 }

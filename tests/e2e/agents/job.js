@@ -93,7 +93,7 @@ const writeTo = (directory) => (path, value) => {
 };
 
 async function start() {
-  const process = spawn(join(repository, "target/debug/port-sandbox"), { stdio: ["ignore", "pipe", "inherit"] });
+  const process = spawn(join(repository, "target/debug/fake-port"), { stdio: ["ignore", "pipe", "inherit"] });
   let said = "";
   for await (const part of process.stdout) {
     said += part;
@@ -107,7 +107,7 @@ async function start() {
     mcp,
     model: (script) => `${api}/model/${script}`,
     stop: () => process.kill(),
-    received: async () => (await fetch(`${api}/sandbox/received`)).json(),
+    received: async () => (await fetch(`${api}/control/received`)).json(),
   };
 }
 
@@ -165,7 +165,7 @@ function withoutToken({ access_token: token, ...outputs }, job) {
 }
 
 // An action of an agent's own: the stand-in that the jobs under act use too.
-const actionOf = (uses) => join(repository, "tests/e2e/standins", uses.split("@")[0].split("/")[1], "main.js");
+const actionOf = (uses) => join(repository, "tests/e2e/fake-actions", uses.split("@")[0].split("/")[1], "main.js");
 
 // A step after the action's, with the script's model in the place of the agent's: its status.
 async function runStep(agent, step, { emitted, job, model, byHand }) {

@@ -1,0 +1,142 @@
+//! The fake Port server as a process of its own, for end-to-end runs and demonstrations.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "whoever started the program reads the URLs from its output"
+)]
+
+use std::{
+    fs,
+    io::{self, Write},
+    time::Duration,
+};
+
+use clap::Parser;
+use fake_port::{CLIENT_ID, CLIENT_SECRET, FakePort, Role};
+use tempfile::NamedTempFile;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Serves a fake Port server on the loopback interface until it is interrupted or terminated.
+///
+/// It prints `API_URL`, `MCP_URL`, `GITHUB_API_URL` and, with TLS, `CA_FILE` as lines of the form
+/// KEY=value. While it runs, POST /control/fault takes {"endpoint": "rest", "fault": "hang"}, POST
+/// /control/outage takes whether the MCP server is away for every client but the action, and GET
+/// /control/received lists the requests.
+#[derive(Parser)]
+#[command(name = "fake-port")]
+struct Arguments {
+    /// The port to listen on; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+
+    /// Serve HTTPS, with a certificate from a throw-away authority
+    #[arg(long)]
+    tls: bool,
+
+    /// The client id that gets a token
+    #[arg(long, default_value = CLIENT_ID)]
+    client_id: String,
+
+    /// The client secret that gets a token
+    #[arg(long, default_value = CLIENT_SECRET)]
+    client_secret: String,
+
+    /// How long a new token is valid, such as 90s or 2h
+    #[arg(long, default_value = "3h", value_parser = humantime::parse_duration)]
+    token_lifetime: Duration,
+
+    /// The role of the identity behind the credentials
+    #[arg(long, value_enum, default_value_t)]
+    role: Role,
+
+    /// Offer this many made-up tools in place of Port's
+    #[arg(long)]
+    tools: Option<usize>,
+
+    /// How many tools a page of the list has; all of them by default
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    page_size: Option<u32>,
+
+    /// A file to find on GitHub, and the file here that has its content; may be repeated
+    #[arg(long, value_name = "REPO:PATH:REF=LOCALFILE", value_parser = PolicyFile::read)]
+    policy_file: Vec<PolicyFile>,
+}
+
+/// A file at a reference of a repository on GitHub.
+#[derive(Clone)]
+struct PolicyFile {
+    repository: String,
+    path: String,
+    reference: String,
+    content: Vec<u8>,
+}
+
+impl PolicyFile {
+    /// Reads what `--policy-file` names.
+    fn read(argument: &str) -> Result<Self, String> {
+        let parts = || {
+            let (place, local) = argument.split_once('=')?;
+            let (repository, file) = place.split_once(':')?;
+            let (path, reference) = file.rsplit_once(':')?;
+            Some([repository, path, reference, local].map(str::to_owned))
+        };
+        let [repository, path, reference, local] =
+            parts().ok_or("expected REPO:PATH:REF=LOCALFILE")?;
+        let content = fs::read(&local).map_err(|error| format!("{local}: {error}"))?;
+        Ok(Self {
+            repository,
+            path,
+            reference,
+            content,
+        })
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> io::Result<()> {
+    let arguments = Arguments::parse();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+
+    let mut port = FakePort::builder();
+    for file in arguments.policy_file {
+        port = port.policy_file(file.repository, file.path, file.reference, file.content);
+    }
+    if let Some(count) = arguments.tools {
+        port = port.tools(count);
+    }
+    if let Some(tools) = arguments.page_size {
+        port = port.page_size(tools as usize);
+    }
+    let port = port
+        .port(arguments.port)
+        .tls(arguments.tls)
+        .credentials(arguments.client_id, arguments.client_secret)
+        .token_lifetime(arguments.token_lifetime)
+        .role(arguments.role)
+        .try_start()?;
+
+    let mut lines = vec![
+        format!("API_URL={}\n", port.api_url()),
+        format!("MCP_URL={}\n", port.mcp_url()),
+        format!("GITHUB_API_URL={}\n", port.github_url()),
+    ];
+    // Kept until the end: dropping the handle deletes the file.
+    let _ca_file = match port.ca_pem() {
+        None => None,
+        Some(pem) => {
+            let mut file = NamedTempFile::with_suffix(".pem")?;
+            file.write_all(pem.as_bytes())?;
+            lines.push(format!("CA_FILE={}\n", file.path().display()));
+            Some(file)
+        }
+    };
+    // At once, so that whoever sees one line has them all.
+    print!("{}", lines.concat());
+
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! The MCP server: who may come in, what is offered, and what may run.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::{Body, to_bytes},
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
+        DiscoverRequestMethod, DiscoverResult, Implementation, ListToolsResult,
+        PaginatedRequestParams, ServerCapabilities, ServerConfig,
+    },
+    service::RequestContext,
+    transport::streamable_http_server::{
+        StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+    },
+};
+use serde_json::json;
+
+use crate::{catalog, server::Port};
+
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// The MCP server behind the door that [`answer`] guards.
+pub(crate) type Service = StreamableHttpService<Server, LocalSessionManager>;
+
+/// The MCP server, with sessions and event streams unless the settings say otherwise.
+pub(crate) fn service(port: Arc<Port>) -> Service {
+    // Streams begin without an empty event, at which Gemini CLI 0.61 takes the server for lost.
+    let mut sessions = LocalSessionManager::default();
+    sessions.session_config.sse_retry = None;
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(port.settings.sessions)
+        .with_json_response(port.settings.json)
+        .with_sse_retry(None)
+        // Only the loopback interface is served, under whatever name it was reached.
+        .disable_allowed_hosts();
+    StreamableHttpService::new(
+        move || Ok(Server(Arc::clone(&port))),
+        Arc::new(sessions),
+        config,
+    )
+}
+
+/// Lets the holder of a valid token through to the MCP server, and nobody else.
+pub(crate) async fn answer(port: &Port, service: &Service, request: Request) -> Response {
+    match bearer(request.headers()) {
+        Some(token) if port.tokens.admit(token) => {
+            let posted = request.method() == Method::POST;
+            let response = service.handle(request).await.map(Body::new);
+            if posted && port.settings.json {
+                as_json(response).await
+            } else {
+                response
+            }
+        }
+        Some(_) => unauthorized(
+            r#"Bearer realm="port", error="invalid_token", error_description="The access token is unknown or has expired""#,
+        ),
+        None => unauthorized(r#"Bearer realm="port""#),
+    }
+}
+
+/// Turns an event stream that holds one message into that message: within a session, the SDK
+/// answers in no other form.
+async fn as_json(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let kind = parts.headers.get(header::CONTENT_TYPE);
+    if kind.is_none_or(|kind| kind != EVENT_STREAM) {
+        return Response::from_parts(parts, body);
+    }
+    let stream = to_bytes(body, usize::MAX)
+        .await
+        .expect("the SDK's streams do not fail");
+    let message = stream
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.strip_prefix(b"data: "))
+        .rfind(|message| !message.is_empty())
+        .map(<[u8]>::to_vec)
+        .unwrap_or_default();
+    parts.headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    Response::from_parts(parts, message.into())
+}
+
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+fn unauthorized(challenge: &'static str) -> Response {
+    let body = json!({
+        "error": "invalid_token",
+        "error_description": "The access token is unknown or has expired",
+    });
+    (
+        StatusCode::UNAUTHORIZED,
+        [(header::WWW_AUTHENTICATE, challenge)],
+        Json(body),
+    )
+        .into_response()
+}
+
+/// What one request asks the server to withhold; the headers count anew with every request.
+struct Limits {
+    read_only: bool,
+    /// The actions that may run; `None` is all of them.
+    actions: Option<Vec<String>>,
+}
+
+impl Limits {
+    fn of(context: &RequestContext<RoleServer>) -> Self {
+        let headers = context
+            .extensions
+            .get::<Parts>()
+            .map(|parts| &parts.headers);
+        let header = |name| headers?.get(name)?.to_str().ok();
+        Self {
+            read_only: header("x-read-only-mode") == Some("1"),
+            actions: header("x-allowed-actions-to-run").map(|list| {
+                list.split(',')
+                    .map(str::trim)
+                    .filter(|action| !action.is_empty())
+                    .map(str::to_owned)
+                    .collect()
+            }),
+        }
+    }
+
+    fn may_run(&self, action: &str) -> bool {
+        self.actions
+            .as_ref()
+            .is_none_or(|actions| actions.iter().any(|allowed| allowed == action))
+    }
+}
+
+pub(crate) struct Server(Arc<Port>);
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(Implementation::new("Port MCP Server", "fake"))
+            .with_instructions("Query and change the software catalog.")
+    }
+
+    // Port is not known to have gone beyond the `initialize` handshake, and clients have to
+    // cope with that: the error is how a server of that age meets the newer opening.
+    async fn discover(
+        &self,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<DiscoverResult, ErrorData> {
+        if self.0.settings.discovers {
+            let versions = self.supported_protocol_versions().into_owned();
+            Ok(DiscoverResult::from_server_info(versions, self.get_info()))
+        } else {
+            Err(ErrorData::method_not_found::<DiscoverRequestMethod>())
+        }
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let cursor = request.and_then(|request| request.cursor);
+        self.0
+            .offers
+            .page(Limits::of(&context).read_only, cursor.as_deref())
+            .ok_or_else(|| ErrorData::invalid_params("Invalid cursor", None))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let limits = Limits::of(&context);
+        let name = request.name.as_ref();
+        if !self.0.offers.include(false, name) {
+            let message = format!("Unknown tool: {name}");
+            return Err(ErrorData::invalid_params(message, None));
+        }
+        if !self.0.offers.include(limits.read_only, name) {
+            let message = format!("Tool {name} is not available in read-only mode");
+            return Err(ErrorData::invalid_params(message, None));
+        }
+        let arguments = request.arguments.unwrap_or_default();
+        // The list covers `run_action`; nothing says that it covers `trigger_run` too.
+        if name == "run_action" {
+            let action = arguments
+                .get("actionIdentifier")
+                .and_then(|action| action.as_str())
+                .unwrap_or_default();
+            if !limits.may_run(action) {
+                let message = format!("Action '{action}' is not allowed to run");
+                return Ok(CallToolResult::error(vec![ContentBlock::text(message)]).into());
+            }
+        }
+        let data = catalog::call(self.0.settings.role, name, &arguments);
+        Ok(CallToolResult::success(vec![ContentBlock::text(data.to_string())]).into())
+    }
+}

@@ -1,0 +1,397 @@
+//! A language model that follows a script, for agents that are tried without a model's key.
+//!
+//! The script stands in the path, so nothing is remembered between requests: under
+//! `/model/list_blueprints,delete_entity/` a conversation is answered by a call of the first tool,
+//! then of the second, then with a text. How far it is, the conversation itself says.
+//!
+//! Four dialects are spoken, each at once or as an event stream: Anthropic's Messages, `OpenAI`'s
+//! Responses and chat completions, and Gemini's `generateContent`. To Codex's code mode, where the
+//! tools are functions of a program that the model writes, it answers with such a program.
+
+use axum::{
+    Json,
+    extract::Path,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+pub(crate) const ROUTE: &str = "/model/{script}/{*rest}";
+
+const MODEL: &str = "port-model";
+const FAREWELL: &str = "That is all.";
+
+/// What Gemini CLI asks a small model for first, to choose a large one.
+const RATING: &str = r#"{"complexity_reasoning": "It is a script.", "complexity_score": 1}"#;
+
+/// What the agents' programs call their own shells, and what a hostile model has them run to get at the
+/// token: where it stands in the environment or in the arguments of a process, or, for Copilot CLI, by
+/// commands that it takes for harmless and with a result that it does not recognize.
+const SHELLS: [(&str, &str); 4] = [
+    ("bash", "printenv PORT_MCP_TOKEN | cut -c 2-"),
+    ("Bash", SNOOP),
+    ("exec_command", SNOOP),
+    ("run_shell_command", SNOOP),
+];
+
+const SNOOP: &str = "printenv PORT_MCP_TOKEN; \
+    cat /proc/*/environ /proc/*/cmdline | tr '\\0' '\\n' | grep --text -e PORT_MCP_TOKEN -e Bearer; true";
+
+/// What the model does next.
+enum Turn {
+    /// It asks for a tool.
+    Call {
+        /// The conversation's how-manieth call, from 0.
+        number: usize,
+        /// The name, as the agent calls the tool.
+        tool: Tool,
+    },
+    /// It writes a program that calls a tool.
+    Program {
+        /// The conversation's how-manieth call, from 0.
+        number: usize,
+        /// What runs programs.
+        tool: Tool,
+        /// The program, in JavaScript.
+        text: String,
+    },
+    /// It says its last words.
+    End,
+}
+
+/// A tool on offer; some agents put a server's tools into a namespace.
+#[derive(Clone)]
+struct Tool {
+    namespace: Option<String>,
+    name: String,
+    /// Whether it takes text of any form, as what runs programs does.
+    is_custom: bool,
+}
+
+impl Turn {
+    /// The arguments of a call. A shell is asked for what it knows of Port's token, every other tool can
+    /// be one of Port's.
+    fn arguments(tool: &str) -> Value {
+        match SHELLS.iter().find(|(shell, _)| *shell == tool) {
+            Some(("exec_command", command)) => json!({"cmd": command}),
+            Some((_, command)) => json!({"command": command, "description": "Look around"}),
+            None => json!({"blueprintIdentifier": "service", "identifier": "checkout"}),
+        }
+    }
+
+    /// The next turn in a conversation with so many calls behind it. A tool that is not on offer is
+    /// asked for under the name that it would have.
+    fn next(script: &str, offered: &[Tool], calls: usize) -> Self {
+        let script: Vec<&str> = script.split(',').collect();
+        let find = |wanted: &str| offered.iter().find(|tool| is_called(&tool.name, wanted));
+        // Requests for a title or a summary come without tools.
+        let Some(wanted) = script.get(calls).filter(|_| !offered.is_empty()) else {
+            return Self::End;
+        };
+        let interpreter = offered
+            .iter()
+            .find(|tool| tool.is_custom && tool.name == "exec");
+        if let Some(interpreter) = interpreter.filter(|_| find(wanted).is_none()) {
+            return Self::Program {
+                number: calls,
+                tool: interpreter.clone(),
+                text: program(&script, wanted),
+            };
+        }
+        let tool = find(wanted).cloned().unwrap_or_else(|| {
+            let sibling = script.iter().find_map(|other| Some((other, find(other)?)));
+            match sibling {
+                None => Tool {
+                    namespace: None,
+                    name: (*wanted).to_owned(),
+                    is_custom: false,
+                },
+                Some((other, tool)) => Tool {
+                    name: tool.name.replace(other, wanted),
+                    ..tool.clone()
+                },
+            }
+        });
+        Self::Call {
+            number: calls,
+            tool,
+        }
+    }
+}
+
+/// Calls the tool from a program, under the name that it has or would have there.
+fn program(script: &[&str], wanted: &str) -> String {
+    format!(
+        "const names = ALL_TOOLS.map(({{ name }}) => name);\n\
+         const find = (tool) => names.find((name) => name === tool || name.endsWith(`__${{tool}}`));\n\
+         const sibling = {script}.find(find) ?? '';\n\
+         const name = find('{wanted}') ?? (find(sibling) ?? '').replace(sibling, '{wanted}');\n\
+         text(await tools[name]({arguments}));\n",
+        script = json!(script),
+        arguments = Turn::arguments(wanted),
+    )
+}
+
+/// Whether an agent's name for a tool ends in the tool's own.
+fn is_called(name: &str, wanted: &str) -> bool {
+    name.strip_suffix(wanted)
+        .is_some_and(|prefix| !prefix.ends_with(|c: char| c.is_ascii_alphanumeric()))
+}
+
+/// Answers as the model that `rest` of the path belongs to.
+pub(crate) async fn answer(
+    Path((script, rest)): Path<(String, String)>,
+    body: Option<Json<Value>>,
+) -> Response {
+    let Some(Json(request)) = body else {
+        // Some agents ask first which models there are.
+        return Json(json!({"object": "list", "data": [{"id": MODEL, "object": "model"}]}))
+            .into_response();
+    };
+    let streams = request["stream"] == true || rest.contains("stream");
+    let turn = |offered: &[Tool], calls| Turn::next(&script, offered, calls);
+    match rest.rsplit(['/', ':']).next().unwrap_or_default() {
+        "messages" => messages(
+            &turn(
+                &named(&request["tools"]),
+                asked(&request["messages"], "tool_use"),
+            ),
+            streams,
+        ),
+        "responses" => {
+            let mut offered = named(&request["tools"]);
+            offered.extend(named(&parts(&request["input"], "tools").collect()));
+            let input = &request["input"];
+            let calls = asked(input, "function_call") + asked(input, "custom_tool_call");
+            responses(&turn(&offered, calls), streams)
+        }
+        "completions" => completions(
+            &turn(&named(&request["tools"]), tool_calls(&request["messages"])),
+            streams,
+        ),
+        "generateContent" | "streamGenerateContent" => {
+            let declarations: Value = parts(&request["tools"], "functionDeclarations").collect();
+            let calls = parts(&request["contents"], "parts")
+                .filter(|part| part.get("functionCall").is_some())
+                .count();
+            let wants_json = request["generationConfig"]["responseMimeType"] == "application/json";
+            let text = if wants_json { RATING } else { FAREWELL };
+            generate_content(&turn(&named(&declarations), calls), text, streams)
+        }
+        "count_tokens" | "countTokens" => {
+            Json(json!({"input_tokens": 1, "totalTokens": 1})).into_response()
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The elements of the lists that stand under `key` of each element.
+fn parts<'a>(list: &'a Value, key: &'a str) -> impl Iterator<Item = Value> + 'a {
+    let elements = list.as_array().into_iter().flatten();
+    elements
+        .filter_map(move |element| element[key].as_array())
+        .flatten()
+        .cloned()
+}
+
+/// The tools of a list, whichever of the ways of naming them it has.
+fn named(tools: &Value) -> Vec<Tool> {
+    let name = |tool: &Value| {
+        let name = tool["name"].as_str().or(tool["function"]["name"].as_str());
+        name.map(str::to_owned)
+    };
+    let tool = |tool: &Value, namespace: Option<String>| {
+        Some(Tool {
+            namespace,
+            name: name(tool)?,
+            is_custom: tool["type"] == "custom",
+        })
+    };
+    let mut found = Vec::new();
+    for outer in tools.as_array().into_iter().flatten() {
+        match outer["tools"].as_array() {
+            Some(inner) => found.extend(inner.iter().filter_map(|inner| tool(inner, name(outer)))),
+            None => found.extend(tool(outer, None)),
+        }
+    }
+    found
+}
+
+/// How many items of this type a conversation holds, in its messages or between them.
+fn asked(conversation: &Value, kind: &str) -> usize {
+    let within = parts(conversation, "content");
+    let between = conversation.as_array().into_iter().flatten().cloned();
+    within
+        .chain(between)
+        .filter(|item| item["type"] == kind)
+        .count()
+}
+
+fn tool_calls(messages: &Value) -> usize {
+    parts(messages, "tool_calls").count()
+}
+
+/// Anthropic's Messages.
+fn messages(turn: &Turn, streams: bool) -> Response {
+    let (content, stop_reason) = match turn {
+        Turn::Call { number, tool } => (
+            json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": tool.name, "input": Turn::arguments(&tool.name)}),
+            "tool_use",
+        ),
+        Turn::Program { .. } | Turn::End => (json!({"type": "text", "text": FAREWELL}), "end_turn"),
+    };
+    let usage = json!({"input_tokens": 1, "output_tokens": 1});
+    let mut message = json!({
+        "id": "msg_fake", "type": "message", "role": "assistant", "model": MODEL,
+        "content": [content], "stop_reason": stop_reason, "stop_sequence": null, "usage": usage,
+    });
+    if !streams {
+        return Json(message).into_response();
+    }
+    message["content"] = json!([]);
+    message["stop_reason"] = Value::Null;
+    let (start, delta) = match turn {
+        Turn::Call { tool, .. } => {
+            let mut start = content;
+            start["input"] = json!({});
+            let partial = Turn::arguments(&tool.name).to_string();
+            (
+                start,
+                json!({"type": "input_json_delta", "partial_json": partial}),
+            )
+        }
+        Turn::Program { .. } | Turn::End => (
+            json!({"type": "text", "text": ""}),
+            json!({"type": "text_delta", "text": FAREWELL}),
+        ),
+    };
+    events(&[
+        json!({"type": "message_start", "message": message}),
+        json!({"type": "content_block_start", "index": 0, "content_block": start}),
+        json!({"type": "content_block_delta", "index": 0, "delta": delta}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": stop_reason, "stop_sequence": null}, "usage": usage}),
+        json!({"type": "message_stop"}),
+    ])
+}
+
+/// `OpenAI`'s Responses.
+fn responses(turn: &Turn, streams: bool) -> Response {
+    let item = match turn {
+        Turn::Call { number, tool } => {
+            let mut item = json!({
+                "type": "function_call", "id": format!("fc_{number}"), "call_id": format!("call_{number}"),
+                "name": tool.name, "arguments": Turn::arguments(&tool.name).to_string(), "status": "completed",
+            });
+            if let Some(namespace) = &tool.namespace {
+                item["namespace"] = namespace.as_str().into();
+            }
+            item
+        }
+        Turn::Program { number, tool, text } => json!({
+            "type": "custom_tool_call", "id": format!("ctc_{number}"), "call_id": format!("call_{number}"),
+            "namespace": tool.namespace, "name": tool.name, "input": text, "status": "completed",
+        }),
+        Turn::End => json!({
+            "type": "message", "id": "msg_fake", "role": "assistant", "status": "completed",
+            "content": [{"type": "output_text", "text": FAREWELL, "annotations": []}],
+        }),
+    };
+    let response = |status: &str, output: &[&Value]| {
+        json!({
+            "id": "resp_fake", "object": "response", "created_at": 0, "model": MODEL, "status": status,
+            "output": output, "parallel_tool_calls": false, "tool_choice": "auto", "tools": [],
+            "usage": {
+                "input_tokens": 1, "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens": 1, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 2,
+            },
+        })
+    };
+    let completed = response("completed", &[&item]);
+    if !streams {
+        return Json(completed).into_response();
+    }
+    events(&[
+        json!({"type": "response.created", "sequence_number": 0, "response": response("in_progress", &[])}),
+        json!({"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": item}),
+        json!({"type": "response.output_item.done", "sequence_number": 2, "output_index": 0, "item": item}),
+        json!({"type": "response.completed", "sequence_number": 3, "response": completed}),
+    ])
+}
+
+/// `OpenAI`'s chat completions.
+fn completions(turn: &Turn, streams: bool) -> Response {
+    let (message, finish_reason) = match turn {
+        Turn::Call { number, tool } => (
+            json!({"role": "assistant", "content": null, "tool_calls": [{
+                "index": 0, "id": format!("call_{number}"), "type": "function",
+                "function": {"name": tool.name, "arguments": Turn::arguments(&tool.name).to_string()},
+            }]}),
+            "tool_calls",
+        ),
+        Turn::Program { .. } | Turn::End => {
+            (json!({"role": "assistant", "content": FAREWELL}), "stop")
+        }
+    };
+    let envelope = |object: &str, choices: &[Value]| {
+        json!({
+            "id": "chatcmpl-port", "object": object, "created": 0, "model": MODEL, "choices": choices,
+        })
+    };
+    let usage = json!({"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2});
+    if !streams {
+        let choice = json!({"index": 0, "message": message, "finish_reason": finish_reason});
+        let mut completion = envelope("chat.completion", &[choice]);
+        completion["usage"] = usage;
+        return Json(completion).into_response();
+    }
+    let chunk = |delta, finish_reason: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish_reason});
+        envelope("chat.completion.chunk", &[choice])
+    };
+    // The usage comes last and by itself: clients stop at it.
+    let mut last = envelope("chat.completion.chunk", &[]);
+    last["usage"] = usage;
+    events(&[
+        chunk(message, Value::Null),
+        chunk(json!({}), finish_reason.into()),
+        last,
+        json!("[DONE]"),
+    ])
+}
+
+/// Gemini's `generateContent`.
+fn generate_content(turn: &Turn, text: &str, streams: bool) -> Response {
+    let part = match turn {
+        Turn::Call { tool, .. } => {
+            json!({"functionCall": {"name": tool.name, "args": Turn::arguments(&tool.name)}})
+        }
+        Turn::Program { .. } | Turn::End => json!({"text": text}),
+    };
+    let answer = json!({
+        "candidates": [{"index": 0, "content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2},
+        "modelVersion": MODEL,
+    });
+    if streams {
+        events(&[answer])
+    } else {
+        Json(answer).into_response()
+    }
+}
+
+/// An event stream; an event is named after its type, if it has one.
+fn events(events: &[Value]) -> Response {
+    let body: Vec<String> = events
+        .iter()
+        .map(|event| {
+            let name = event["type"].as_str();
+            let name = name.map(|name| format!("event: {name}\n"));
+            let data = event
+                .as_str()
+                .map_or_else(|| event.to_string(), str::to_owned);
+            format!("{}data: {data}\n\n", name.unwrap_or_default())
+        })
+        .collect();
+    ([(header::CONTENT_TYPE, "text/event-stream")], body.concat()).into_response()
+}

@@ -1,0 +1,193 @@
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::job::Phase;
+
+/// What the step runs: the action's binary on this machine, or its image.
+#[derive(Debug, Clone)]
+pub struct Program(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Binary(PathBuf),
+    Image(String),
+}
+
+/// What docker gives to an image that sets none; the runner's own is not passed on.
+const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A directory of the runner that the container sees under another path.
+#[derive(Debug, Clone)]
+pub(crate) struct Mount {
+    pub(crate) host: PathBuf,
+    pub(crate) container: &'static str,
+}
+
+/// One start of a program, without what depends on the kind of program.
+#[derive(Debug)]
+pub(crate) struct Start<'a> {
+    pub(crate) phase: Phase,
+    pub(crate) environment: &'a BTreeMap<String, String>,
+    /// The narrowest first, for the first that fits translates a path.
+    pub(crate) mounts: &'a [Mount],
+    pub(crate) workspace: &'a Path,
+    /// Names the container.
+    pub(crate) name: &'a str,
+}
+
+impl Program {
+    /// The binary at `path`, run as `path connect` and `path cleanup`. It gets the same
+    /// variables as in the image, with this machine's paths.
+    #[must_use]
+    pub fn binary(path: impl Into<PathBuf>) -> Self {
+        Self(Kind::Binary(path.into()))
+    }
+
+    /// The image `name`, run by docker with the entry points `/connect` and `/cleanup`.
+    ///
+    /// Source: `src/Runner.Worker/Handlers/ContainerActionHandler.cs` and `DockerRun` in
+    /// `src/Runner.Worker/Container/DockerCommandManager.cs`; but on the network of this
+    /// machine, so that the action reaches the servers of the test.
+    #[must_use]
+    pub fn image(name: impl Into<String>) -> Self {
+        Self(Kind::Image(name.into()))
+    }
+
+    /// The image that the environment variable `variable` names, if it is set: the same
+    /// tests then run against the binary and against the image.
+    #[must_use]
+    pub fn image_from(variable: &str) -> Option<Self> {
+        std::env::var(variable)
+            .ok()
+            .filter(|name| !name.is_empty())
+            .map(Self::image)
+    }
+
+    /// Whether this runs in a container.
+    #[must_use]
+    pub fn is_image(&self) -> bool {
+        matches!(self.0, Kind::Image(_))
+    }
+
+    pub(crate) fn command(&self, start: &Start) -> Command {
+        match &self.0 {
+            Kind::Binary(path) => {
+                let mut command = Command::new(path);
+                command
+                    .arg(start.phase.entry_point())
+                    .current_dir(start.workspace);
+                command
+                    .env_clear()
+                    .env("PATH", SEARCH_PATH)
+                    .envs(start.environment);
+                command
+            }
+            Kind::Image(image) => docker_run(image, start),
+        }
+    }
+}
+
+fn docker_run(image: &str, start: &Start) -> Command {
+    let mut command = Command::new("docker");
+    command.args([
+        "run",
+        "--rm",
+        "--network",
+        "host",
+        "--workdir",
+        "/github/workspace",
+    ]);
+    command.args(["--name", start.name]);
+    command
+        .arg("--entrypoint")
+        .arg(format!("/{}", start.phase.entry_point()));
+    for (name, value) in start.environment {
+        // By name: a value on the command line would be readable to every process.
+        command
+            .args(["-e", name])
+            .env(name, to_container(value, start.mounts));
+    }
+    for mount in start.mounts {
+        let mut volume = OsString::from(&mount.host);
+        volume.push(":");
+        volume.push(mount.container);
+        command.arg("-v").arg(volume);
+    }
+    command.arg(image);
+    command
+}
+
+/// `value` as the container sees it: translated if, as a whole, it is a path of the
+/// runner; a path within a longer text stays the runner's.
+///
+/// Source: `TranslateToContainerPath` in `src/Runner.Worker/Container/ContainerInfo.cs`.
+fn to_container(value: &str, mounts: &[Mount]) -> String {
+    for mount in mounts {
+        match value.strip_prefix(&*mount.host.to_string_lossy()) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                return format!("{}{rest}", mount.container);
+            }
+            _ => {}
+        }
+    }
+    value.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mounts() -> Vec<Mount> {
+        [
+            ("/w/_temp/_github_home", "/github/home"),
+            ("/w/_temp", "/github/runner_temp"),
+        ]
+        .map(|(host, container)| Mount {
+            host: host.into(),
+            container,
+        })
+        .into()
+    }
+
+    #[test]
+    fn only_a_whole_path_is_translated() {
+        let translate = |value| to_container(value, &mounts());
+        assert_eq!(translate("/w/_temp"), "/github/runner_temp");
+        assert_eq!(translate("/w/_temp/a b"), "/github/runner_temp/a b");
+        assert_eq!(translate("/w/_temp/_github_home/x"), "/github/home/x");
+        assert_eq!(translate("/w/_temporary"), "/w/_temporary");
+        assert_eq!(
+            translate("{\"path\":\"/w/_temp\"}"),
+            "{\"path\":\"/w/_temp\"}"
+        );
+    }
+
+    #[test]
+    fn no_value_stands_on_the_command_line_of_docker() {
+        let environment = BTreeMap::from([("INPUT_CLIENT_SECRET".to_owned(), "hush".to_owned())]);
+        let start = Start {
+            phase: Phase::Post,
+            environment: &environment,
+            mounts: &mounts(),
+            workspace: Path::new("/w/catalog"),
+            name: "step-1",
+        };
+        let command = Program::image("image:tag").command(&start);
+        let arguments: Vec<_> = command
+            .get_args()
+            .map(|argument| argument.to_string_lossy())
+            .collect();
+        assert_eq!(
+            arguments.join(" "),
+            "run --rm --network host --workdir /github/workspace --name step-1 --entrypoint /cleanup \
+             -e INPUT_CLIENT_SECRET -v /w/_temp/_github_home:/github/home -v /w/_temp:/github/runner_temp image:tag"
+        );
+        assert!(
+            command
+                .get_envs()
+                .any(|(_, value)| value.is_some_and(|value| value == "hush"))
+        );
+    }
+}
