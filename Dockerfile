@@ -1,17 +1,17 @@
-# No BuildKit-only syntax: runners, act and older engines all build this file.
+# Do not use syntax that requires BuildKit: runners, act, and older engines build this file.
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 
-# crt-static links glibc into the binary, so that the last stage needs no system
-# around it. The explicit target keeps the flag away from procedural macros,
-# which must stay dynamic.
+# crt-static links glibc into the binary, so that the last stage needs no other files.
+# With an explicit target, Cargo does not apply the flag to procedural macros, which
+# must be dynamic.
 ENV RUSTFLAGS="-C target-feature=+crt-static" \
     CARGO_BUILD_TARGET=host-tuple \
     AWS_LC_SYS_NO_JITTER_ENTROPY=1
 
-# Dependencies get a layer of their own, which outlives every change of ours:
-# they are compiled against an empty crate. The members below tests/ and the
-# benchmark never are, but Cargo wants their manifests and its file.
+# Compile the dependencies in a separate layer with an empty crate, so that changes to
+# src/ do not rebuild them. The members in tests/ and the benchmark are not compiled,
+# but Cargo requires their manifests and the benchmark's file.
 COPY Cargo.toml Cargo.lock ./
 COPY tests/runner-double/Cargo.toml tests/runner-double/
 COPY tests/fake-port/Cargo.toml tests/fake-port/
@@ -20,8 +20,8 @@ RUN mkdir -p benches src tests/runner-double/src tests/fake-port/src \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked --bin port-mcp --features embedded-roots
 
-# COPY keeps file times; without the touch cargo would take the empty crate for
-# the newer one.
+# COPY keeps the modification times of files. Without `touch`, Cargo would treat the
+# empty crate as newer.
 COPY src src
 ARG REVISION=unknown
 RUN touch src/lib.rs src/main.rs \
@@ -32,8 +32,8 @@ RUN touch src/lib.rs src/main.rs \
     && ln -s port-mcp /image/cleanup \
     && ln -s port-mcp /image/answer
 
-# From scratch: no shell, no package manager, nothing to patch or to exploit
-# beside the one program that holds the credentials.
+# From scratch: the program that handles the credentials is the only file. There is no
+# shell and no package manager to patch or to exploit.
 FROM scratch
 ARG VERSION=0.0.0-dev
 ARG REVISION=unknown
@@ -46,6 +46,5 @@ LABEL org.opencontainers.image.title="port-mcp-action" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /image/ /
 
-# No USER: the runner mounts GITHUB_OUTPUT and its other files with root alone
-# in mind, and any other user could not write them.
+# No USER: only root can write GITHUB_OUTPUT and the other files that the runner mounts.
 ENTRYPOINT ["/connect"]

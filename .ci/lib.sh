@@ -2,14 +2,14 @@
 # Sourced by .ci/run and tests/e2e/run.
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# What outlives a run and no clean clone has.
+# Kept between runs. A clean clone does not have it.
 cache=$repository/target/ci
 timings=()
 
 # stage NAME COMMAND...
 #
-# The command runs in this shell and in no condition, so that errexit holds
-# inside a function too.
+# The command runs in this shell and not in a condition, so that errexit also applies
+# inside a function.
 stage() {
   local started=$SECONDS
   running=$1
@@ -19,11 +19,11 @@ stage() {
   running=
 }
 
-# For the EXIT trap, with the script's status.
+# For the EXIT trap. Takes the status of the script.
 report() {
   printf '\n=== timings of %s\n' "${0#"$repository/"}"
   printf '%s\n' "${timings[@]}"
-  printf '%5d s  in all\n' "$SECONDS"
+  printf '%5d s  in total\n' "$SECONDS"
   if (($1)); then
     printf '\nFAILED: %s\n' "${running:-the script itself}" >&2
   fi
@@ -34,7 +34,7 @@ fail() {
   exit 1
 }
 
-# need COMMAND [PACKAGE]: installs the Debian package where the command is missing.
+# need COMMAND [PACKAGE]: installs the Debian package if the command is missing.
 need() {
   if ! command -v "$1" >/dev/null; then
     install_packages "${2:-$1}"
@@ -50,11 +50,11 @@ install_packages() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes "$@"
 }
 
-# The tools that come from PyPI, first on PATH.
+# Installs the tools from PyPI, and puts them first on PATH.
 python_tools() {
   local wanted=$repository/.ci/requirements.txt venv=$cache/venv
   if ! cmp --silent "$wanted" "$venv/requirements.txt"; then
-    # Debian's Python may come without the part that fills a new venv.
+    # Debian's Python may not contain ensurepip, which creating a venv requires.
     python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use port_mcp_action::access::{self, Lore, Patterns};
+use port_mcp_action::access::{self, KnownTools, Patterns};
 use port_mcp_action::mcp::Tool;
 
 /// Half of them names, a quarter globs that share a prefix with many tools, a quarter exclusions.
@@ -17,7 +17,7 @@ fn patterns() -> Patterns {
             _ => format!("get_service_{n}"),
         })
         .collect();
-    match Patterns::read(entries.iter().map(String::as_str)) {
+    match Patterns::parse(entries.iter().map(String::as_str)) {
         Ok(patterns) => patterns,
         Err(wrong) => panic!("{wrong:?}"),
     }
@@ -39,11 +39,11 @@ fn offered(count: usize) -> Vec<Tool> {
 }
 
 fn resolve(criterion: &mut Criterion) {
-    let wanted = patterns();
-    let lore = Lore {
+    let requested = patterns();
+    let known = KnownTools {
         writable: &HashSet::new(),
         replacements: |_| Vec::new(),
-        is_gone: |_| false,
+        is_removed: |_| false,
     };
     let notation = |name: &str| format!("mcp__port__{name}");
     let mut group = criterion.benchmark_group("200 patterns against");
@@ -52,15 +52,15 @@ fn resolve(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
             bencher.iter(|| {
-                let grant = access::grant(
-                    &wanted,
+                let resolution = access::resolve(
+                    &requested,
                     black_box(&offered),
-                    Some(&wanted),
+                    Some(&requested),
                     true,
                     &notation,
-                    &lore,
+                    &known,
                 );
-                assert!(grant.is_ok());
+                assert!(resolution.is_ok());
             });
         });
     }

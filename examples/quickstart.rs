@@ -1,12 +1,11 @@
-//! The main job of the action, against a Port of its own: `cargo run --example quickstart`.
+//! Runs the action against a built-in fake Port server: `cargo run --example quickstart`.
 //!
-//! It starts a fake Port server in this process, gives the main phase the environment that GitHub's
-//! runner would, and shows what a reader of the workflow would see: first the request of an old
-//! guide, whose tool has another name by now, then one that the organization's policy refuses, then
-//! one that is granted. Last it connects with exactly the configuration that came out, as the agent
-//! would.
+//! It starts the server in this process, gives the main phase the environment of GitHub's runner, and shows
+//! what a user of the workflow sees: a request with an outdated tool name, one that the organization's
+//! policy does not allow, and one that is granted. Then it connects with the resulting configuration, as
+//! the agent would.
 
-#![expect(clippy::print_stdout, reason = "this is what it is for")]
+#![expect(clippy::print_stdout, reason = "the output is the purpose")]
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,8 +13,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow, ensure};
 use fake_port::FakePort;
+use port_mcp_action::connect;
 use port_mcp_action::runner::{Environment, Log};
-use port_mcp_action::{connect, report};
 use reqwest::header::{HeaderMap, HeaderName};
 use rmcp::ServiceExt as _;
 use rmcp::transport::StreamableHttpClientTransport;
@@ -27,7 +26,7 @@ const POLICY: &str = r#"version: 1
 rules:
   - name: agents read
     when: { repository: acme/* }
-    ceiling:
+    allow:
       tools: ["list_*", "get_*"]
       servers: [127.0.0.1]
 "#;
@@ -38,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
     let workspace = tempfile::tempdir()?;
     fs::write(workspace.path().join("port-mcp.yml"), POLICY)?;
     println!(
-        "The policy of the organization, port-mcp.yml:\n\n{}",
+        "The organization's policy, port-mcp.yml:\n\n{}",
         indented(POLICY)
     );
 
@@ -46,14 +45,17 @@ async fn main() -> anyhow::Result<()> {
         println!("{about}\n");
         Step::run(&port, workspace.path(), inputs).await
     };
-    let refused = run(
-        "1. A step with a tool from an old guide:",
+    let failed = run(
+        "1. A step with an outdated tool name:",
         &[("allowed_tools", "list_blueprints, get_entities")],
     )
     .await?;
-    ensure!(!refused.succeeded, "a tool that is not offered was granted");
-    let refused = run(
-        "2. A step that asks for more than the policy allows:",
+    ensure!(
+        !failed.succeeded,
+        "a tool that is not available was granted"
+    );
+    let failed = run(
+        "2. A step that requests more than the policy allows:",
         &[
             ("allowed_tools", "list_*, upsert_entity"),
             ("read_only", "false"),
@@ -61,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
         ],
     )
     .await?;
-    ensure!(!refused.succeeded, "the policy was passed over");
+    ensure!(!failed.succeeded, "the policy was not applied");
     let granted = run(
         "3. A step within the policy:",
         &[
@@ -72,7 +74,7 @@ async fn main() -> anyhow::Result<()> {
     .await?;
     ensure!(granted.succeeded, "the main phase failed");
 
-    println!("Its outputs, as a later step would print them:\n");
+    println!("Its outputs, as masked in the log:\n");
     for (name, value) in &granted.outputs {
         println!("  {name}: {}", granted.runner.masker.mask(value));
     }
@@ -83,7 +85,7 @@ async fn main() -> anyhow::Result<()> {
 
     let outputs: HashMap<String, String> = granted.outputs.into_iter().collect();
     let tools: Vec<String> = serde_json::from_str(&outputs["tools"])?;
-    println!("What an agent that connects with this `mcp_config` is offered and granted:\n");
+    println!("What an agent that connects with this `mcp_config` can see and may use:\n");
     for tool in offered(&outputs["mcp_config"]).await? {
         let is_granted = tools.contains(&tool);
         println!(
@@ -92,14 +94,13 @@ async fn main() -> anyhow::Result<()> {
         );
     }
     println!(
-        "\nThe same against your own Port organization: put PORT_CLIENT_ID and PORT_CLIENT_SECRET \
-         into the\nrepository's secrets, set `region`, leave `api_url` and `mcp_url` out, and copy \
-         the workflow from the README."
+        "\nTo use your own Port organization: add PORT_CLIENT_ID and PORT_CLIENT_SECRET to the \
+         repository's\nsecrets, and copy the workflow from the README."
     );
     Ok(())
 }
 
-/// A step of a workflow that has ended.
+/// A completed step of a workflow.
 struct Step {
     succeeded: bool,
     runner: Runner,
@@ -108,8 +109,8 @@ struct Step {
 }
 
 impl Step {
-    /// Runs the main phase with these inputs and the fake Port server's addresses, and shows the step and its
-    /// log.
+    /// Runs the main phase with these inputs and the URLs of the fake Port server, and shows the step and
+    /// its log.
     async fn run(
         port: &FakePort,
         workspace: &Path,
@@ -144,11 +145,11 @@ impl Step {
         let mut log = Log::new(&environment, &mut printed);
         let result = connect::run(&environment, &mut log).await;
         if let Err(error) = &result {
-            report(&mut log, error);
+            error.report(&environment, &mut log);
         }
         drop(log);
 
-        let runner = Runner::reading(&String::from_utf8(printed)?);
+        let runner = Runner::from_stream(&String::from_utf8(printed)?);
         println!("\n  Its log:\n\n{}", indented(&runner.log));
         let read = |name| fs::read_to_string(file(name)).unwrap_or_default();
         Ok(Self {
@@ -160,14 +161,14 @@ impl Step {
     }
 }
 
-/// What of GitHub's runner a reader of the log sees: commands are obeyed, masks hide values.
+/// The log as GitHub's runner shows it: commands are interpreted, and masked values are hidden.
 struct Runner {
     masker: Masker,
     log: String,
 }
 
 impl Runner {
-    fn reading(stream: &str) -> Self {
+    fn from_stream(stream: &str) -> Self {
         let mut runner = Self {
             masker: Masker::new(),
             log: String::new(),
@@ -189,7 +190,7 @@ impl Runner {
     }
 }
 
-/// Connects with what `mcp_config` says and nothing else, and lists the tools that are offered.
+/// Connects with `mcp_config` alone, and lists the tools that the server offers.
 async fn offered(mcp_config: &str) -> anyhow::Result<Vec<String>> {
     let config: Value = serde_json::from_str(mcp_config)?;
     let server = &config["mcpServers"]["port"];

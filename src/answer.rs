@@ -1,13 +1,13 @@
-//! `port-mcp answer`: takes over what an agent answered, from the file that its own action leaves.
+//! `port-mcp answer`: passes on an agent's answer from the file that its own action writes.
 //!
-//! The answer is an output for the next steps and a file for an artifact, unless it holds a secret of
-//! the job: then it stays in the job, and the step fails.
+//! The answer becomes an output for the next steps and a file for an artifact, unless it contains a secret
+//! of the job: then the step fails.
 
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,17 +15,17 @@ use serde_json::Value;
 use crate::runner::{Environment, Log, files, temp};
 use crate::text::{Quote, disguise};
 
-/// The most that is read of what an agent left. Conversations have been seen with some MiB.
+/// The largest file that is read, in bytes. Conversations can have several MiB.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
-/// The most of the answer that the output holds, in bytes: as much as a comment on GitHub takes
-/// (65 536 characters), and an environment variable (128 KiB) with room for what stands beside it.
+/// The largest output in bytes: it fits into a comment on GitHub (65 536 characters) and, with other text,
+/// into an environment variable (128 KiB).
 const LARGEST_OUTPUT: usize = 60_000;
 
-/// What Gemini CLI's action leaves beside the answer (its `action.yml`).
+/// The file that Gemini CLI's action writes next to the answer (its `action.yml`).
 const STDERR_LOG: &str = "stderr.log";
 
-/// What Gemini CLI says there, and nowhere else, of a server that it cannot connect to.
+/// Gemini CLI's message, only in that file, about a server to which it cannot connect.
 const MCP_ISSUES: &str = "MCP issues detected";
 
 /// The inputs of `answer/action.yml`.
@@ -37,16 +37,16 @@ struct Inputs {
     secrets: Option<SecretString>,
 }
 
-/// Reads the answer, looks for secrets in it, and hands it on.
+/// Reads the answer, searches it for secrets, and passes it on.
 ///
 /// # Errors
-/// When there is none, when it holds a secret, or when the runner cannot be handed it.
+/// When there is no answer, when it contains a secret, or when it cannot be written.
 pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     let values = environment
         .inputs()
         .filter_map(|(name, value)| Some((name, value.to_str()?.trim().to_owned())))
         .filter(|(_, value)| !value.is_empty());
-    // Every field is an optional string, so none can fail.
+    // Every field is an optional string, so this cannot fail.
     let inputs: Inputs = envy::from_iter(values).unwrap_or_default();
     let mut secrets = Vec::new();
     if let Some(given) = &inputs.secrets {
@@ -56,16 +56,16 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
             secrets.push(secret);
         }
     }
-    files::find(environment, files::OUTPUT)?;
+    files::path(environment, files::OUTPUT)?;
     let agent = inputs.agent.as_deref().unwrap_or("generic");
     let path = inputs
         .file
-        .context("input `file` is empty: the agent's step left no answer; its log says why")?;
+        .context("the agent returned no answer: input `file` is empty\nhint: check the log of the agent's step")?;
     let text = read(Path::new(&path))?;
     let server = inputs.server_name.as_deref().unwrap_or("port");
     let errors = Path::new(&path).with_file_name(STDERR_LOG);
     if agent == "gemini-cli" && errors.is_file() && read(&errors)?.contains(MCP_ISSUES) {
-        bail!(unreached(server, MCP_ISSUES));
+        bail!(not_connected(server, MCP_ISSUES));
     }
     let answer = extract(agent, server, &text)?;
     if secrets
@@ -73,9 +73,8 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
         .any(|secret| disguise::is_in(secret, &answer))
     {
         bail!(
-            "The answer holds a secret of this job and is withheld.\n\
-             hint: read the prompt for what made the agent say it; change the secret if anyone else \
-             has seen it"
+            "the agent's answer contains a secret of this job, and was not passed on\n\
+             hint: check what in the prompt caused this; rotate the secret if anyone has seen it"
         );
     }
     let file = temp::create(environment, ".md", &format!("{answer}\n").into())?;
@@ -84,7 +83,7 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
         log.notice(
             "Port MCP",
             format!(
-                "The answer takes {} KiB. The output `answer` has its first {}; the file has it whole.",
+                "The answer is {} KiB. The output `answer` contains the first {} KiB, the file all of it.",
                 answer.len().div_ceil(1024),
                 LARGEST_OUTPUT / 1024
             ),
@@ -98,7 +97,7 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
             ("answer_file", file.name.as_str().into()),
         ],
     )?;
-    log.info("Took over the agent's answer.");
+    log.info("Passed on the agent's answer.");
     file.keep()
 }
 
@@ -106,26 +105,29 @@ fn read(path: &Path) -> anyhow::Result<String> {
     let shown = Quote::new(&path.to_string_lossy()).to_string();
     let metadata = fs::metadata(path).with_context(|| {
         format!(
-            "the agent left no file {shown}, so there is no answer; the log of its step says why"
+            "the agent returned no answer: the file {shown} does not exist\n\
+             hint: check the log of the agent's step"
         )
     })?;
     if !metadata.is_file() {
-        bail!("{shown}, where the agent's answer has to be, is no file");
+        bail!("the agent returned no answer: {shown} is not a file\nhint: check the input `file`");
     }
     let mut bytes = Vec::new();
     fs::File::open(path)
         .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
-        .with_context(|| format!("{shown} cannot be read"))?;
+        .map_err(|error| {
+            anyhow!("the agent returned no answer: {shown} cannot be read ({error})\nhint: check the input `file`")
+        })?;
     if bytes.len() as u64 > LARGEST {
         bail!(
-            "{shown} is larger than {} MiB, which is no answer",
+            "the agent returned no answer: {shown} is larger than {} MiB\nhint: check the input `file`",
             LARGEST / 1024 / 1024
         );
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The answer in what an agent's own action leaves.
+/// The answer in the file of an agent's own action.
 fn extract(agent: &str, server: &str, text: &str) -> anyhow::Result<String> {
     let answer = match agent {
         "claude-code" => of_claude_code(server, text)?,
@@ -134,16 +136,16 @@ fn extract(agent: &str, server: &str, text: &str) -> anyhow::Result<String> {
     };
     let answer = answer.trim();
     if answer.is_empty() {
-        bail!("the agent's answer is empty; the log of its step says why");
+        bail!("the agent returned no answer: it is empty\nhint: check the log of the agent's step");
     }
     Ok(answer.to_owned())
 }
 
-/// The conversation of Claude Code's action (`execution_file`): a list of messages, of which the last
-/// of the type `result` has the answer and the first says which servers were reached.
+/// The answer in the conversation of Claude Code's action (`execution_file`), a list of messages: the last
+/// of type `result` has the answer, the first the status of the servers.
 fn of_claude_code(server: &str, text: &str) -> anyhow::Result<String> {
     let messages: Vec<Value> = serde_json::from_str(text)
-        .map_err(|_| no_form("claude-code", "a JSON array of messages"))?;
+        .map_err(|_| invalid_format("claude-code", "a JSON array of messages"))?;
     let servers = messages
         .iter()
         .filter_map(|message| message["mcp_servers"].as_array())
@@ -155,51 +157,58 @@ fn of_claude_code(server: &str, text: &str) -> anyhow::Result<String> {
         && status != "connected"
         && status != "pending"
     {
-        bail!(unreached(
+        bail!(not_connected(
             server,
             &format!("its status is `{}`", Quote::new(status))
         ));
     }
     let result = messages.iter().rfind(|message| message["type"] == "result");
     let result =
-        result.context("the agent ended without a result; the log of its step says why")?;
+        result.context("the agent returned no answer: its conversation has no result\nhint: check the log of the agent's step")?;
     if result["is_error"] == true {
-        bail!(
-            "the agent ended with an error: {}",
-            Quote::new(result["result"].as_str().unwrap_or("it does not say which"))
-        );
+        let error = result["result"].as_str().unwrap_or("unknown error");
+        bail!(failed(error));
     }
     Ok(result["result"].as_str().unwrap_or_default().to_owned())
 }
 
-/// What Gemini CLI prints with `--output-format json` (`gemini-artifacts/stdout.log` of its action).
+/// The answer in the output of Gemini CLI with `--output-format json` (`gemini-artifacts/stdout.log` of its
+/// action).
 fn of_gemini_cli(text: &str) -> anyhow::Result<String> {
     let answer: Value = serde_json::from_str(text.trim())
-        .map_err(|_| no_form("gemini-cli", "a JSON object with `response`"))?;
+        .map_err(|_| invalid_format("gemini-cli", "a JSON object with `response`"))?;
     if let Some(error) = answer["error"]["message"]
         .as_str()
         .or(answer["error"].as_str())
     {
-        bail!("the agent ended with an error: {}", Quote::new(error));
+        bail!(failed(error));
     }
     Ok(answer["response"].as_str().unwrap_or_default().to_owned())
 }
 
-fn unreached(server: &str, sign: &str) -> String {
+fn failed(error: &str) -> String {
     format!(
-        "the agent did not reach the MCP server `{server}` ({sign}), so its answer is not from Port\n\
-         hint: run the job again; if it stays, look for what its step's log says of the server"
+        "the agent failed: {}\nhint: check the log of the agent's step",
+        Quote::new(error)
     )
 }
 
-fn no_form(agent: &str, form: &str) -> anyhow::Error {
-    anyhow::anyhow!(
-        "what the agent left is not {form}, as `{agent}` writes it\n\
-         hint: check that `file` is of this agent; the log of its step may say why it broke off"
+fn not_connected(server: &str, sign: &str) -> String {
+    format!(
+        "the agent could not connect to the MCP server `{server}` ({sign}), so its answer is not based on \
+         Port\n\
+         hint: run the job again; if the error persists, check the log of the agent's step"
     )
 }
 
-/// As much of the answer as the output may hold, without a character cut in half.
+fn invalid_format(agent: &str, form: &str) -> anyhow::Error {
+    anyhow!(
+        "the agent's answer is not {form}, the format of `{agent}`\n\
+         hint: check that `file` belongs to this agent, and check the log of its step"
+    )
+}
+
+/// The beginning of the answer that fits into the output, cut between characters.
 fn cut(answer: &str) -> &str {
     if answer.len() <= LARGEST_OUTPUT {
         return answer;

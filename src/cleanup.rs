@@ -1,26 +1,25 @@
-//! The post phase: removes what the main phase left for the job.
+//! The post phase: removes the configuration file.
 //!
-//! The token is not revoked: Port hands out one token for a set of credentials, and other jobs hold
-//! it too.
+//! It does not revoke the token: Port returns the same token for a set of credentials, so other jobs use it.
 
 use crate::runner::{Environment, Log, temp};
 
-/// The name under which the main phase saves the name of its configuration file.
+/// The name of the state with the name of the configuration file.
 pub const CONFIG_FILE: &str = "config_file";
 
 /// Removes the configuration file, if the main phase wrote one.
 ///
 /// # Errors
-/// When there is a file and it cannot be removed.
+/// When the file exists and cannot be removed.
 pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     let Some(name) = environment.get(&format!("STATE_{CONFIG_FILE}")) else {
-        log.debug("no configuration file was written, so there is nothing to remove");
+        log.debug("no configuration file to remove");
         return Ok(());
     };
     if temp::remove(environment, name)? {
         log.info("Removed the MCP configuration file.");
     } else {
-        log.info("The MCP configuration file is gone already.");
+        log.info("The MCP configuration file was already removed.");
     }
     Ok(())
 }

@@ -1,50 +1,37 @@
 //! Connects an AI agent in a GitHub workflow to Port's MCP server.
 //!
-//! The rooms of the crate, in the order in which data flows through [`connect`]:
+//! The modules, in the order in which data flows through [`connect`], the main phase of the action:
 //!
-//! | room | knows |
+//! | module | contents |
 //! |---|---|
-//! | [`inputs`] | the environment of the step: strings, then checked [`inputs::Settings`] |
-//! | [`port`] | Port's hosts, its two token flows, the history of its tools |
-//! | [`mcp`] | the MCP server: whether it can be reached, and which tools it offers |
-//! | [`access`] | which tools and actions the agent is granted: patterns, and an organization's policy |
-//! | [`agents`] | each agent's configuration, tool notation and arguments |
+//! | [`inputs`] | the step's environment: strings, then typed [`inputs::Settings`] |
+//! | [`port`] | Port: its hosts, its two token flows, its renamed tools |
+//! | [`mcp`] | the preflight check of the MCP server, and the tools that it offers |
+//! | [`access`] | which tools and actions are granted: patterns, and an organization's policy |
+//! | [`agents`] | each agent's configuration, tool notation, and arguments |
 //! | [`runner`] | the protocol of GitHub's runner: masks, annotations, outputs, summary, temporary files |
 //!
-//! [`connect`] is the main phase of the action and [`cleanup`] its post phase; [`answer`] takes over
-//! what an agent answered, and [`policy`] and [`tools`] are for people. `port`, `mcp`, `access`, `agents` and `runner` meet in `connect`: of one another they know
-//! plain values and nothing more. Two leaves are open to all of them: [`text`], which makes foreign
-//! text fit to be shown, and [`http`], which gives time limits, retries and errors to every request.
+//! `port`, `mcp`, `access`, `agents`, and `runner` are independent of each other except for plain values,
+//! and come together in `connect`. All of them use [`text`], which makes untrusted text safe to show, and
+//! [`http`], which gives every request time limits, retries, and errors.
+//!
+//! [`cleanup`] is the post phase. [`answer`] checks an agent's answer for secrets. [`cli`] has the command
+//! line: the phases, and commands for the terminal. [`Error`] reports the errors of all of them, each with
+//! a link from [`troubleshooting`].
 
 pub mod access;
 pub mod agents;
 pub mod answer;
 pub mod cleanup;
+pub mod cli;
 pub mod connect;
+mod error;
 pub mod http;
 pub mod inputs;
 pub mod mcp;
-pub mod policy;
 pub mod port;
 pub mod runner;
 pub mod text;
-pub mod tools;
+pub mod troubleshooting;
 
-use access::Refusals;
-use inputs::Mistakes;
-use runner::Log;
-
-/// Says on `log` why a phase failed: one annotation, or one for each mistake or refusal.
-pub fn report(log: &mut Log<'_>, error: &anyhow::Error) {
-    if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
-        for mistake in mistakes.iter() {
-            log.error("Port MCP: wrong input", mistake.to_string());
-        }
-    } else if let Some(Refusals(refusals)) = error.downcast_ref() {
-        for refusal in refusals {
-            log.error("Port MCP: not granted", refusal.to_string());
-        }
-    } else {
-        log.error("Port MCP", format!("{error:#}"));
-    }
-}
+pub use error::Error;

@@ -1,4 +1,4 @@
-//! Who may do what: which of the server's tools the agent is granted.
+//! Access control: which of the server's tools the agent may use.
 
 mod pattern;
 pub mod policy;
@@ -9,192 +9,224 @@ use std::collections::{HashMap, HashSet};
 use crate::mcp::Tool;
 use crate::text::{Quote, nearest};
 
-pub use pattern::{Glob, NotAPattern, Patterns};
+pub use pattern::{Glob, PatternError, Patterns};
 
-/// How many names of tools an error shows at most.
+/// The most tool names that a message lists.
 const MOST_NAMES: usize = 40;
 
-/// What the agent gets: always explicit names, in the order in which the server offers them, so
-/// that no tool that appears there later slips in.
-#[derive(Debug, Default)]
-pub struct Grant<'a> {
-    /// The tools that the agent may use.
-    pub tools: Vec<&'a Tool>,
-    /// What a glob asked for and the ceiling withholds.
-    pub narrowed: Vec<&'a Tool>,
-    /// What a glob asked for although read-only mode should have kept it from being offered.
-    pub risky: Vec<&'a Tool>,
-    /// What a glob asked for and the agent's program cannot tell from another tool.
-    pub colliding: Vec<&'a Tool>,
-    /// What the server offers under names that no tool may have; never granted.
-    pub misnamed: Vec<&'a Tool>,
+/// The decision on a tool that the server offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The agent may use it.
+    Granted,
+    /// `allowed_tools` does not include it.
+    NotRequested,
+    /// A glob matches it, but the policy does not allow it.
+    NotAllowed,
+    /// In read-only mode, a glob matches it, but it is not annotated as read-only: `allowed_tools` has to
+    /// list its name.
+    NotListed,
+    /// A glob matches it, but the agent uses the same name for another tool.
+    Ambiguous,
+    /// Its name is invalid in MCP, and an agent could misread it.
+    InvalidName,
 }
 
-impl Grant<'_> {
-    /// The names of what is `offered` and not granted, those aside that no list of names can hold.
+/// The decision on each tool that the server offers, in the server's order.
+///
+/// Grants are explicit names, so a tool that the server adds later is not granted.
+#[derive(Debug)]
+pub struct Resolution<'a>(Vec<(&'a Tool, Decision)>);
+
+impl<'a> Resolution<'a> {
+    /// The tools with this decision.
+    pub fn with(&self, decision: Decision) -> impl Iterator<Item = &'a Tool> {
+        let tools = self.0.iter();
+        tools.filter_map(move |(tool, found)| (*found == decision).then_some(*tool))
+    }
+
+    /// The names of the tools with this decision.
+    pub fn names(&self, decision: Decision) -> impl Iterator<Item = &'a str> {
+        self.with(decision).map(|tool| tool.name.as_str())
+    }
+
+    /// The tools with this decision, as a message lists them. Empty if there are none.
     #[must_use]
-    pub fn withheld(&self, offered: &[Tool]) -> Vec<String> {
-        let granted: HashSet<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
-        let names = offered.iter().map(|tool| &tool.name);
-        names
-            .filter(|name| !granted.contains(name.as_str()) && pattern::is_name(name))
-            .cloned()
-            .collect()
+    pub fn list(&self, decision: Decision) -> String {
+        comma_list(self.names(decision))
+    }
+
+    /// The names of the tools that are not granted, except the invalid names, which no list can contain.
+    #[must_use]
+    pub fn ungranted(&self) -> Vec<String> {
+        let excluded = [Decision::Granted, Decision::InvalidName];
+        let tools = self.0.iter();
+        let ungranted = tools.filter(|(_, decision)| !excluded.contains(decision));
+        ungranted.map(|(tool, _)| tool.name.clone()).collect()
     }
 }
 
-/// Why a request is not granted.
-#[derive(Debug, thiserror::Error)]
+/// Why a request for access is denied.
+#[derive(Clone, Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each one means")]
-pub enum Refusal {
-    #[error("`{tool}` is not offered: {why}")]
-    NotOffered { tool: String, why: Missing },
-    #[error("`{glob}` matches none of the {offered} tools that are offered: {names}")]
+pub enum AccessError {
+    #[error("tool `{tool}` is not available\nhint: {reason}")]
+    NotAvailable { tool: String, reason: Unavailable },
+    #[error("pattern `{glob}` matches no tool\nhint: the {offered} available tools are: {names}")]
     NoMatch {
         glob: String,
         offered: usize,
         names: String,
     },
     #[error(
-        "{what} is above the ceiling of {rule}{allowed}\n\
-         hint: ask for less, or ask whoever keeps the policy"
+        "{what} is not allowed by {rule}{allowed}\n\
+         hint: request less, or contact the policy owner"
     )]
-    AboveCeiling {
+    NotAllowed {
         what: String,
         rule: String,
         allowed: String,
     },
     #[error(
-        "`{tool}` is for this agent the same as {others}, which the server offers too: it writes \
-         both as `{notation}`, so a call of the one could run the other\n\
-         hint: use an agent that tells them apart, or ask the server's operator to rename one"
+        "tool `{tool}` is ambiguous: this agent uses the name `{notation}` for it and for {others}, so \
+         it could call the wrong one\n\
+         hint: use an agent that distinguishes them, or ask the owner of the server to rename one"
     )]
-    Collides {
+    Ambiguous {
         tool: String,
         others: String,
         notation: Quote,
     },
-    #[error("{what} of `base_config` {effect}; {rule} does not allow that\nhint: {hint}")]
+    #[error("{what} in `base_config` {effect}, which {rule} does not allow\nhint: {hint}")]
     Configuration {
         what: String,
         effect: String,
         rule: String,
         hint: String,
     },
-    #[error("nothing is left of `allowed_tools`: {0}")]
-    NothingLeft(String),
+    #[error(
+        "`allowed_tools` grants no tools: {0}\nhint: list the tools that the agent needs by name"
+    )]
+    NothingGranted(String),
 }
 
-/// Why a tool that was asked for by name is not offered.
-#[derive(Debug, thiserror::Error)]
+/// Why the server does not offer a tool, as a hint.
+#[derive(Clone, Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each one means")]
-pub enum Missing {
-    #[error("Port replaced it by `{0}`")]
+pub enum Unavailable {
+    #[error("Port replaced it with `{0}`")]
     Replaced(String),
-    #[error("Port has removed it; the server offers {0}")]
-    Gone(String),
-    #[error(
-        "the server withholds it in read-only mode; set `read_only: false` if the agent is to write"
-    )]
+    #[error("Port removed it; the available tools are: {0}")]
+    Removed(String),
+    #[error("Port hides it in read-only mode; to let the agent write, set `read_only: false`")]
     ReadOnly,
     #[error("did you mean `{0}`?")]
     Near(String),
-    #[error("the server offers {0}")]
+    #[error("the available tools are: {0}")]
     Unknown(String),
 }
 
-/// All refusals of a request, to be said at once.
+/// Everything that is denied, to be reported at once.
 #[derive(Debug)]
-pub struct Refusals(pub Vec<Refusal>);
+pub struct AccessErrors(pub Vec<AccessError>);
 
-impl std::error::Error for Refusals {}
+impl std::error::Error for AccessErrors {}
 
-impl std::fmt::Display for Refusals {
+impl std::fmt::Display for AccessErrors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
         f.write_str(&lines.join("\n"))
     }
 }
 
-/// What is known about tools that are not offered.
-pub struct Lore<'a> {
-    /// The names that the server offers once it is not asked for read-only mode.
+/// What is known about tools that the server does not offer.
+pub struct KnownTools<'a> {
+    /// The names of the tools that the server offers without read-only mode.
     pub writable: &'a HashSet<String>,
-    /// What may have replaced a tool of earlier times, the likeliest first.
+    /// The possible replacements of a former tool, the most likely first.
     pub replacements: fn(&str) -> Vec<String>,
-    /// Whether a tool of earlier times is gone without one that replaced it.
-    pub is_gone: fn(&str) -> bool,
+    /// Whether a former tool was removed without a replacement.
+    pub is_removed: fn(&str) -> bool,
 }
 
-/// How the agent's program names a tool; two that it gives one name are one to it.
+/// The name that the agent uses for a tool. The agent cannot distinguish two tools with the same name.
 pub type Notation<'a> = &'a dyn Fn(&str) -> String;
 
-/// Resolves what is `wanted` against what is `offered`, below the `ceiling`.
+/// Decides which of the `offered` tools are granted, within what the policy `allowed`.
 ///
-/// A name that is not offered is refused, and so is a glob that matches nothing, and a name that the
-/// agent's program cannot tell from another tool's. A glob never grants what is above the ceiling,
-/// what the program cannot tell apart, nor, in read-only mode, a tool that may change something by
-/// its own annotations: such a tool must be named.
+/// A glob never grants a tool that the policy does not allow, a tool that the agent cannot distinguish
+/// from another, or, in read-only mode, a tool that is not annotated as read-only: `requested` has to list
+/// such a tool by name.
 ///
 /// # Errors
-/// Every name and glob that cannot be granted, each with its reason.
-pub fn grant<'a>(
-    wanted: &Patterns,
+/// Every name that is not offered or is ambiguous, every glob that matches nothing, and an empty result,
+/// each with its reason.
+pub fn resolve<'a>(
+    requested: &Patterns,
     offered: &'a [Tool],
-    ceiling: Option<&Patterns>,
+    allowed: Option<&Patterns>,
     read_only: bool,
     notation: Notation<'_>,
-    lore: &Lore<'_>,
-) -> Result<Grant<'a>, Refusals> {
-    let twins = twins(offered, notation);
-    let literal: HashSet<&str> = wanted.names.iter().map(String::as_str).collect();
-    let mut grant = Grant::default();
-    let mut unmatched = vec![true; wanted.globs.len()];
-    for tool in offered {
+    known: &KnownTools<'_>,
+) -> Result<Resolution<'a>, AccessErrors> {
+    let ambiguous = ambiguous(offered, notation);
+    let listed: HashSet<&str> = requested.names.iter().map(String::as_str).collect();
+    let mut unmatched = vec![true; requested.globs.len()];
+    let decide = |tool: &'a Tool| {
         let name = tool.name.as_str();
-        let mut globbed = false;
-        for ((_, glob), unmatched) in wanted.globs.iter().zip(&mut unmatched) {
-            // Whether it matched anything is asked of every glob, whether the tool is granted of
-            // any one: the rest need not be tried.
-            if (*unmatched || !globbed) && glob.matches(name) {
-                *unmatched = false;
-                globbed = true;
-            }
-        }
-        let named = literal.contains(name);
-        if !pattern::is_name(name) {
-            grant.misnamed.push(tool);
-        } else if !(named || globbed) || wanted.exclude(name) {
-        } else if ceiling.is_some_and(|ceiling| !ceiling.grant(name)) {
-            grant.narrowed.push(tool);
-        } else if twins.contains_key(name) && !named {
-            grant.colliding.push(tool);
-        } else if read_only && tool.may_write() && !named {
-            grant.risky.push(tool);
+        let is_listed = listed.contains(name);
+        let is_matched = matches_any(requested, name, &mut unmatched);
+        let decision = if !pattern::is_valid_name(name) {
+            Decision::InvalidName
+        } else if requested.excludes(name) || !(is_listed || is_matched) {
+            Decision::NotRequested
+        } else if allowed.is_some_and(|allowed| !allowed.allows(name)) {
+            Decision::NotAllowed
+        } else if ambiguous.contains_key(name) && !is_listed {
+            Decision::Ambiguous
+        } else if read_only && tool.may_write() && !is_listed {
+            Decision::NotListed
         } else {
-            grant.tools.push(tool);
-        }
-    }
-    let mut refusals = refusals(wanted, offered, &unmatched, lore);
-    refusals.extend(grant.tools.iter().filter_map(|tool| {
-        let others = twins.get(tool.name.as_str())?;
-        Some(Refusal::Collides {
-            tool: tool.name.clone(),
-            others: list(others.iter().copied()),
-            notation: Quote::new(&notation(&tool.name)),
+            Decision::Granted
+        };
+        (tool, decision)
+    };
+    let resolution = Resolution(offered.iter().map(decide).collect());
+    let mut errors = unavailable(requested, offered, known);
+    errors.extend(without_match(requested, offered, &unmatched));
+    errors.extend(resolution.names(Decision::Granted).filter_map(|tool| {
+        let others = ambiguous.get(tool)?;
+        Some(AccessError::Ambiguous {
+            tool: tool.to_owned(),
+            others: comma_list(others.iter().copied()),
+            notation: Quote::new(&notation(tool)),
         })
     }));
-    if !refusals.is_empty() {
-        return Err(Refusals(refusals));
+    if errors.is_empty() && resolution.with(Decision::Granted).next().is_none() {
+        errors.push(AccessError::NothingGranted(nothing_granted(&resolution)));
     }
-    if grant.tools.is_empty() {
-        return Err(Refusals(vec![Refusal::NothingLeft(nothing_left(&grant))]));
+    if errors.is_empty() {
+        Ok(resolution)
+    } else {
+        Err(AccessErrors(errors))
     }
-    Ok(grant)
 }
 
-/// For each tool that the agent's program cannot tell from others, their names.
-fn twins<'a>(offered: &'a [Tool], notation: Notation<'_>) -> HashMap<&'a str, Vec<&'a str>> {
+/// Whether a glob matches `name`. Clears the flag in `unmatched` of each glob that does.
+fn matches_any(requested: &Patterns, name: &str, unmatched: &mut [bool]) -> bool {
+    let mut is_matched = false;
+    for ((_, glob), unmatched) in requested.globs.iter().zip(unmatched) {
+        // Each glob has to match at least one tool, but each tool needs only one glob.
+        if (*unmatched || !is_matched) && glob.matches(name) {
+            *unmatched = false;
+            is_matched = true;
+        }
+    }
+    is_matched
+}
+
+/// The tools that the agent cannot distinguish from others, each with the names of those.
+fn ambiguous<'a>(offered: &'a [Tool], notation: Notation<'_>) -> HashMap<&'a str, Vec<&'a str>> {
     let mut by_notation: HashMap<String, Vec<&str>> = HashMap::new();
     for tool in offered {
         let names = by_notation.entry(notation(&tool.name)).or_default();
@@ -212,83 +244,78 @@ fn twins<'a>(offered: &'a [Tool], notation: Notation<'_>) -> HashMap<&'a str, Ve
         .collect()
 }
 
-fn refusals(
-    wanted: &Patterns,
-    offered: &[Tool],
-    unmatched: &[bool],
-    lore: &Lore<'_>,
-) -> Vec<Refusal> {
-    let known: HashSet<&str> = offered.iter().map(|tool| tool.name.as_str()).collect();
-    let missing = wanted
+fn unavailable(requested: &Patterns, offered: &[Tool], known: &KnownTools<'_>) -> Vec<AccessError> {
+    let names: HashSet<&str> = offered.iter().map(|tool| tool.name.as_str()).collect();
+    let missing = requested
         .names
         .iter()
-        .filter(|name| !known.contains(name.as_str()) && !wanted.exclude(name))
-        .map(|name| Refusal::NotOffered {
+        .filter(|name| !names.contains(name.as_str()) && !requested.excludes(name));
+    missing
+        .map(|name| AccessError::NotAvailable {
             tool: name.clone(),
-            why: why_missing(name, offered, lore),
-        });
-    let globs = wanted.globs.iter().zip(unmatched);
-    let without_match = globs
+            reason: why_unavailable(name, offered, known),
+        })
+        .collect()
+}
+
+fn without_match(requested: &Patterns, offered: &[Tool], unmatched: &[bool]) -> Vec<AccessError> {
+    let globs = requested.globs.iter().zip(unmatched);
+    globs
         .filter(|(_, unmatched)| **unmatched)
-        .map(|((glob, _), _)| Refusal::NoMatch {
+        .map(|((glob, _), _)| AccessError::NoMatch {
             glob: glob.clone(),
             offered: offered.len(),
-            names: list(offered.iter().map(|tool| tool.name.as_str())),
-        });
-    missing.chain(without_match).collect()
+            names: comma_list(offered.iter().map(|tool| tool.name.as_str())),
+        })
+        .collect()
 }
 
-fn why_missing(name: &str, offered: &[Tool], lore: &Lore<'_>) -> Missing {
+fn why_unavailable(name: &str, offered: &[Tool], known: &KnownTools<'_>) -> Unavailable {
     let names = || offered.iter().map(|tool| tool.name.as_str());
-    let is_real =
-        |name: &String| names().any(|known| known == name) || lore.writable.contains(name);
-    if lore.writable.contains(name) {
-        Missing::ReadOnly
-    } else if let Some(now) = (lore.replacements)(name).into_iter().find(is_real) {
-        Missing::Replaced(now)
-    } else if (lore.is_gone)(name) {
-        Missing::Gone(list(names()))
+    let exists =
+        |name: &String| names().any(|known| known == name) || known.writable.contains(name);
+    if known.writable.contains(name) {
+        Unavailable::ReadOnly
+    } else if let Some(now) = (known.replacements)(name).into_iter().find(exists) {
+        Unavailable::Replaced(now)
+    } else if (known.is_removed)(name) {
+        Unavailable::Removed(comma_list(names()))
     } else if let Some(near) = nearest(name, names()) {
-        Missing::Near(Quote::new(near).to_string())
+        Unavailable::Near(Quote::new(near).to_string())
     } else {
-        Missing::Unknown(list(names()))
+        Unavailable::Unknown(comma_list(names()))
     }
 }
 
-fn nothing_left(grant: &Grant<'_>) -> String {
-    let names = |tools: &[&Tool]| list(tools.iter().map(|tool| tool.name.as_str()));
-    let mut why = Vec::new();
-    if !grant.narrowed.is_empty() {
-        why.push(format!("the policy withholds {}", names(&grant.narrowed)));
-    }
-    if !grant.risky.is_empty() {
-        why.push(format!(
-            "in read-only mode no pattern grants a tool that may change something, as every tool may \
-             that does not say it only reads; name it: {}",
-            names(&grant.risky)
-        ));
-    }
-    if !grant.colliding.is_empty() {
-        why.push(format!(
-            "this agent cannot tell these from others: {}",
-            names(&grant.colliding)
-        ));
-    }
-    if !grant.misnamed.is_empty() {
-        why.push(format!(
-            "these have names that MCP does not allow: {}",
-            names(&grant.misnamed)
-        ));
-    }
-    if why.is_empty() {
-        "its exclusions (`!`) take all that it includes".to_owned()
+fn nothing_granted(resolution: &Resolution<'_>) -> String {
+    let reasons = [
+        (Decision::NotAllowed, "the policy does not allow"),
+        (
+            Decision::NotListed,
+            "in read-only mode, patterns do not grant tools that are not annotated as read-only:",
+        ),
+        (
+            Decision::Ambiguous,
+            "this agent cannot distinguish these tools from others:",
+        ),
+        (Decision::InvalidName, "these are not valid tool names:"),
+    ];
+    let reasons: Vec<String> = reasons
+        .into_iter()
+        .map(|(decision, reason)| (reason, resolution.list(decision)))
+        .filter(|(_, tools)| !tools.is_empty())
+        .map(|(reason, tools)| format!("{reason} {tools}"))
+        .collect();
+    if reasons.is_empty() {
+        "its exclusions (`!`) remove everything that it includes".to_owned()
     } else {
-        why.join("; ")
+        reasons.join("; ")
     }
 }
 
-/// Names of tools as a sentence lists them, the first few of many. They may be a server's.
-pub fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+/// Tool names, separated by commas: the first 40, and the number of the others. Names can come from a
+/// server and are quoted.
+pub fn comma_list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut names = names.map(|name| format!("`{}`", Quote::new(name)));
     let mut shown: Vec<String> = names.by_ref().take(MOST_NAMES).collect();
     let more = names.count();
@@ -350,60 +377,63 @@ mod tests {
     }
 
     fn patterns(entries: &[String]) -> Option<Patterns> {
-        Patterns::read(entries.iter().map(String::as_str)).ok()
+        Patterns::parse(entries.iter().map(String::as_str)).ok()
     }
 
     fn granted(
-        wanted: &Patterns,
+        requested: &Patterns,
         offered: &[Tool],
-        ceiling: Option<&Patterns>,
+        allowed: Option<&Patterns>,
         read_only: bool,
     ) -> Vec<String> {
-        let lore = Lore {
+        let known = KnownTools {
             writable: &HashSet::new(),
             replacements: |_| Vec::new(),
-            is_gone: |_| false,
+            is_removed: |_| false,
         };
         let notation = |name: &str| name.to_owned();
-        let grant = grant(wanted, offered, ceiling, read_only, &notation, &lore);
-        let tools = grant.map(|grant| grant.tools).unwrap_or_default();
-        tools.into_iter().map(|tool| tool.name.clone()).collect()
+        let resolution = resolve(requested, offered, allowed, read_only, &notation, &known);
+        let Ok(resolution) = resolution else {
+            return Vec::new();
+        };
+        let names = resolution.names(Decision::Granted);
+        names.map(str::to_owned).collect()
     }
 
     proptest! {
         #[test]
-        fn what_is_granted_is_offered_wanted_and_below_the_ceiling(
-            offered in offers(), wanted in entries(), ceiling in entries(), read_only: bool,
+        fn what_is_granted_is_offered_requested_and_allowed(
+            offered in offers(), requested in entries(), allowed in entries(), read_only: bool,
         ) {
-            let (Some(wanted), Some(ceiling)) = (patterns(&wanted), patterns(&ceiling)) else {
+            let (Some(requested), Some(allowed)) = (patterns(&requested), patterns(&allowed)) else {
                 return Ok(());
             };
-            for name in granted(&wanted, &offered, Some(&ceiling), read_only) {
+            for name in granted(&requested, &offered, Some(&allowed), read_only) {
                 let tool = offered.iter().find(|tool| tool.name == name);
-                prop_assert!(wanted.grant(&name) && ceiling.grant(&name) && pattern::is_name(&name));
+                prop_assert!(requested.allows(&name) && allowed.allows(&name) && pattern::is_valid_name(&name));
                 // What changes something in read-only mode was asked for by its name.
-                let named = wanted.names().contains(&name);
+                let named = requested.names().contains(&name);
                 prop_assert!(tool.is_some_and(|tool| !read_only || !tool.may_write() || named));
             }
         }
 
         #[test]
-        fn a_ceiling_never_widens(
-            offered in offers(), wanted in entries(), ceiling in entries(), read_only: bool,
+        fn a_policy_never_widens_a_request(
+            offered in offers(), requested in entries(), allowed in entries(), read_only: bool,
         ) {
-            let (Some(wanted), Some(ceiling)) = (patterns(&wanted), patterns(&ceiling)) else {
+            let (Some(requested), Some(allowed)) = (patterns(&requested), patterns(&allowed)) else {
                 return Ok(());
             };
-            let without = granted(&wanted, &offered, None, read_only);
-            for name in granted(&wanted, &offered, Some(&ceiling), read_only) {
+            let without = granted(&requested, &offered, None, read_only);
+            for name in granted(&requested, &offered, Some(&allowed), read_only) {
                 prop_assert!(without.contains(&name));
             }
         }
 
         #[test]
-        fn an_exclusion_always_wins(offered in offers(), wanted in entries(), read_only: bool) {
-            let Some(read) = patterns(&wanted) else { return Ok(()) };
-            let excluded: Vec<Glob> = wanted
+        fn an_exclusion_always_wins(offered in offers(), requested in entries(), read_only: bool) {
+            let Some(read) = patterns(&requested) else { return Ok(()) };
+            let excluded: Vec<Glob> = requested
                 .iter()
                 .filter_map(|entry| entry.strip_prefix('!'))
                 .map(Glob::new)
@@ -416,16 +446,16 @@ mod tests {
         #[test]
         fn the_order_of_the_entries_means_nothing(
             offered in offers(),
-            (wanted, shuffled) in entries().prop_flat_map(|entries| {
+            (requested, shuffled) in entries().prop_flat_map(|entries| {
                 (Just(entries.clone()), Just(entries).prop_shuffle())
             }),
             read_only: bool,
         ) {
-            let (Some(wanted), Some(shuffled)) = (patterns(&wanted), patterns(&shuffled)) else {
+            let (Some(requested), Some(shuffled)) = (patterns(&requested), patterns(&shuffled)) else {
                 return Ok(());
             };
             prop_assert_eq!(
-                granted(&wanted, &offered, None, read_only),
+                granted(&requested, &offered, None, read_only),
                 granted(&shuffled, &offered, None, read_only)
             );
         }
@@ -450,7 +480,7 @@ mod tests {
     #[test]
     fn long_lists_of_names_are_cut() {
         let names: Vec<String> = (0..50).map(|n| format!("tool_{n}")).collect();
-        let text = list(names.iter().map(String::as_str));
+        let text = comma_list(names.iter().map(String::as_str));
         assert!(text.ends_with("`tool_39`, and 10 more"), "{text}");
     }
 }

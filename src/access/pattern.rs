@@ -1,4 +1,4 @@
-//! Patterns of names: `list_entities`, `list_*`, `!delete_*`.
+//! Patterns of tool names: `list_entities`, `list_*`, `!delete_*`.
 
 use std::fmt;
 
@@ -6,70 +6,72 @@ use wildmatch::WildMatchPattern;
 
 use crate::text::Quote;
 
-/// The longest entry of a list of tools, as long as the longest name of a tool.
+/// The longest tool name in characters, and so the longest entry of a list.
 const LONGEST: usize = 128;
 
-/// Text in which `*` stands for any characters, none included. No other character is special.
+/// Text in which `*` matches any characters, or none. No other character is special.
 #[derive(Clone, Debug)]
 pub struct Glob(WildMatchPattern<'*', '\0'>);
 
 impl Glob {
-    /// A pattern that tells upper from lower case.
+    /// A case-sensitive pattern.
     #[must_use]
     pub fn new(pattern: &str) -> Self {
         Self(WildMatchPattern::new(pattern))
     }
 
-    /// A pattern that does not.
+    /// A case-insensitive pattern.
     #[must_use]
     pub fn ignoring_case(pattern: &str) -> Self {
         Self(WildMatchPattern::new_case_insensitive(pattern))
     }
 
-    /// Whether `text` is, as a whole, what the pattern describes.
+    /// Whether the pattern matches the whole of `text`.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         self.0.matches(text)
     }
 }
 
-/// A list of tools: names, globs and exclusions. The order of its entries means nothing; an
-/// exclusion always wins.
+/// A list of tools: names, globs, and exclusions. The order of its entries has no effect; an exclusion
+/// always wins.
 #[derive(Clone, Debug, Default)]
 pub struct Patterns {
-    /// Literal names, in the order in which they were given, each once.
+    /// Literal names in the given order, each once.
     pub(super) names: Vec<String>,
-    /// Globs that include, each with the text that it was made of.
+    /// Globs that include, each with its text.
     pub(super) globs: Vec<(String, Glob)>,
     exclusions: Vec<(String, Glob)>,
 }
 
-/// Why an entry is none, or a list is not usable as a whole.
+/// Why an entry, or a list as a whole, is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each one means")]
-pub enum NotAPattern {
-    #[error("names no tool")]
+pub enum PatternError {
+    #[error("lists no tools")]
     Empty,
-    #[error("only excludes: begin with what is granted, such as `*`")]
+    #[error("contains only exclusions: add a pattern, such as `*`")]
     OnlyExclusions,
-    #[error("holds `{0}`, in the notation of an agent: write `{1}`")]
-    Prefixed(Quote, String),
-    #[error("holds `{0}`: `*` is the only wildcard")]
+    #[error("contains `{0}`, which is in the notation of an agent: use `{1}`")]
+    AgentNotation(Quote, String),
+    #[error("contains `{0}`: `*` is the only wildcard")]
     OtherWildcard(Quote),
     #[error(
-        "holds `{0}`, which is no tool's name: those have up to {LONGEST} letters, digits and `_`, \
-         `-`, `.`"
+        "contains `{0}`, which is not a valid tool name: use up to {LONGEST} letters, digits, `_`, `-`, \
+         or `.`"
     )]
-    NoName(Quote),
+    InvalidName(Quote),
 }
 
 impl Patterns {
-    /// Reads the entries of a list.
+    /// Parses the entries of a list.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
-    pub fn read<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, Vec<NotAPattern>> {
-        let mut read = Self::default();
+    /// Every invalid entry.
+    pub fn parse<'a>(
+        entries: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, Vec<PatternError>> {
+        let mut patterns = Self::default();
         let mut wrong = Vec::new();
         for entry in entries {
             let (excludes, pattern) = match entry.strip_prefix('!') {
@@ -79,43 +81,46 @@ impl Patterns {
             if let Err(why) = check(pattern) {
                 wrong.push(why);
             } else if excludes {
-                read.exclusions
+                patterns
+                    .exclusions
                     .push((pattern.to_owned(), Glob::new(pattern)));
             } else if pattern.contains('*') {
-                read.globs.push((pattern.to_owned(), Glob::new(pattern)));
-            } else if !read.names.iter().any(|name| name == pattern) {
-                read.names.push(pattern.to_owned());
+                patterns
+                    .globs
+                    .push((pattern.to_owned(), Glob::new(pattern)));
+            } else if !patterns.names.iter().any(|name| name == pattern) {
+                patterns.names.push(pattern.to_owned());
             }
         }
-        if wrong.is_empty() && read.names.is_empty() && read.globs.is_empty() {
-            wrong.push(if read.exclusions.is_empty() {
-                NotAPattern::Empty
+        if wrong.is_empty() && patterns.names.is_empty() && patterns.globs.is_empty() {
+            wrong.push(if patterns.exclusions.is_empty() {
+                PatternError::Empty
             } else {
-                NotAPattern::OnlyExclusions
+                PatternError::OnlyExclusions
             });
         }
         if wrong.is_empty() {
-            Ok(read)
+            Ok(patterns)
         } else {
             Err(wrong)
         }
     }
 
-    /// Whether the tool called `name` is included and not excluded.
+    /// Whether the tool `name` is included and not excluded.
     #[must_use]
-    pub fn grant(&self, name: &str) -> bool {
-        !self.exclude(name)
+    pub fn allows(&self, name: &str) -> bool {
+        !self.excludes(name)
             && (self.names.iter().any(|known| known == name)
                 || self.globs.iter().any(|(_, glob)| glob.matches(name)))
     }
 
-    /// Whether an exclusion names `name`.
+    /// Whether an exclusion matches the tool `name`.
     #[must_use]
-    pub fn exclude(&self, name: &str) -> bool {
+    pub fn excludes(&self, name: &str) -> bool {
         self.exclusions.iter().any(|(_, glob)| glob.matches(name))
     }
 
-    /// Every name and glob that includes.
+    /// Every name and glob that includes tools.
     pub(super) fn includes(&self) -> impl Iterator<Item = &str> {
         let globs = self.globs.iter().map(|(text, _)| text);
         self.names.iter().chain(globs).map(String::as_str)
@@ -127,7 +132,7 @@ impl Patterns {
         &self.names
     }
 
-    /// The names, if the list has nothing but names in it.
+    /// The names, if the list contains nothing but names.
     #[must_use]
     pub fn only_names(&self) -> Option<&[String]> {
         (self.globs.is_empty() && self.exclusions.is_empty()).then_some(&self.names)
@@ -149,17 +154,17 @@ impl fmt::Display for Patterns {
     }
 }
 
-/// A tool's name has the characters that the
-/// [MCP specification](https://modelcontextprotocol.io/specification/2025-11-25/server/tools#tool-names)
-/// gives it. None of them means anything to a shell, to JSON or to an agent's list.
-pub(super) fn is_name(text: &str) -> bool {
+/// Whether a tool name is valid by the
+/// [MCP specification](https://modelcontextprotocol.io/specification/2025-11-25/server/tools#tool-names).
+/// None of the allowed characters is special to a shell, to JSON, or to an agent's list.
+pub(super) fn is_valid_name(text: &str) -> bool {
     (1..=LONGEST).contains(&text.len())
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
 
-/// The name in an entry of an agent's own list: `mcp__port__list_pages`, `port(list_pages)`,
+/// The tool in an entry of an agent's own list: `mcp__port__list_pages`, `port(list_pages)`,
 /// `Mcp(port:list_pages)`.
 fn without_notation(entry: &str) -> Option<&str> {
     let name = if let Some(rest) = entry.strip_prefix("mcp__") {
@@ -168,22 +173,25 @@ fn without_notation(entry: &str) -> Option<&str> {
         let inner = entry.strip_suffix(')')?.split_once('(')?.1;
         inner.split_once(':').map_or(inner, |(_, name)| name)
     };
-    (is_name(name) || name == "*").then_some(name)
+    (is_valid_name(name) || name == "*").then_some(name)
 }
 
-fn check(pattern: &str) -> Result<(), NotAPattern> {
+fn check(pattern: &str) -> Result<(), PatternError> {
     if let Some(name) = without_notation(pattern) {
-        return Err(NotAPattern::Prefixed(Quote::new(pattern), name.to_owned()));
+        return Err(PatternError::AgentNotation(
+            Quote::new(pattern),
+            name.to_owned(),
+        ));
     }
     if pattern.contains(['?', '[', ']', '{', '}']) {
-        return Err(NotAPattern::OtherWildcard(Quote::new(pattern)));
+        return Err(PatternError::OtherWildcard(Quote::new(pattern)));
     }
     let letters = pattern.replace('*', "");
     let is_everything = letters.is_empty() && !pattern.is_empty();
-    if pattern.len() <= LONGEST && (is_everything || is_name(&letters)) {
+    if pattern.len() <= LONGEST && (is_everything || is_valid_name(&letters)) {
         Ok(())
     } else {
-        Err(NotAPattern::NoName(Quote::new(pattern)))
+        Err(PatternError::InvalidName(Quote::new(pattern)))
     }
 }
 
@@ -192,7 +200,7 @@ mod tests {
     use super::*;
 
     fn read(entries: &[&str]) -> Result<Patterns, String> {
-        Patterns::read(entries.iter().copied()).map_err(|wrong| {
+        Patterns::parse(entries.iter().copied()).map_err(|wrong| {
             let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
             lines.join("\n")
         })
@@ -207,7 +215,7 @@ mod tests {
             "track_action_run",
             "trigger_runs",
         ] {
-            assert!(patterns.grant(granted), "{granted}");
+            assert!(patterns.allows(granted), "{granted}");
         }
         for refused in [
             "list_plugins",
@@ -216,7 +224,7 @@ mod tests {
             "xlist_entities",
             "",
         ] {
-            assert!(!patterns.grant(refused), "{refused}");
+            assert!(!patterns.allows(refused), "{refused}");
         }
         assert_eq!(patterns.only_names(), None);
         let names = read(&["b", "a", "b"]).unwrap();
@@ -227,14 +235,14 @@ mod tests {
     fn what_cannot_be_used_is_said_at_once() {
         let entries = ["mcp__port__get_page", "a b", "x;y", "list_?", "!", "!{a,b}"];
         insta::assert_snapshot!(read(&entries).unwrap_err(), @"
-        holds `mcp__port__get_page`, in the notation of an agent: write `get_page`
-        holds `a b`, which is no tool's name: those have up to 128 letters, digits and `_`, `-`, `.`
-        holds `x;y`, which is no tool's name: those have up to 128 letters, digits and `_`, `-`, `.`
-        holds `list_?`: `*` is the only wildcard
-        holds ``, which is no tool's name: those have up to 128 letters, digits and `_`, `-`, `.`
-        holds `{a,b}`: `*` is the only wildcard
+        contains `mcp__port__get_page`, which is in the notation of an agent: use `get_page`
+        contains `a b`, which is not a valid tool name: use up to 128 letters, digits, `_`, `-`, or `.`
+        contains `x;y`, which is not a valid tool name: use up to 128 letters, digits, `_`, `-`, or `.`
+        contains `list_?`: `*` is the only wildcard
+        contains ``, which is not a valid tool name: use up to 128 letters, digits, `_`, `-`, or `.`
+        contains `{a,b}`: `*` is the only wildcard
         ");
-        insta::assert_snapshot!(read(&[]).unwrap_err(), @"names no tool");
-        insta::assert_snapshot!(read(&["!delete_*"]).unwrap_err(), @"only excludes: begin with what is granted, such as `*`");
+        insta::assert_snapshot!(read(&[]).unwrap_err(), @"lists no tools");
+        insta::assert_snapshot!(read(&["!delete_*"]).unwrap_err(), @"contains only exclusions: add a pattern, such as `*`");
     }
 }

@@ -1,4 +1,4 @@
-//! Where an organization's policy stands, and how it is read from there.
+//! Where an organization's policy is stored, and how it is read.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,37 +8,44 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use humantime::format_rfc3339_seconds;
 use octocrab::models::repos::{Content, ContentItems};
 use octocrab::{FromResponse as _, GitHubError, Octocrab};
+use reqwest::Method;
 use reqwest::header::HeaderMap;
-use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
 use url::Url;
 
 use super::policy::Policy;
-use crate::http::{self, Failure, Http, said};
+use crate::http::{
+    self, Http, NetworkError, RequestError, Retry, Service, StatusError, StatusKind, status_line,
+};
 use crate::text::Quote;
 
-/// The largest policy. Thousands of rules fit.
+/// The largest policy in bytes: room for thousands of rules.
 pub const LARGEST_POLICY: usize = 256 * 1024;
 
-/// The most that is read of an answer: such a file in base64, and what GitHub says about it.
-const LARGEST_ANSWER: usize = LARGEST_POLICY / 3 * 4 + 64 * 1024;
+/// The largest response in bytes: a policy in base64, and the metadata that GitHub adds.
+const LARGEST_RESPONSE: usize = LARGEST_POLICY / 3 * 4 + 64 * 1024;
 
-/// GitHub counts by the hour; a limit that ends much later is not believed.
+/// The longest wait for a rate limit that is believed: GitHub's limits reset every hour.
 const LONGEST_LIMIT: Duration = Duration::from_hours(24);
 
 /// The time limit of one request to GitHub.
-const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where a policy stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+/// Where a policy is stored.
+#[derive(Clone, Debug)]
+pub enum PolicySource {
     /// A file in a repository on GitHub.
-    Repository(Location),
-    /// A file in the workspace, read already.
+    Repository {
+        /// The file.
+        location: Location,
+        /// The API to read it with.
+        github: GitHub,
+    },
+    /// A file in the workspace, which was read with the inputs.
     Workspace {
-        /// Its path, as it was given.
+        /// The path in the input `policy`.
         path: String,
-        /// What it holds.
+        /// The content of the file.
         text: String,
     },
 }
@@ -53,13 +60,13 @@ pub struct Location {
 }
 
 impl Location {
-    /// Reads `owner/repo/path@ref`. `None` if it is not of that form: then it is a path.
+    /// Parses `owner/repo/path@ref`. `None` if `text` does not have this form, and so is a path.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (place, reference) = text.split_once('@')?;
         let mut parts = place.splitn(3, '/');
         let (owner, repository, path) = (parts.next()?, parts.next()?, parts.next()?);
-        // What may stand in a URL's path and query as it is, and does not climb out of it.
+        // Characters that need no escaping in a URL. `.` and `..` would leave the path.
         let is_plain = |text: &str| {
             text.bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b))
@@ -104,75 +111,65 @@ impl Location {
     }
 }
 
-/// GitHub's REST API, and the token to read with.
+/// GitHub's REST API, and the token for it.
 #[derive(Clone, Debug)]
 pub struct GitHub {
-    /// `https://api.github.com`, or that of a GitHub Enterprise Server.
+    /// `https://api.github.com`, or the API of a GitHub Enterprise Server.
     pub api: Url,
-    /// Reads public files without.
+    /// The token. Without one, only public files can be read.
     pub token: Option<SecretString>,
 }
 
-/// What GitHub answered in place of the policy.
+/// GitHub in messages.
+const GITHUB: Service = Service {
+    name: "GitHub",
+    credentials: "`github_token`",
+    not_found: "the policy was not found on GitHub",
+};
+
+/// What came back instead of the policy.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each one means")]
-pub enum Cause {
+pub enum FetchError {
     #[error("the policy could not be read: {0}")]
-    Network(#[from] Failure),
-    #[error("GitHub finds no policy there ({})", said(*status, message))]
-    Missing { status: StatusCode, message: Quote },
-    #[error("GitHub does not accept `github_token` ({})", said(*status, message))]
-    Credentials { status: StatusCode, message: Quote },
-    #[error("GitHub's rate limit is reached ({})", said(*status, message))]
-    RateLimited {
-        status: StatusCode,
-        message: Quote,
-        until: Option<SystemTime>,
-    },
-    #[error("GitHub forbids reading the policy ({})", said(*status, message))]
-    Forbidden { status: StatusCode, message: Quote },
-    #[error("the repository of the policy has moved to {to} ({status})")]
-    Moved { status: StatusCode, to: Quote },
-    #[error("GitHub answers {} in place of the policy", said(*status, message))]
-    Status { status: StatusCode, message: Quote },
+    Network(#[from] NetworkError),
+    #[error("{}", status_text(.0))]
+    Status(StatusError),
     #[error("the policy is larger than {} KiB", .0 / 1024)]
     TooLarge(usize),
-    #[error("what GitHub has there is not one file")]
+    #[error("the policy is not a file")]
     NotFile,
-    #[error("the policy is not UTF-8")]
+    #[error("the policy is not UTF-8 text")]
     NotText,
-    #[error("the policy could not be asked for ({0})")]
+    #[error("the policy could not be requested ({0})")]
     Request(Quote),
 }
 
-impl http::Cause for Cause {
+fn status_text(error: &StatusError) -> String {
+    match (error.kind, &error.location) {
+        (StatusKind::Redirect, Some(to)) => {
+            format!(
+                "the repository of the policy moved to {to} ({})",
+                error.status
+            )
+        }
+        (StatusKind::Server | StatusKind::Other, _) => format!(
+            "GitHub returned an error for the policy ({})",
+            status_line(error.status, &error.message)
+        ),
+        _ => error.to_string(),
+    }
+}
+
+impl http::Cause for FetchError {
     fn hint(&self, url: &Url) -> String {
         let hint = match self {
-            Self::Network(failure) => return failure.hint(url),
-            Self::Missing { .. } => {
-                "check the spelling of `policy` (`owner/repo/path@ref`). GitHub says the same of a \
-                 private repository that the token may not read: the job's own token reads this \
-                 repository and public ones, so hand in the token of a GitHub App with `contents: \
-                 read` on the policy's repository as `github_token`"
+            Self::Network(error) => return error.hint(url),
+            Self::Status(error) => return status_hint(error),
+            Self::TooLarge(_) => "check that `policy` names the right file: policies are short",
+            Self::NotFile => {
+                "use the path of a file: `policy` names a directory, a symlink, or a submodule"
             }
-            Self::Credentials { .. } => {
-                "the token has lapsed or was mistyped; leave `github_token` out to use the job's own"
-            }
-            Self::RateLimited { until, .. } => {
-                let until = until.map(|at| format!(" after {}", format_rfc3339_seconds(at)));
-                return format!(
-                    "run the job again{}, or hand in a `github_token` of its own",
-                    until.unwrap_or_else(|| " later".to_owned())
-                );
-            }
-            Self::Forbidden { .. } => {
-                "give the job `permissions: contents: read`; a token of a person needs single \
-                 sign-on for the organization"
-            }
-            Self::Moved { .. } => "write its new name into `policy`",
-            Self::Status { .. } => "see https://www.githubstatus.com, and run the job again later",
-            Self::TooLarge(_) => "a policy is a short list of rules: `policy` names another file",
-            Self::NotFile => "`policy` names a directory, a symlink or a submodule: name the file",
             Self::NotText => "save the file as UTF-8",
             Self::Request(_) => "check `policy` and the runner's GITHUB_API_URL",
         };
@@ -180,56 +177,91 @@ impl http::Cause for Cause {
     }
 }
 
-/// Reads the policy.
+fn status_hint(error: &StatusError) -> String {
+    let hint = match error.kind {
+        StatusKind::NotFound => {
+            "check the spelling of `policy` (`owner/repo/path@ref`); for a private repository, pass the \
+             token of a GitHub App with `contents: read` on it as `github_token`, since the default \
+             token can read only this repository and public ones"
+        }
+        StatusKind::Unauthorized => {
+            "remove `github_token` to use the default token, or renew it: it is expired or invalid"
+        }
+        StatusKind::RateLimited => {
+            let reset = error
+                .retry_after
+                .and_then(|wait| SystemTime::now().checked_add(wait));
+            let when = reset.map(|at| format!(" after {}", format_rfc3339_seconds(at)));
+            return format!(
+                "run the job again{}, or pass another token as `github_token`",
+                when.unwrap_or_else(|| " later".to_owned())
+            );
+        }
+        StatusKind::Forbidden => {
+            "give the job `permissions: contents: read`; authorize a personal access token for the \
+             organization's single sign-on"
+        }
+        StatusKind::Redirect => "use the new name in `policy`",
+        StatusKind::Server | StatusKind::Other => {
+            "check https://www.githubstatus.com and run the job again later"
+        }
+    };
+    hint.to_owned()
+}
+
+/// Reads a policy.
 ///
 /// # Errors
-/// When it cannot be fetched ([`Cause`]) or is broken ([`super::policy::Broken`]): a policy that
-/// cannot be read never means that there is none.
-pub async fn read(source: &Source, github: &GitHub, http: &Http) -> anyhow::Result<Policy> {
+/// When it cannot be fetched ([`FetchError`]) or is invalid ([`super::policy::PolicyError`]). A policy
+/// that cannot be read is never treated as no policy.
+pub async fn read(source: &PolicySource, http: &Http) -> anyhow::Result<Policy> {
     match source {
-        Source::Workspace { path, text } => Ok(Policy::parse(path, text)?),
-        Source::Repository(location) => {
+        PolicySource::Workspace { path, text } => Ok(Policy::parse(path, text)?),
+        PolicySource::Repository { location, github } => {
             let text = fetch(location, github, http).await?;
             Ok(Policy::parse(&location.origin(), &text)?)
         }
     }
 }
 
-/// What came of one request: the file's description, or what octocrab makes of an error.
+/// The result of one request: the description of the file, or the error that octocrab parsed.
 type Outcome = Result<Content, octocrab::Error>;
 
 async fn fetch(
     location: &Location,
     github: &GitHub,
     http: &Http,
-) -> Result<String, http::Error<Cause>> {
+) -> Result<String, RequestError<FetchError>> {
     let url = location.url(&github.api);
-    let failed = |cause| http::Error::new(cause, Method::GET, &url);
+    let failed = |cause| RequestError::new(cause, Method::GET, &url);
     let octocrab = octocrab(github, http)
-        .map_err(|error| failed(Cause::Request(Quote::new(&error.to_string()))))?;
-    let attempt = async || http.limited(TRY_TIMEOUT, ask(&octocrab, http, &url)).await;
-    let again = |outcome: &Result<Outcome, Cause>| match outcome {
+        .map_err(|error| failed(FetchError::Request(Quote::new(&error.to_string()))))?;
+    let attempt = async || {
+        http.with_timeout(ATTEMPT_TIMEOUT, request(&octocrab, http, &url))
+            .await
+    };
+    let should_retry = |outcome: &Result<Outcome, FetchError>| match outcome {
         Ok(Err(octocrab::Error::GitHub { source, .. })) => {
             let headers = source.headers.clone().unwrap_or_default();
-            http::again_after(source.status_code, &headers)
+            Retry::after_status(source.status_code, &headers)
         }
-        Err(Cause::Network(failure)) => http::again_after_failure(failure),
+        Err(FetchError::Network(error)) => Retry::after_error(error),
         _ => None,
     };
-    let (outcome, failed_tries) = http.retry(attempt, again).await;
-    let tries = failed_tries.len() + 1;
-    let content = match outcome.map_err(|cause| failed(cause).after(tries))? {
+    let (outcome, failed_attempts) = http.retry(attempt, should_retry).await;
+    let attempts = failed_attempts.len() + 1;
+    let content = match outcome.map_err(|cause| failed(cause).with_attempts(attempts))? {
         Ok(content) => content,
         Err(octocrab::Error::GitHub { source, .. }) => {
             let headers = source.headers.clone().unwrap_or_default();
             let trace = http::trace("X-GitHub-Request-Id", &headers);
-            return Err(failed(refusal(&source, &headers))
-                .after(tries)
-                .traced(trace));
+            return Err(failed(FetchError::Status(status_error(&source, &headers)))
+                .with_attempts(attempts)
+                .with_trace(trace));
         }
-        Err(_) => return Err(failed(Cause::NotFile).after(tries)),
+        Err(_) => return Err(failed(FetchError::NotFile).with_attempts(attempts)),
     };
-    text(&content).map_err(|cause| failed(cause).after(tries))
+    text(&content).map_err(|cause| failed(cause).with_attempts(attempts))
 }
 
 fn octocrab(github: &GitHub, http: &Http) -> octocrab::Result<Octocrab> {
@@ -240,26 +272,24 @@ fn octocrab(github: &GitHub, http: &Http) -> octocrab::Result<Octocrab> {
     builder.build_with_reqwest(http.client().clone())
 }
 
-/// Asks for the file as JSON, which GitHub and Gitea both send; octocrab's own request would read an
-/// answer of any length.
-async fn ask(octocrab: &Octocrab, http: &Http, url: &Url) -> Result<Outcome, Cause> {
+/// Requests the file as JSON, which GitHub and Gitea support. octocrab's own request would read a
+/// response of any length.
+async fn request(octocrab: &Octocrab, http: &Http, url: &Url) -> Result<Outcome, FetchError> {
     let response = octocrab
         ._get(url.as_str())
         .await
         .map_err(|error| cause(&error, http, url))?;
     let (parts, body) = response.into_parts();
-    let body = match Limited::new(body, LARGEST_ANSWER).collect().await {
+    let body = match Limited::new(body, LARGEST_RESPONSE).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
-            return Err(Cause::TooLarge(LARGEST_POLICY));
+            return Err(FetchError::TooLarge(LARGEST_POLICY));
         }
         Err(error) => return Err(cause(error.as_ref(), http, url)),
     };
     if parts.status.is_redirection() {
-        return Err(Cause::Moved {
-            status: parts.status,
-            to: http::location(&parts.headers),
-        });
+        let error = StatusError::new(&GITHUB, parts.status, &parts.headers, Quote::new(""));
+        return Err(FetchError::Status(error));
     }
     let body = Full::new(body).map_err(|never| match never {}).boxed();
     Ok(
@@ -282,56 +312,52 @@ async fn ask(octocrab: &Octocrab, http: &Http, url: &Url) -> Result<Outcome, Cau
     )
 }
 
-/// octocrab wraps what our own client says.
-fn cause(error: &(dyn std::error::Error + 'static), http: &Http, url: &Url) -> Cause {
+/// Unwraps the error of the HTTP client from octocrab's.
+fn cause(error: &(dyn std::error::Error + 'static), http: &Http, url: &Url) -> FetchError {
     match http::find::<reqwest::Error>(error) {
-        Some(error) => Cause::Network(http.failure(error, url)),
-        None => Cause::Request(Quote::new(&http::innermost(error).to_string())),
+        Some(error) => FetchError::Network(http.network_error(error, url)),
+        None => FetchError::Request(Quote::new(&http::innermost(error).to_string())),
     }
 }
 
-fn refusal(error: &GitHubError, headers: &HeaderMap) -> Cause {
-    let status = error.status_code;
+fn status_error(error: &GitHubError, headers: &HeaderMap) -> StatusError {
     let message = Quote::new(&error.message);
-    let is_spent = headers
+    let mut status_error = StatusError::new(&GITHUB, error.status_code, headers, message);
+    let is_exhausted = headers
         .get("x-ratelimit-remaining")
         .is_some_and(|left| left == "0");
-    let limited = |message| Cause::RateLimited {
-        status,
-        message,
-        until: error
-            .rate_limit_reset
-            .and_then(|at| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at)))
-            .filter(|at| *at < SystemTime::now() + LONGEST_LIMIT),
-    };
-    match status {
-        StatusCode::NOT_FOUND => Cause::Missing { status, message },
-        StatusCode::UNAUTHORIZED => Cause::Credentials { status, message },
-        StatusCode::TOO_MANY_REQUESTS => limited(message),
-        StatusCode::FORBIDDEN if is_spent => limited(message),
-        StatusCode::FORBIDDEN => Cause::Forbidden { status, message },
-        _ => Cause::Status { status, message },
+    if status_error.kind == StatusKind::Forbidden && is_exhausted {
+        status_error.kind = StatusKind::RateLimited;
     }
+    // GitHub gives the reset as a point in time, which octocrab parses.
+    status_error.retry_after = error
+        .rate_limit_reset
+        .and_then(|at| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at)))
+        .and_then(|at| at.duration_since(SystemTime::now()).ok())
+        .filter(|wait| *wait < LONGEST_LIMIT);
+    status_error
 }
 
-/// The text of the file that GitHub describes.
-fn text(content: &Content) -> Result<String, Cause> {
+/// The text in GitHub's description of a file.
+fn text(content: &Content) -> Result<String, FetchError> {
     if content.r#type != "file" {
-        return Err(Cause::NotFile);
+        return Err(FetchError::NotFile);
     }
     if usize::try_from(content.size).is_ok_and(|size| size > LARGEST_POLICY) {
-        return Err(Cause::TooLarge(LARGEST_POLICY));
+        return Err(FetchError::TooLarge(LARGEST_POLICY));
     }
     if content.encoding.as_deref() != Some("base64") {
-        return Err(Cause::NotText);
+        return Err(FetchError::NotText);
     }
     let mut base64 = content.content.clone().unwrap_or_default();
     base64.retain(|c| !c.is_ascii_whitespace());
-    let bytes = BASE64_STANDARD.decode(base64).map_err(|_| Cause::NotText)?;
+    let bytes = BASE64_STANDARD
+        .decode(base64)
+        .map_err(|_| FetchError::NotText)?;
     if bytes.len() > LARGEST_POLICY {
-        return Err(Cause::TooLarge(LARGEST_POLICY));
+        return Err(FetchError::TooLarge(LARGEST_POLICY));
     }
-    String::from_utf8(bytes).map_err(|_| Cause::NotText)
+    String::from_utf8(bytes).map_err(|_| FetchError::NotText)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Amp: `amp.mcpServers` of its `settings.json`.
 //!
-//! `--mcp-config` takes the servers alone, as a bare map: that is `agent_args`. The whole of
-//! `mcp_config` is for `--settings-file`, which carries the permissions too.
+//! `--mcp-config` accepts only the servers, as a plain map: `agent_args` contains only these.
+//! `mcp_config` is for `--settings-file`, which also contains the permissions.
 //!
 //! Source: `amp --help` and [the manual](https://ampcode.com/manual).
 
@@ -9,47 +9,43 @@ use serde_json::{Value, json};
 use wildmatch::WildMatch;
 
 use super::config::{Config, Shape};
-use super::findings::{Effect, Given, Override, anything, means_our_tools};
-use super::format::{Format, Leniency, one_line, quoted};
-use super::{Agent, Connection, List, Server, Servers, braced, double_underscored};
+use super::findings::{Effect, Given, Override, any_value, matches_our_tools};
+use super::format::{Leniency, one_line, single_quotable};
+use super::{Agent, BASE, Connection, Server, Servers, Tested, braced, double_underscored};
 
 const SERVERS: &str = "amp.mcpServers";
 const PERMISSIONS: &str = "amp.permissions";
 
 pub(super) const AGENT: Agent = Agent {
     name: "amp",
-    format: Format::Json,
+    setup: "`config_file` → `AMP_SETTINGS_FILE`",
+    tested: Tested::EndToEndWithoutModel,
     leniency: Leniency::CommentsAndCommas,
     servers: Servers::map(SERVERS),
-    shapes: &[(PERMISSIONS, Shape::List)],
+    expected_shapes: &[(PERMISSIONS, Shape::List)],
     overrides: OVERRIDES,
-    expands_variables: true,
-    runs_here: true,
-    sends_headers: true,
-    reserved: &[],
-    install,
-    tool,
-    known_as: tool,
-    line: Config::one_line,
-    args,
-    list: List::Kept,
+    add_server,
+    tool_name,
+    function_name: tool_name,
+    cli_args,
     limits: Some(
-        "Amp enforces the list through `amp.permissions`, which only `--settings-file` carries; it \
-         has not been seen at work, since Amp runs with its own service alone.",
+        "Amp enforces the list through `amp.permissions`, which only the settings file contains. No \
+         call of a tool was tested, since Amp's model runs only in Amp's own service.",
     ),
+    ..BASE
 };
 
 const OVERRIDES: &[Override] = &[
-    Override::new(Effect::Widens, &["amp.dangerouslyAllowAll"], anything),
-    // Ours stand before them and say all there is to say of our server.
+    Override::new(Effect::Widens, &["amp.dangerouslyAllowAll"], any_value),
+    // Our rules come first and cover all tools of our server, so only rules for programs matter.
     Override::new(Effect::Opens, &[PERMISSIONS, "*"], runs_programs),
     Override::new(Effect::Hides, &["amp.mcpPermissions", "*"], |rule, _| {
         rule.get("action").and_then(Value::as_str) == Some("reject")
     }),
-    Override::new(Effect::Hides, &["amp.tools.disable"], means_our_tools),
+    Override::new(Effect::Hides, &["amp.tools.disable"], matches_our_tools),
 ];
 
-/// Whether a rule hands a decision to a program, or lets Amp's own shell run.
+/// Whether a rule delegates a decision to a program, or allows Amp's own shell.
 fn runs_programs(rule: &Value, _: &Given<'_>) -> bool {
     let text = |key: &str| rule.get(key).and_then(Value::as_str).unwrap_or_default();
     let is_shell = ["Bash", "shell_command"]
@@ -58,9 +54,10 @@ fn runs_programs(rule: &Value, _: &Given<'_>) -> bool {
     text("action") == "delegate" || (text("action") == "allow" && is_shell)
 }
 
-/// The function's name in `hv` of Amp's own code: other characters than letters, digits and single
-/// underscores become one underscore, or go at the ends. From 64 characters on it is the tool's alone.
-fn tool(server: &str, tool: &str) -> String {
+/// The function's name, as `hv` in Amp's own code creates it: all characters except letters,
+/// digits, and single underscores become one underscore, and are removed at the ends. If the name
+/// has 64 or more characters, the function has the name of the tool only.
+fn tool_name(server: &str, tool: &str) -> String {
     let name = double_underscored(&plain_name(server), &plain_name(tool));
     if name.len() < 64 {
         name
@@ -81,7 +78,7 @@ fn plain_name(name: &str) -> String {
     plain
 }
 
-fn install(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     let entry = match server.connection {
         Connection::Direct => json!({
             "url": server.url.as_str(),
@@ -89,26 +86,29 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
         }),
         Connection::McpRemote => server.entry(braced),
     };
-    // Of the rules that fit, the first counts.
+    // The first rule that matches applies.
     let rule =
-        |name: &str, action: &str| json!({"tool": tool(server.name, name), "action": action});
+        |name: &str, action: &str| json!({"tool": tool_name(server.name, name), "action": action});
     let mut rules: Vec<Value> = server
         .tools
         .iter()
         .map(|tool| rule(tool, "allow"))
         .collect();
-    let every = format!("{}*", tool(server.name, ""));
+    let every = format!("{}*", tool_name(server.name, ""));
     rules.push(json!({"tool": every, "action": "reject"}));
-    config.put_first(PERMISSIONS, rules);
+    config.prepend(PERMISSIONS, rules);
     let notation: Vec<String> = server
         .tools
         .iter()
-        .map(|name| tool(server.name, name))
+        .map(|name| tool_name(server.name, name))
         .collect();
-    config.add_to_list(&["amp.tools.enable"], &notation);
-    config.put(SERVERS, server.name, entry)
+    config.extend_list(&["amp.tools.enable"], &notation);
+    config.insert(SERVERS, server.name, entry)
 }
 
-fn args(_server: &Server<'_>, config: &Config) -> String {
-    format!("--mcp-config '{}'", quoted(&one_line(&config.get(SERVERS))))
+fn cli_args(_server: &Server<'_>, config: &Config) -> String {
+    format!(
+        "--mcp-config '{}'",
+        single_quotable(&one_line(&config.get(SERVERS)))
+    )
 }

@@ -1,8 +1,9 @@
 //! Anthropic's Messages API: its MCP connector, for programs that call the API themselves.
 //!
 //! The configuration is the part of the request's body that names the server: `mcp_servers`, and in
-//! `tools` the toolset with every tool off but those that are granted. It wants the beta
-//! `mcp-client-2025-11-20`. Anthropic's servers connect to Port, and send no header but the token.
+//! `tools` a toolset in which only the granted tools are enabled. It requires the beta
+//! `mcp-client-2025-11-20`. Anthropic's servers connect to Port, and send only the token, no other
+//! headers.
 //!
 //! Source: `resources/beta/messages` of the package `@anthropic-ai/sdk`.
 
@@ -10,33 +11,25 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
 use super::config::{Config, Shape};
-use super::format::{Format, Leniency};
-use super::{Agent, List, Server, Servers, no_args, plain};
+use super::{Agent, BASE, Server, Servers, Tested};
 
 const SERVERS: &str = "mcp_servers";
 const TOOLS: &str = "tools";
 
 pub(super) const AGENT: Agent = Agent {
     name: "anthropic-api",
-    format: Format::Json,
-    leniency: Leniency::Strict,
+    setup: "`mcp_config` → request body",
+    tested: Tested::ApiTypes,
     servers: Servers::list(SERVERS, "name"),
-    shapes: &[(TOOLS, Shape::List)],
-    overrides: &[],
+    expected_shapes: &[(TOOLS, Shape::List)],
     expands_variables: false,
-    runs_here: false,
+    runs_on_runner: false,
     sends_headers: false,
-    reserved: &[],
-    install,
-    tool: plain,
-    known_as: plain,
-    line: Config::one_line,
-    args: no_args,
-    list: List::Kept,
-    limits: None,
+    add_server,
+    ..BASE
 };
 
-fn install(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     let granted: Map<String, Value> = server
         .tools
         .iter()
@@ -48,12 +41,12 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
         "default_config": {"enabled": false},
         "configs": granted,
     });
-    config.put_in_list(TOOLS, &["type", "mcp_server_name"], toolset);
+    config.insert_in_list(TOOLS, &["type", "mcp_server_name"], toolset);
     let entry = json!({
         "type": "url",
         "name": server.name,
         "url": server.url.as_str(),
         "authorization_token": server.token.expose_secret(),
     });
-    config.put_in_list(SERVERS, &["name"], entry)
+    config.insert_in_list(SERVERS, &["name"], entry)
 }

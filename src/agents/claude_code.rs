@@ -1,28 +1,21 @@
 //! Claude Code: the `mcpServers` object of `.mcp.json` and `--mcp-config`.
 //!
-//! * `anthropics/claude-code-action@v1` takes `agent_args` as (part of) its `claude_args`. It
-//!   splits them with the npm package `shell-quote`, in which nothing between single quotes has a
-//!   meaning. It drops a `--mcp-config` that names a file when it adds servers of its own, so the
-//!   configuration stands inline.
-//! * `anthropics/claude-code-action@beta` takes `mcp_config` and `allowed_tools` as they are.
+//! * `anthropics/claude-code-action@v1` accepts `agent_args` as its `claude_args`, or as a part of
+//!   them. It splits them with the npm package `shell-quote`, which does not interpret text between
+//!   single quotes. When it adds servers of its own, it drops a `--mcp-config` that names a file, so
+//!   the configuration is inline.
+//! * `anthropics/claude-code-action@beta` accepts `mcp_config` and `allowed_tools` unchanged.
 //!
 //! Sources: [MCP in Claude Code](https://docs.claude.com/en/docs/claude-code/mcp) and
 //! `base-action/src/parse-sdk-options.ts` of the action.
 
 use super::config::Config;
-use super::format::{Format, Leniency, quoted};
-use super::{Agent, List, Server, Servers, braced, double_underscored, sanitized};
+use super::format::single_quotable;
+use super::{Agent, BASE, Server, braced, double_underscored, sanitized};
 
 pub(super) const AGENT: Agent = Agent {
     name: "claude-code",
-    format: Format::Json,
-    leniency: Leniency::Strict,
-    servers: Servers::map("mcpServers"),
-    shapes: &[],
-    overrides: &[],
-    expands_variables: true,
-    runs_here: true,
-    sends_headers: true,
+    setup: "`agent_args` → `claude_args`",
     reserved: &[
         "workspace",
         "ide",
@@ -30,38 +23,37 @@ pub(super) const AGENT: Agent = Agent {
         "claude-in-chrome",
         "computer-use",
     ],
-    install: |server, config| config.put("mcpServers", server.name, server.entry(braced)),
-    tool,
-    known_as: tool,
-    line: Config::one_line,
-    args,
-    list: List::Kept,
+    add_server: |server, config| config.insert("mcpServers", server.name, server.entry(braced)),
+    tool_name,
+    function_name: tool_name,
+    cli_args,
     limits: Some(
-        "Claude Code's list is a permission: what the server offers beside it is hidden by \
-         `--disallowedTools`, but a tool that appears there later is not, and runs where a workflow \
-         skips permissions.",
+        "Claude Code's list is a permission. `--disallowedTools` hides the other tools that the \
+         server offers now, but not a tool that it adds later: that tool runs if the workflow skips \
+         permissions.",
     ),
+    ..BASE
 };
 
-/// The function's name, in which other characters than letters, digits, `_` and `-` are underscores
-/// (also in a permission, where the name as it is would match nothing).
-fn tool(server: &str, tool: &str) -> String {
+/// The function's name, in which all characters except letters, digits, `_`, and `-` become
+/// underscores. Permissions also use this name: the unchanged name would match nothing.
+fn tool_name(server: &str, tool: &str) -> String {
     double_underscored(&sanitized(server), &sanitized(tool))
 }
 
-fn args(server: &Server<'_>, config: &Config) -> String {
+fn cli_args(server: &Server<'_>, config: &Config) -> String {
     let list = |tools: &[String]| {
-        let notation = tools.iter().map(|name| tool(server.name, name));
+        let notation = tools.iter().map(|name| tool_name(server.name, name));
         notation.collect::<Vec<_>>().join(",")
     };
-    let hidden = if server.withheld.is_empty() {
+    let hidden = if server.ungranted.is_empty() {
         String::new()
     } else {
-        format!(" --disallowedTools \"{}\"", list(server.withheld))
+        format!(" --disallowedTools \"{}\"", list(server.ungranted))
     };
     format!(
         "--mcp-config '{}' --allowedTools \"{}\"{hidden}",
-        quoted(&config.one_line()),
+        single_quotable(&config.one_line()),
         list(server.tools)
     )
 }

@@ -2,48 +2,38 @@
 //!
 //! The variable `CLINE_MCP_SETTINGS_PATH` names the file.
 //!
-//! Source: what `cline mcp install` writes.
+//! Source: the file that `cline mcp install` writes.
 
 use serde_json::json;
 
 use super::config::Config;
-use super::format::{Format, Leniency};
-use super::{Agent, Connection, List, Server, Servers, braced, no_args, plain};
+use super::{Agent, BASE, Connection, Server, ToolEnforcement, braced};
 
 const SERVERS: &str = "mcpServers";
 
-/// Seconds that a connection may take.
+/// The time limit of a connection, in seconds.
 const TIMEOUT: u64 = 60;
 
 pub(super) const AGENT: Agent = Agent {
     name: "cline",
-    format: Format::Json,
-    leniency: Leniency::Strict,
-    servers: Servers::map(SERVERS),
-    shapes: &[],
-    overrides: &[],
-    // Its editor extension expands variables, the program does not.
+    setup: "`config_file` → `CLINE_MCP_SETTINGS_PATH`",
+    // The editor extension expands variables, but the command-line program does not.
     expands_variables: false,
-    runs_here: true,
-    sends_headers: true,
-    reserved: &[],
-    install,
-    tool: plain,
-    known_as: |server, tool| format!("{server}__{tool}"),
-    line: Config::one_line,
-    args: no_args,
-    list: List::Ignored,
-    limits: Some("Cline has no list of tools: it runs whatever the server offers."),
+    add_server,
+    function_name: |server, tool| format!("{server}__{tool}"),
+    enforcement: ToolEnforcement::None,
+    limits: Some("Cline has no list of tools: it runs every tool that the server offers."),
+    ..BASE
 };
 
-fn install(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     let mut transport = server.entry(braced);
     transport["type"] = match server.connection {
         Connection::Direct => "streamableHttp",
         Connection::McpRemote => "stdio",
     }
     .into();
-    // Cline starts without a server that is not there at once, and `npx` is not.
+    // Cline starts without a server that is not ready in time, and `npx` starts slowly.
     let entry = json!({"transport": transport, "timeout": TIMEOUT});
-    config.put(SERVERS, server.name, entry)
+    config.insert(SERVERS, server.name, entry)
 }

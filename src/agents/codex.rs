@@ -1,21 +1,22 @@
 //! Codex: the `mcp_servers` table of `config.toml`, and the same as values for `--config`.
 //!
-//! `openai/codex-action` refuses an `mcp_servers` among its `codex-args` from v1.12 on, and keeps what
-//! it finds in the `config.toml` of its `codex-home`.
+//! Since v1.12, `openai/codex-action` rejects `mcp_servers` in its `codex-args`. It keeps the
+//! contents of the `config.toml` in its `codex-home`.
 //!
-//! `codex exec` refuses every tool without a read-only annotation unless the server's tools are
-//! approved beforehand, and goes on without a server that fails unless it is required.
+//! `codex exec` rejects all tools without a read-only annotation, unless the server's tools are
+//! approved in the configuration. It continues without a server that fails, unless it is
+//! `required`.
 //!
 //! Source: [Codex configuration](https://developers.openai.com/codex/mcp).
 
 use serde_json::{Value, json};
 
 use super::config::{Config, Shape};
-use super::findings::{Effect, Override, anything};
-use super::format::{Format, Leniency, inline_toml, one_line, toml_key};
+use super::findings::{Effect, Override, any_value};
+use super::format::{Format, inline_toml, one_line, toml_key};
 use super::{
-    Agent, Connection, List, Server, Servers, TOKEN_VARIABLE, TokenPlacement, braced,
-    double_underscored, plain,
+    Agent, BASE, Connection, Server, Servers, TOKEN_VARIABLE, TokenPlacement, braced,
+    double_underscored,
 };
 
 const SERVERS: &str = "mcp_servers";
@@ -23,26 +24,20 @@ const SHELL_ENVIRONMENT: &str = "shell_environment_policy";
 
 pub(super) const AGENT: Agent = Agent {
     name: "codex",
+    setup: "`config_file` → `codex-home`",
     format: Format::Toml,
-    leniency: Leniency::Strict,
     servers: Servers::map(SERVERS),
-    shapes: &[(SHELL_ENVIRONMENT, Shape::Map)],
+    expected_shapes: &[(SHELL_ENVIRONMENT, Shape::Map)],
     overrides: OVERRIDES,
-    expands_variables: true,
-    runs_here: true,
-    sends_headers: true,
-    reserved: &[],
-    install,
-    tool: plain,
-    known_as: double_underscored,
-    line,
-    args,
-    list: List::Kept,
-    limits: None,
+    add_server,
+    function_name: double_underscored,
+    one_line: one_line_assignment,
+    cli_args,
+    ..BASE
 };
 
 const OVERRIDES: &[Override] = &[
-    // The checkout's own configuration then counts, and stands above ours.
+    // Codex then also reads the checkout's configuration, which takes precedence over ours.
     Override::new(
         Effect::Widens,
         &["projects", "*", "trust_level"],
@@ -51,30 +46,30 @@ const OVERRIDES: &[Override] = &[
     Override::new(
         Effect::Widens,
         &["experimental_thread_config_endpoint"],
-        anything,
+        any_value,
     ),
-    // It also takes every other gate away.
+    // This also disables all other protection.
     Override::new(Effect::Opens, &["sandbox_mode"], |mode, _| {
         mode.as_str() == Some("danger-full-access")
     }),
-    Override::new(Effect::Opens, &["sandbox_workspace_write"], anything),
-    Override::new(Effect::Opens, &["default_permissions"], anything),
-    Override::new(Effect::Opens, &["permissions"], anything),
-    Override::new(Effect::Opens, &["notify"], anything),
-    Override::new(Effect::Opens, &["hooks"], anything),
-    Override::new(Effect::Opens, &["plugins"], anything),
-    Override::new(Effect::Opens, &["marketplaces"], anything),
+    Override::new(Effect::Opens, &["sandbox_workspace_write"], any_value),
+    Override::new(Effect::Opens, &["default_permissions"], any_value),
+    Override::new(Effect::Opens, &["permissions"], any_value),
+    Override::new(Effect::Opens, &["notify"], any_value),
+    Override::new(Effect::Opens, &["hooks"], any_value),
+    Override::new(Effect::Opens, &["plugins"], any_value),
+    Override::new(Effect::Opens, &["marketplaces"], any_value),
     Override::new(
         Effect::Opens,
         &["model_providers", "*", "auth", "command"],
-        anything,
+        any_value,
     ),
-    Override::new(Effect::Widens, &["agents", "*", "config_file"], anything),
-    // It ends at once, since profiles have a file of their own now.
-    Override::new(Effect::Hides, &["profile"], anything),
+    Override::new(Effect::Widens, &["agents", "*", "config_file"], any_value),
+    // Codex exits if it is set: profiles are in a separate file now.
+    Override::new(Effect::Hides, &["profile"], any_value),
 ];
 
-fn install(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     let mut entry = match (server.connection, server.token_placement) {
         (Connection::Direct, TokenPlacement::Inline) => json!({
             "url": server.url.as_str(),
@@ -83,10 +78,10 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
         (Connection::Direct, TokenPlacement::Env) => json!({
             "url": server.url.as_str(),
             "bearer_token_env_var": TOKEN_VARIABLE,
-            "http_headers": server.narrowing(),
+            "http_headers": server.limiting_headers(),
         }),
         (Connection::McpRemote, TokenPlacement::Inline) => server.entry(braced),
-        // A server's program gets no variable but those that are named here.
+        // A server's program gets only the variables that are named here.
         (Connection::McpRemote, TokenPlacement::Env) => json!({
             "command": "npx",
             "args": server.bridge(&server.authorization(braced)),
@@ -97,19 +92,19 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
     entry["default_tools_approval_mode"] = "approve".into();
     entry["required"] = true.into();
     if server.token_placement == TokenPlacement::Env {
-        // The model's commands get all other variables.
-        config.put_in_inner_list(SHELL_ENVIRONMENT, "exclude", TOKEN_VARIABLE);
+        // The model's commands get all other variables, but must not get the token.
+        config.extend_inner_list(SHELL_ENVIRONMENT, "exclude", TOKEN_VARIABLE);
     }
-    config.put(SERVERS, server.name, entry)
+    config.insert(SERVERS, server.name, entry)
 }
 
-/// The servers as one value for `--config`. TOML cannot hold a whole document on one line.
-fn line(config: &Config) -> String {
+/// The servers as one value for `--config`. A whole TOML document cannot be on one line.
+fn one_line_assignment(config: &Config) -> String {
     let servers = config.get(SERVERS).unwrap_or(&Value::Null);
     assignment(SERVERS, servers)
 }
 
-fn args(_server: &Server<'_>, config: &Config) -> String {
+fn cli_args(_server: &Server<'_>, config: &Config) -> String {
     let args: Vec<String> = config
         .iter()
         .flat_map(|(key, value)| ["--config".to_owned(), assignment(key, value)])

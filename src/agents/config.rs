@@ -1,16 +1,16 @@
-//! A configuration that the server is put into.
+//! The configuration to which the server is added.
 
 use serde_json::{Map, Value, json};
 
 use super::findings::is_servers;
 use super::format::{BaseConfigError, Format, Leniency, one_line};
 
-/// What a key of a configuration has to hold, if it is there.
+/// The expected shape of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Values by name.
+    /// An object.
     Map,
-    /// Values in a row.
+    /// A list.
     List,
 }
 
@@ -22,7 +22,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration without anything in it.
+    /// An empty configuration.
     #[must_use]
     pub fn empty(format: Format) -> Self {
         Self {
@@ -31,37 +31,37 @@ impl Config {
         }
     }
 
-    /// Reads a configuration.
+    /// Parses a configuration.
     ///
     /// # Errors
     /// When the text is not in the format.
     pub fn parse(format: Format, leniency: Leniency, text: &str) -> Result<Self, BaseConfigError> {
-        let values = format.read(text, leniency)?;
+        let values = format.parse(text, leniency)?;
         Ok(Self { format, values })
     }
 
-    /// Checks that keys have these shapes where they are there. One without a value is none.
+    /// Checks the shapes of these keys, and removes the ones that are null.
     ///
     /// # Errors
-    /// The first that has another shape.
+    /// The first key with another shape.
     pub fn check(&mut self, shapes: &[(&'static str, Shape)]) -> Result<(), BaseConfigError> {
         for (key, shape) in shapes {
-            let wanted = match (shape, self.values.get(*key)) {
+            let expected = match (shape, self.values.get(*key)) {
                 (_, Some(Value::Null)) => {
                     self.values.shift_remove(*key);
                     continue;
                 }
-                (Shape::Map, Some(value)) if !value.is_object() => "object",
-                (Shape::List, Some(value)) if !value.is_array() => "list",
+                (Shape::Map, Some(value)) if !value.is_object() => "an object",
+                (Shape::List, Some(value)) if !value.is_array() => "a list",
                 _ => continue,
             };
-            return Err(BaseConfigError::Shape(self.format, key, wanted));
+            return Err(BaseConfigError::Shape(key, expected));
         }
         Ok(())
     }
 
-    /// Puts servers that stand there by name, and nothing beside them, below the key where the agent
-    /// has its servers: some programs write them so.
+    /// Moves servers below `key`, if the configuration consists of nothing but servers by name: some
+    /// programs write them without that key.
     pub fn wrap_servers(&mut self, key: &str) {
         let all = Value::Object(std::mem::take(&mut self.values));
         self.values = if is_servers(&all) && all.get(key).is_none() {
@@ -79,52 +79,53 @@ impl Config {
         self.format
     }
 
-    /// What stands under a key.
+    /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.values.get(key)
     }
 
-    /// The configuration's keys, to be changed.
+    /// The keys of the configuration.
     pub fn values_mut(&mut self) -> &mut Map<String, Value> {
         &mut self.values
     }
 
-    /// Every key with what stands under it, in their order.
+    /// Every key with its value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.values.iter().map(|(key, value)| (key.as_str(), value))
     }
 
-    /// Sets a key where there is none.
-    pub fn default(&mut self, key: &str, value: impl Into<Value>) {
+    /// Sets a key, unless it is set.
+    pub fn set_default(&mut self, key: &str, value: impl Into<Value>) {
         self.values.entry(key).or_insert_with(|| value.into());
     }
 
-    /// The map under a key, which is made where there is none.
-    pub fn map(&mut self, key: &str) -> &mut Map<String, Value> {
+    /// The object of a key. Creates it if necessary.
+    pub fn object_mut(&mut self, key: &str) -> &mut Map<String, Value> {
         let value = self
             .values
             .entry(key)
             .or_insert_with(|| Value::Object(Map::new()));
-        // Shapes are checked when a configuration is read.
+        // A configuration with another shape is rejected when it is parsed.
         if !value.is_object() {
             *value = Value::Object(Map::new());
         }
         match value {
             Value::Object(map) => map,
-            _ => unreachable!("it has just become a map"),
+            _ => unreachable!("the value is an object"),
         }
     }
 
-    /// Puts a value into the map under a key. Says whether it took another's place.
-    pub fn put(&mut self, key: &str, name: &str, value: Value) -> bool {
-        self.map(key).insert(name.to_owned(), value).is_some()
+    /// Inserts a value into the object of a key. Returns whether it replaced another.
+    pub fn insert(&mut self, key: &str, name: &str, value: Value) -> bool {
+        self.object_mut(key)
+            .insert(name.to_owned(), value)
+            .is_some()
     }
 
-    /// Puts a value into the list under a key, in the place of the one that agrees with it on
-    /// `identity`, or before all others, since some programs take the first. Says whether it took
-    /// another's place.
-    pub fn put_in_list(&mut self, key: &str, identity: &[&str], value: Value) -> bool {
+    /// Inserts a value into the list of a key: it replaces the one with the same values of the `identity`
+    /// keys, or becomes the first, since some programs use the first. Returns whether it replaced another.
+    pub fn insert_in_list(&mut self, key: &str, identity: &[&str], value: Value) -> bool {
         let list = self
             .values
             .entry(key)
@@ -146,8 +147,8 @@ impl Config {
         false
     }
 
-    /// Adds texts to a list where there is one that names what may be used: it would leave ours out.
-    pub fn add_to_list(&mut self, path: &[&str], texts: &[String]) {
+    /// Adds texts to an existing list of what the agent may use.
+    pub fn extend_list(&mut self, path: &[&str], texts: &[String]) {
         let Some((first, rest)) = path.split_first() else {
             return;
         };
@@ -163,18 +164,20 @@ impl Config {
         }
     }
 
-    /// Adds a text to the list under a key of the map under another, both of which are made where there
-    /// is none.
-    pub fn put_in_inner_list(&mut self, key: &str, inner: &str, text: &str) {
-        let list = self.map(key).entry(inner).or_insert_with(|| json!([]));
+    /// Adds a text to the list at `key.inner`. Creates the object and the list if necessary.
+    pub fn extend_inner_list(&mut self, key: &str, inner: &str, text: &str) {
+        let list = self
+            .object_mut(key)
+            .entry(inner)
+            .or_insert_with(|| json!([]));
         if !list.is_array() {
             *list = json!([]);
         }
-        self.add_to_list(&[key, inner], &[text.to_owned()]);
+        self.extend_list(&[key, inner], &[text.to_owned()]);
     }
 
-    /// Puts values before all others of the list under a key.
-    pub fn put_first(&mut self, key: &str, mut values: Vec<Value>) {
+    /// Inserts values at the beginning of the list of a key.
+    pub fn prepend(&mut self, key: &str, mut values: Vec<Value>) {
         if let Some(Value::Array(others)) = self.values.remove(key) {
             let others: Vec<Value> = others
                 .into_iter()
@@ -185,13 +188,14 @@ impl Config {
         self.values.insert(key.to_owned(), values.into());
     }
 
-    /// The configuration on one line: JSON, which is YAML too. TOML has no form for it; see [`inline_toml`](super::format::inline_toml).
+    /// The configuration on one line, as JSON, which is also YAML. For TOML, see
+    /// [`inline_toml`](super::format::inline_toml).
     #[must_use]
     pub fn one_line(&self) -> String {
         one_line(&self.values)
     }
 
-    /// The configuration as a file holds it.
+    /// The configuration as the content of a file.
     #[must_use]
     pub fn file_text(&self) -> String {
         self.format.write(&self.values)

@@ -1,52 +1,44 @@
 //! Continue's `cn`: `mcpServers` of the file that `--config` names.
 //!
-//! `cn` runs every tool that it sees. `--exclude` hides one, by its plain name.
+//! `cn` runs every tool that it sees. `--exclude` hides one tool, by its plain name.
 //!
 //! Source: [reference of config.yaml](https://docs.continue.dev/reference).
 
 use serde_json::json;
 
 use super::config::Config;
-use super::format::{Format, Leniency};
-use super::{Agent, Connection, List, Server, Servers, plain};
+use super::format::Format;
+use super::{Agent, BASE, Connection, Server, Servers, ToolEnforcement};
 
 const SERVERS: &str = "mcpServers";
 
 pub(super) const AGENT: Agent = Agent {
     name: "continue",
+    setup: "`config_file` → `--config`, `agent_args`",
     format: Format::Yaml,
-    leniency: Leniency::Strict,
     servers: Servers::list(SERVERS, "name"),
-    shapes: &[],
-    overrides: &[],
-    expands_variables: true,
-    runs_here: true,
-    sends_headers: true,
-    reserved: &[],
-    install,
-    tool: plain,
-    known_as: plain,
-    line: Config::one_line,
-    args: |server, _| {
+    add_server,
+    cli_args: |server, _| {
         let hidden = server
-            .withheld
+            .ungranted
             .iter()
             .map(|tool| format!("--exclude {tool}"));
         hidden.collect::<Vec<_>>().join(" ")
     },
-    list: List::Excluded,
+    enforcement: ToolEnforcement::Denylist,
     limits: Some(
-        "Continue runs every tool that the server offers but those that `agent_args` excludes, so a \
-         tool that appears there later runs too.",
+        "Continue runs every tool that the server offers, except those that `agent_args` excludes. A \
+         tool that the server adds later also runs.",
     ),
+    ..BASE
 };
 
-/// `cn` takes its secrets from the environment.
+/// A variable in the syntax of `cn`, which reads its secrets from the environment.
 fn variable(name: &str) -> String {
     format!("${{{{ secrets.{name} }}}}")
 }
 
-fn install(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     let mut entry = match server.connection {
         Connection::Direct => json!({
             "type": "streamable-http",
@@ -57,7 +49,7 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
     };
     entry["name"] = server.name.into();
     for (key, value) in [("name", "port"), ("version", "1.0.0"), ("schema", "v1")] {
-        config.default(key, value);
+        config.set_default(key, value);
     }
-    config.put_in_list(SERVERS, &["name"], entry)
+    config.insert_in_list(SERVERS, &["name"], entry)
 }

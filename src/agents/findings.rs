@@ -1,11 +1,11 @@
-//! What in a base configuration could undo the grant.
+//! Settings in a base configuration that could override the grant.
 //!
-//! An agent's own configuration has keys that widen what a list of tools allows, switch a server off,
-//! or let the agent run programs unasked; each agent's file names those of its own. Beside them, for
-//! every agent alike: a second way to the same server, a server whose tools look like ours, and the
-//! token's variable in a place that is not ours.
+//! An agent's configuration can contain settings that allow more tools, disable a server, or let the agent
+//! run programs without approval. Each agent's file lists its own. In addition, for every agent: a second
+//! entry for the same server, a server whose tools look like this step's, and another use of the token's
+//! variable.
 //!
-//! What is found is told by the names of known keys alone: a configuration may hold secrets anywhere.
+//! Findings name known keys only, since any other part of a configuration can be a secret.
 
 use std::fmt;
 
@@ -16,28 +16,32 @@ use wildmatch::WildMatch;
 use super::config::Config;
 use super::{Agent, TOKEN_VARIABLE};
 
-/// A key of an agent's configuration that could undo the grant.
+/// A setting of an agent that could override the grant.
 #[derive(Debug)]
 pub(super) struct Override {
-    /// The keys that lead to it; `*` is any key or place of a list.
+    /// The keys that lead to it. `*` matches any key or list entry.
     path: &'static [&'static str],
-    /// What it does.
+    /// Its effect.
     effect: Effect,
-    /// Which of its values do so.
-    does: fn(&Value, &Given<'_>) -> bool,
+    /// Whether a value has this effect.
+    has_effect: fn(&Value, &Given<'_>) -> bool,
 }
 
 impl Override {
     pub(super) const fn new(
         effect: Effect,
         path: &'static [&'static str],
-        does: fn(&Value, &Given<'_>) -> bool,
+        has_effect: fn(&Value, &Given<'_>) -> bool,
     ) -> Self {
-        Self { path, effect, does }
+        Self {
+            path,
+            effect,
+            has_effect,
+        }
     }
 }
 
-/// What a value is held against.
+/// What a value is compared with.
 #[derive(Debug)]
 pub(super) struct Given<'a> {
     agent: &'a Agent,
@@ -46,13 +50,13 @@ pub(super) struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// Whether an agent's pattern may mean a tool of the server, granted or not.
-    fn is_meant_by(&self, pattern: &str) -> bool {
-        let prefix = self.agent.known_as(self.server, "");
+    /// Whether an agent's pattern can match a tool of the server, granted or not.
+    fn is_matched_by(&self, pattern: &str) -> bool {
+        let prefix = self.agent.function_name(self.server, "");
         let fixed = pattern.split(['*', '?']).next().unwrap_or_default();
         let is_whole = fixed.len() == pattern.len();
         let names = self.tools.iter().any(|tool| tool == pattern);
-        // The server's own name stands for all of its tools.
+        // The name of the server matches all of its tools.
         let server = prefix.trim_end_matches(['_', '-']);
         names
             || pattern == server
@@ -61,8 +65,8 @@ impl Given<'_> {
     }
 }
 
-/// Any value that says something.
-pub(super) fn anything(value: &Value, _: &Given<'_>) -> bool {
+/// Any value that is not empty or false.
+pub(super) fn any_value(value: &Value, _: &Given<'_>) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(is_on) => *is_on,
@@ -73,29 +77,29 @@ pub(super) fn anything(value: &Value, _: &Given<'_>) -> bool {
     }
 }
 
-/// A rule for everything, or patterns (the entries of a list, the keys of a map) that may mean a
-/// tool of the server.
-pub(super) fn means_our_tools(value: &Value, given: &Given<'_>) -> bool {
+/// A rule for all tools, or patterns (entries of a list, keys of an object) that can match a tool of the
+/// server.
+pub(super) fn matches_our_tools(value: &Value, given: &Given<'_>) -> bool {
     match value {
         Value::Array(list) => list
             .iter()
             .filter_map(Value::as_str)
-            .any(|pattern| given.is_meant_by(pattern)),
-        Value::Object(map) => map.keys().any(|pattern| given.is_meant_by(pattern)),
+            .any(|pattern| given.is_matched_by(pattern)),
+        Value::Object(map) => map.keys().any(|pattern| given.is_matched_by(pattern)),
         Value::String(_) => true,
         _ => false,
     }
 }
 
-/// A list of servers, or of patterns for them, with ours in it.
+/// A list of servers, or of patterns for servers, that includes ours.
 pub(super) fn names_our_server(value: &Value, given: &Given<'_>) -> bool {
     let list = value.as_array().into_iter().flatten();
     list.filter_map(Value::as_str)
         .any(|pattern| WildMatch::new(pattern).matches(given.server))
 }
 
-/// A list in which the agent's own shell is.
-pub(super) fn names_a_shell(value: &Value, _: &Given<'_>) -> bool {
+/// A list that includes the agent's own shell.
+pub(super) fn names_shell(value: &Value, _: &Given<'_>) -> bool {
     let list = value.as_array().into_iter().flatten();
     list.filter_map(Value::as_str).any(|tool| {
         ["run_shell_command", "ShellTool"]
@@ -108,34 +112,34 @@ pub(super) fn is_yolo(value: &Value, _: &Given<'_>) -> bool {
     value.as_str() == Some("yolo")
 }
 
-/// What a finding does to the grant.
+/// The effect of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The agent may use tools that are not granted, or other headers.
+    /// The agent may use tools that are not granted, or change the headers.
     Widens,
-    /// The agent does not get what is granted.
+    /// The agent may not be able to use the granted tools.
     Hides,
-    /// The agent runs programs unasked, which can read the token.
+    /// The agent may run programs without approval, which can read the token.
     Opens,
-    /// A second way to the same server, without the list of tools.
+    /// A second entry for the same server, without the list of tools.
     SameServer,
-    /// The tools of another server have the names of ours.
+    /// The tools of another server have the same names as this step's.
     Clashes,
-    /// The token goes to something else.
+    /// Another server or program gets the token.
     GivesTokenAway,
 }
 
 impl Effect {
-    /// What to do about it, as an imperative clause.
+    /// What to do, as an imperative clause.
     #[must_use]
     pub fn hint(self) -> &'static str {
         match self {
-            Self::Widens | Self::Hides | Self::Opens => "leave it out of `base_config`",
+            Self::Widens | Self::Hides | Self::Opens => "remove it from `base_config`",
             Self::SameServer => {
-                "leave that entry out of `base_config`: this step writes one with its own list"
+                "remove that entry from `base_config`: this step adds one with its own list of tools"
             }
-            Self::Clashes => "give that server another name, or set `server_name`",
-            Self::GivesTokenAway => "use a variable of another name there",
+            Self::Clashes => "rename that server, or set `server_name`",
+            Self::GivesTokenAway => "use another variable there",
         }
     }
 }
@@ -143,33 +147,35 @@ impl Effect {
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Widens => f.write_str("can let the agent use more than the granted tools"),
-            Self::Hides => f.write_str("can keep the agent from the granted tools"),
-            Self::Opens => f.write_str("can let the agent run programs unasked"),
-            Self::SameServer => f.write_str("leads to the same MCP server, past the list of tools"),
-            Self::Clashes => f.write_str("has a name under which its tools look like this step's"),
+            Self::Widens => f.write_str("may allow tools that are not granted"),
+            Self::Hides => f.write_str("may prevent the agent from using the granted tools"),
+            Self::Opens => f.write_str("may let the agent run programs without approval"),
+            Self::SameServer => {
+                f.write_str("connects to the same MCP server without the list of tools")
+            }
+            Self::Clashes => f.write_str("has a name that makes its tools look like this step's"),
             Self::GivesTokenAway => {
                 write!(
                     f,
-                    "uses the variable `{TOKEN_VARIABLE}`, so the token would go there too"
+                    "uses the variable `{TOKEN_VARIABLE}`, which would pass it the token"
                 )
             }
         }
     }
 }
 
-/// Something in a base configuration that could undo the grant.
+/// A setting in a base configuration that could override the grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is, by known keys: `agent.*.permission`, an entry of `mcpServers`.
+    /// The setting, named by known keys: `agent.*.permission`, an entry of `mcpServers`.
     pub what: String,
-    /// What it does.
+    /// Its effect.
     pub effect: Effect,
 }
 
 impl Agent {
-    /// What in `config` could undo the grant of `tools` of the server called `name`; `is_ours` tells
-    /// the server's addresses. An entry of that very name is none: it is replaced.
+    /// The settings in `config` that could override the grant of `tools` of the server `name`, whose URLs
+    /// `is_ours` recognizes. An entry of the same name is not a finding: it is replaced.
     #[must_use]
     pub fn findings(
         &self,
@@ -192,8 +198,8 @@ impl Agent {
         };
         for item in self.overrides {
             let value = config.get(item.path[0]);
-            let does = |value: &Value| (item.does)(value, &given);
-            if value.is_some_and(|value| any_at(value, &item.path[1..], &does)) {
+            let has_effect = |value: &Value| (item.has_effect)(value, &given);
+            if value.is_some_and(|value| any_at(value, &item.path[1..], &has_effect)) {
                 find(format!("`{}`", item.path.join(".")), item.effect);
             }
         }
@@ -215,13 +221,13 @@ impl Agent {
                 if any_text(entry, &|text| leads_to(text, is_ours)) {
                     find(what(), Effect::SameServer);
                 }
-                // Codex withholds variables that stand there from its shell, as ours does.
-                let is_withheld = (key, child) == ("shell_environment_policy", "exclude");
-                if !is_withheld && any_text(entry, &|text| text.contains(TOKEN_VARIABLE)) {
+                // Codex hides the variables in this list from its shell, as this step does.
+                let is_hidden = (key, child) == ("shell_environment_policy", "exclude");
+                if !is_hidden && any_text(entry, &|text| text.contains(TOKEN_VARIABLE)) {
                     find(what(), Effect::GivesTokenAway);
                 }
                 let other = servers.name_of(child, entry).filter(|_| is_servers);
-                if other.is_some_and(|other| self.looks_alike(name, other)) {
+                if other.is_some_and(|other| self.can_clash(name, other)) {
                     find(what(), Effect::Clashes);
                 }
             }
@@ -229,29 +235,28 @@ impl Agent {
         findings
     }
 
-    /// Whether a tool of the one server may have the name of a tool of the other, to the program.
-    fn looks_alike(&self, ours: &str, theirs: &str) -> bool {
-        let name = self.known_as;
+    /// Whether a tool of one server can have the same function name as a tool of the other.
+    fn can_clash(&self, ours: &str, theirs: &str) -> bool {
+        let name = self.function_name;
         if name("a", "tool") == name("b", "tool") {
-            // It knows tools by their own names alone.
+            // The agent ignores the names of servers.
             return false;
         }
         let (ours, theirs) = (name(ours, ""), name(theirs, ""));
         ours.starts_with(&theirs) || theirs.starts_with(&ours)
     }
 
-    /// Says which servers in a configuration the agent does not read, since they stand where another
-    /// agent's do.
+    /// A message for each key with servers that the agent does not read, because it is the key of another
+    /// agent.
     #[must_use]
-    pub fn unread(&self, config: &Config) -> Vec<String> {
+    pub fn ignored_servers(&self, config: &Config) -> Vec<String> {
         let unread = config.iter().filter(|(key, value)| {
-            *key != self.servers.key_in(config) && ELSEWHERE.contains(key) && is_servers(value)
+            *key != self.servers.key_in(config) && SERVER_KEYS.contains(key) && is_servers(value)
         });
         unread
             .map(|(key, _)| {
                 format!(
-                    "`base_config` has servers under `{key}`, which `{self}` does not read: it reads \
-                     `{}`.",
+                    "`base_config` contains servers in `{key}`, which `{self}` ignores: it reads `{}`.",
                     self.servers.key
                 )
             })
@@ -259,8 +264,8 @@ impl Agent {
     }
 }
 
-/// Where agents and editors have their servers.
-const ELSEWHERE: [&str; 8] = [
+/// The keys in which agents and editors list servers.
+const SERVER_KEYS: [&str; 8] = [
     "mcpServers",
     "servers",
     "mcp",
@@ -271,7 +276,7 @@ const ELSEWHERE: [&str; 8] = [
     "mcp.servers",
 ];
 
-/// Whether a value holds servers by name, as every agent writes them.
+/// Whether a value is an object of servers by name, in the form of any agent.
 pub(super) fn is_servers(value: &Value) -> bool {
     let is_server = |value: &Value| {
         let keys = ["command", "cmd", "url", "uri", "httpUrl", "serverUrl"];
@@ -282,7 +287,7 @@ pub(super) fn is_servers(value: &Value) -> bool {
         .is_some_and(|map| !map.is_empty() && map.values().all(is_server))
 }
 
-/// What stands directly in a map or a list, with its key; a plain value is one by itself.
+/// The direct children of an object or a list, with their keys. A scalar is its own child.
 fn children(value: &Value) -> Box<dyn Iterator<Item = (&str, &Value)> + '_> {
     match value {
         Value::Object(map) => Box::new(map.iter().map(|(key, value)| (key.as_str(), value))),
@@ -291,23 +296,21 @@ fn children(value: &Value) -> Box<dyn Iterator<Item = (&str, &Value)> + '_> {
     }
 }
 
-fn any_at(value: &Value, path: &[&str], does: &dyn Fn(&Value) -> bool) -> bool {
+fn any_at(value: &Value, path: &[&str], is: &dyn Fn(&Value) -> bool) -> bool {
     let Some((key, rest)) = path.split_first() else {
-        return does(value);
+        return is(value);
     };
     match *key {
         "*" => match value {
-            Value::Object(map) => map.values().any(|value| any_at(value, rest, does)),
-            Value::Array(list) => list.iter().any(|value| any_at(value, rest, does)),
+            Value::Object(map) => map.values().any(|value| any_at(value, rest, is)),
+            Value::Array(list) => list.iter().any(|value| any_at(value, rest, is)),
             _ => false,
         },
-        key => value
-            .get(key)
-            .is_some_and(|value| any_at(value, rest, does)),
+        key => value.get(key).is_some_and(|value| any_at(value, rest, is)),
     }
 }
 
-/// Whether any text in a value, keys included, is of a kind.
+/// Whether any text in a value, including keys, has a property.
 fn any_text(value: &Value, is: &dyn Fn(&str) -> bool) -> bool {
     match value {
         Value::String(text) => is(text),
@@ -319,7 +322,7 @@ fn any_text(value: &Value, is: &dyn Fn(&str) -> bool) -> bool {
     }
 }
 
-/// Whether a text holds an address of a server: alone, or among the words of a command.
+/// Whether a text contains a URL of the server, alone or as part of a command.
 fn leads_to(text: &str, is_ours: &dyn Fn(&Url) -> bool) -> bool {
     let words = text.split(|c: char| c.is_whitespace() || "\"'`()<>=,;|".contains(c));
     let addresses = words.filter_map(|word| {

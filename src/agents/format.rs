@@ -1,7 +1,7 @@
-//! What a configuration is written in: text to values and back.
+//! The formats of configurations: from text to values and back.
 //!
-//! Whatever the format, the values are held as JSON's: that is what every agent's entry is made of.
-//! A base configuration with values that JSON has no form for is refused rather than changed.
+//! In every format, the values are JSON values, from which every agent's entry is built. A base
+//! configuration with values that JSON cannot represent is rejected.
 
 use std::fmt::{self, Write as _};
 
@@ -15,10 +15,10 @@ use super::config::Config;
 use crate::text::secrets::SHORTEST;
 use crate::text::without_mark;
 
-/// The key under which the `toml` crate hands over a date, for which JSON has no form.
+/// The key with which the `toml` crate represents a date, which JSON cannot represent.
 const TOML_DATE: &str = "$__toml_private_datetime";
 
-/// What a configuration is written in.
+/// The format of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// JSON without comments.
@@ -29,14 +29,14 @@ pub enum Format {
     Yaml,
 }
 
-/// What a program reads of JSON beyond the standard. A byte-order mark is never in the way.
+/// What a program accepts in JSON beyond the standard. A byte-order mark is always accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leniency {
     /// Nothing.
     Strict,
     /// `// …` and `/* … */`.
     Comments,
-    /// Comments, and a comma behind the last entry.
+    /// Comments and trailing commas.
     CommentsAndCommas,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Format {
 }
 
 impl Format {
-    /// How the name of a file in this format ends, dot included.
+    /// The suffix of file names in this format, including the dot.
     #[must_use]
     pub fn suffix(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ impl Format {
         }
     }
 
-    /// Whether an input's value is text in this format, and not the path of a file.
+    /// Whether an input's value is text in this format, not the path of a file.
     #[must_use]
     pub fn is_text(self, value: &str) -> bool {
         value.starts_with(['{', '['])
@@ -75,12 +75,11 @@ impl Format {
             }
     }
 
-    /// Reads a configuration's values.
+    /// Parses the values of a configuration. An empty text is an empty object.
     ///
     /// # Errors
-    /// When the text is not in the format, or not an object. Nothing at all is an object without
-    /// anything in it.
-    pub fn read(
+    /// When the text is not in the format, or not an object.
+    pub fn parse(
         self,
         text: &str,
         leniency: Leniency,
@@ -96,11 +95,11 @@ impl Format {
         match value {
             Value::Object(values) => Ok(values),
             Value::Null => Ok(Map::new()),
-            _ => Err(BaseConfigError::Shape(self, "the whole", "object")),
+            _ => Err(BaseConfigError::NotObject(self)),
         }
     }
 
-    /// A configuration as a file holds it.
+    /// A configuration as the content of a file.
     #[must_use]
     pub fn write(self, values: &Map<String, Value>) -> String {
         let text = match self {
@@ -110,16 +109,16 @@ impl Format {
             }
             Self::Yaml => yaml_serde::to_string(values).ok(),
         };
-        // Each value came from this format or is text, a list or a map, which every format has.
+        // Every value came from this format, or is a string, a list, or an object.
         text.unwrap_or_default()
     }
 }
 
-/// Why a base configuration cannot be merged into. Holds none of its text, which may be secret.
+/// Why a base configuration is invalid. Quotes none of its text, which can be secret.
 #[derive(Debug, thiserror::Error)]
 pub enum BaseConfigError {
     /// It is not in the agent's format.
-    #[error("no {format}: a syntax error{}", at(*.line, *.column))]
+    #[error("is not valid {format}: syntax error{}", at(*.line, *.column))]
     Syntax {
         /// The format.
         format: Format,
@@ -128,8 +127,8 @@ pub enum BaseConfigError {
         /// The column, from 1.
         column: usize,
     },
-    /// It breaks off.
-    #[error("no {format}: it ends too early{}", at(*.line, *.column))]
+    /// It is incomplete.
+    #[error("is not valid {format}: unexpected end{}", at(*.line, *.column))]
     Incomplete {
         /// The format.
         format: Format,
@@ -138,17 +137,21 @@ pub enum BaseConfigError {
         /// The column, from 1.
         column: usize,
     },
-    /// It holds what only its own format has.
+    /// It contains a value that only its own format can represent.
     #[error(
-        "{0} with a value that JSON has no form for, such as a tag, an infinity or a key that is no text"
+        "contains a {0} value that JSON cannot represent, such as a tag, an infinity, or a key that is \
+         not a string"
     )]
-    Foreign(Format),
+    NotJson(Format),
     /// It is nested too deeply.
-    #[error("{0} that is nested deeper than {DEEPEST} levels")]
-    Deep(Format),
-    /// It has another shape.
-    #[error("{0} in which {1} is no {2}")]
-    Shape(Format, &'static str, &'static str),
+    #[error("is nested deeper than {DEEPEST} levels")]
+    TooDeep,
+    /// It is not an object.
+    #[error("must be a {0} object")]
+    NotObject(Format),
+    /// A key has a value of another shape.
+    #[error("contains a key `{0}` whose value is not {1}")]
+    Shape(&'static str, &'static str),
 }
 
 fn at(line: usize, column: usize) -> String {
@@ -158,26 +161,26 @@ fn at(line: usize, column: usize) -> String {
     }
 }
 
-/// JSON on one line. YAML readers refuse a few characters that JSON allows, so these are escaped.
+/// JSON on one line. Escapes the few characters that JSON allows and YAML does not.
 #[must_use]
 pub fn one_line(value: &impl Serialize) -> String {
     escaped(
         &serde_json::to_string(value).unwrap_or_default(),
-        is_no_yaml,
+        is_invalid_in_yaml,
     )
 }
 
-/// JSON that may stand between two single quotes: `'` can only appear inside a JSON string, where
-/// `\u0027` means the same. Characters of private use are escaped too: the npm package `shell-quote`,
-/// by which Claude Code's action splits its arguments, takes some for its own marks.
+/// JSON for use between single quotes: `'` can only be part of a JSON string, in which `\u0027` means the
+/// same. Private-use characters are escaped too: the npm package `shell-quote`, which Claude Code's action
+/// uses to split arguments, uses some of them internally.
 #[must_use]
-pub fn quoted(json: &str) -> String {
-    escaped(json, is_no_quoted)
+pub fn single_quotable(json: &str) -> String {
+    escaped(json, is_unsafe_in_quotes)
 }
 
-/// How `args` writes texts of a configuration in a form that GitHub's runner does not derive from a
-/// mask, whole and by their words: as [`quoted`] does, or as JSON within JSON. A secret among them
-/// would be shown.
+/// The texts of a configuration, and their words, in forms that `args` contains and that GitHub's runner
+/// does not derive from a mask: as [`single_quotable`] escapes them, or as JSON within JSON. The runner
+/// would show a secret in such a form.
 #[must_use]
 pub fn unmasked_forms(config: &Config, args: &str) -> Vec<SecretString> {
     let mut forms = Vec::new();
@@ -195,9 +198,9 @@ fn collect_forms(value: &Value, args: &str, forms: &mut Vec<String>) {
                 if part.chars().count() < SHORTEST {
                     continue;
                 }
-                // The runner masks a secret as it is, and as a JSON string has it.
+                // The runner masks a secret as it is, and as part of a JSON string.
                 let json = within_quotes(part);
-                for form in [quoted(&json), within_quotes(&json)] {
+                for form in [single_quotable(&json), within_quotes(&json)] {
                     let is_new = form != json && form != part && !forms.contains(&form);
                     if is_new && args.contains(&form) {
                         forms.push(form);
@@ -215,7 +218,7 @@ fn collect_forms(value: &Value, args: &str, forms: &mut Vec<String>) {
     }
 }
 
-/// What stands between the quotes of a JSON string with this text.
+/// The text between the quotes of a JSON string.
 fn within_quotes(text: &str) -> String {
     let json = one_line(&text);
     json[1..json.len() - 1].to_owned()
@@ -235,22 +238,22 @@ fn escaped(json: &str, is_escaped: fn(char) -> bool) -> String {
     })
 }
 
-fn is_no_quoted(c: char) -> bool {
+fn is_unsafe_in_quotes(c: char) -> bool {
     matches!(
         c,
         '\'' | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{ffffd}' | '\u{100000}'..='\u{10fffd}'
     )
 }
 
-fn is_no_yaml(c: char) -> bool {
+fn is_invalid_in_yaml(c: char) -> bool {
     matches!(
         c,
         '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
     )
 }
 
-/// A value on one line of TOML, tables inline. The `toml` crate breaks strings over lines; but what
-/// JSON writes for text is TOML too.
+/// A value as TOML on one line, with inline tables. The `toml` crate writes multi-line strings, but a JSON
+/// string is also a TOML string.
 #[must_use]
 pub fn inline_toml(value: &Value) -> String {
     match value {
@@ -271,7 +274,7 @@ pub fn inline_toml(value: &Value) -> String {
     }
 }
 
-/// A key in TOML, bare where it can be.
+/// A key in TOML, bare if possible.
 #[must_use]
 pub fn toml_key(key: &str) -> String {
     let is_bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
@@ -282,12 +285,12 @@ pub fn toml_key(key: &str) -> String {
     }
 }
 
-/// The same value in the terms of another format; none where it has no form there.
+/// The value in the types of another format, if that can represent it.
 fn converted<T: DeserializeOwned>(value: &impl Serialize) -> Option<T> {
     serde_json::from_value(serde_json::to_value(value).ok()?).ok()
 }
 
-/// A value of another format in the terms of JSON, if it survives the way there and back.
+/// A value of another format as JSON, if the conversion is lossless.
 fn to_json<T>(format: Format, value: &T) -> Result<Value, BaseConfigError>
 where
     T: Serialize + DeserializeOwned + PartialEq,
@@ -295,7 +298,7 @@ where
     serde_json::to_value(value)
         .ok()
         .filter(|json| converted::<T>(json).is_some_and(|back| back == *value))
-        .ok_or(BaseConfigError::Foreign(format))
+        .ok_or(BaseConfigError::NotJson(format))
 }
 
 fn json(text: &str) -> Result<Value, BaseConfigError> {
@@ -317,7 +320,7 @@ fn json(text: &str) -> Result<Value, BaseConfigError> {
     })
 }
 
-/// As deep as `serde_json` reads; the other parser has no limit of its own.
+/// The depth that `serde_json` accepts. The other parser has no limit.
 const DEEPEST: usize = 128;
 
 fn depth(text: &str) -> usize {
@@ -350,7 +353,7 @@ fn lenient_json(text: &str, leniency: Leniency) -> Result<Value, BaseConfigError
         allow_extended_string_escapes: false,
     };
     if depth(text) > DEEPEST {
-        return Err(BaseConfigError::Deep(Format::Json));
+        return Err(BaseConfigError::TooDeep);
     }
     let value: Option<Value> =
         jsonc_parser::parse_to_serde_value(text, &options).map_err(|error| {

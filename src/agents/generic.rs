@@ -1,37 +1,27 @@
 //! Any other agent: the `mcpServers` object in its most common form.
 //!
-//! Nothing can be said of what such an agent does with it, so `tools` and `allowed_tools` are plain
-//! names.
+//! The behavior of such an agent is unknown, so `tools` and `allowed_tools` contain plain names.
 
-use super::config::Config;
-use super::format::{Format, Leniency};
-use super::{Agent, List, Servers, braced, no_args, plain};
+use super::{Agent, BASE, Servers, ToolEnforcement, braced};
 
-/// VS Code has them under a key of its own.
+/// VS Code uses the key `servers`.
 const SERVERS: Servers = Servers {
-    or_else: Some("servers"),
+    alternative: Some("servers"),
     ..Servers::map("mcpServers")
 };
 
 pub(super) const AGENT: Agent = Agent {
     name: "generic",
-    format: Format::Json,
-    leniency: Leniency::Strict,
+    setup: "`mcp_config` or `config_file`",
     servers: SERVERS,
-    shapes: &[],
-    overrides: &[],
-    expands_variables: true,
-    runs_here: true,
-    sends_headers: true,
-    reserved: &[],
-    install: |server, config| config.put(SERVERS.key_in(config), server.name, server.entry(braced)),
-    tool: plain,
-    known_as: |server, tool| format!("{server}/{tool}"),
-    line: Config::one_line,
-    args: no_args,
-    list: List::Ignored,
+    add_server: |server, config| {
+        config.insert(SERVERS.key_in(config), server.name, server.entry(braced))
+    },
+    function_name: |server, tool| format!("{server}/{tool}"),
+    enforcement: ToolEnforcement::None,
     limits: Some(
-        "The list of tools is only handed on: whether the agent keeps to it is for the agent's own \
-         documentation to say.",
+        "The action only returns the list of tools. The agent's documentation says whether the agent \
+         enforces it.",
     ),
+    ..BASE
 };

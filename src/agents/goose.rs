@@ -1,7 +1,7 @@
 //! Goose: `extensions` of `~/.config/goose/config.yaml`.
 //!
-//! A header may hold a variable only where `env_keys` names it. An extension's program inherits the
-//! job's variables. `available_tools` hides all others.
+//! A header can contain a variable only if `env_keys` names it. An extension's program inherits the
+//! job's variables. `available_tools` hides all other tools.
 //!
 //! Source: `crates/goose/src/agents/extension.rs` and `extension_manager.rs` of `block/goose`.
 
@@ -9,44 +9,36 @@ use serde_json::{Map, Value, json};
 
 use super::config::{Config, Shape};
 use super::findings::{Effect, Given, Override};
-use super::format::{Format, Leniency};
+use super::format::Format;
 use super::{
-    Agent, Connection, List, MCP_REMOTE_VARIABLE, Server, Servers, TOKEN_VARIABLE, TokenPlacement,
-    braced, no_args, plain,
+    Agent, BASE, Connection, MCP_REMOTE_VARIABLE, Server, Servers, TOKEN_VARIABLE, Tested,
+    TokenPlacement, braced,
 };
 
 const EXTENSIONS: &str = "extensions";
 
-/// Seconds that a call may take.
+/// The time limit of a call, in seconds.
 const TIMEOUT: u64 = 300;
 
 pub(super) const AGENT: Agent = Agent {
     name: "goose",
+    setup: "`mcp_config` → `~/.config/goose/config.yaml`",
+    tested: Tested::ConfigSchema,
     format: Format::Yaml,
-    leniency: Leniency::Strict,
     servers: Servers {
         key: EXTENSIONS,
         shape: Shape::Map,
         name: Some("name"),
-        or_else: None,
+        alternative: None,
     },
-    shapes: &[],
     overrides: OVERRIDES,
-    expands_variables: true,
-    runs_here: true,
-    sends_headers: true,
-    reserved: &[],
-    install,
-    tool: plain,
-    known_as,
-    line: Config::one_line,
-    args: no_args,
-    list: List::Kept,
-    limits: None,
+    add_server,
+    function_name,
+    ..BASE
 };
 
 const OVERRIDES: &[Override] = &[
-    // Without a person, everything but `auto` ends in a question or in nothing.
+    // Without a user, all modes except `auto` end with a question or without a call.
     Override::new(Effect::Hides, &["GOOSE_MODE"], |mode, _| {
         mode.as_str() != Some("auto")
     }),
@@ -62,15 +54,15 @@ fn is_enabled(extension: &Value, _: &Given<'_>) -> bool {
     extension.get("enabled").and_then(Value::as_bool) != Some(false)
 }
 
-/// `name_to_key` of an extension's name, then the tool's own.
-fn known_as(server: &str, tool: &str) -> String {
+/// `name_to_key` of the extension's name, followed by the tool's name.
+fn function_name(server: &str, tool: &str) -> String {
     let key = server.chars().filter(|c| !c.is_whitespace());
     let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let key: String = key.map(|c| if is_kept(c) { c } else { '_' }).collect();
     format!("{}__{tool}", key.to_lowercase())
 }
 
-fn install(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     let authorization = server.authorization(braced);
     let inline = server.token_placement == TokenPlacement::Inline;
     let env_keys: &[&str] = if inline { &[] } else { &[TOKEN_VARIABLE] };
@@ -101,5 +93,5 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
             entry["envs"] = Value::Object(envs);
         }
     }
-    config.put(EXTENSIONS, server.name, entry)
+    config.insert(EXTENSIONS, server.name, entry)
 }

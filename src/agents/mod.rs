@@ -1,7 +1,7 @@
-//! Each agent's own way to be told of an MCP server: one file per agent, each with its [`Agent`].
+//! How each agent is configured to use an MCP server: one file per agent, each with its [`Agent`].
 //!
-//! To add one, write its file and its line in [`Agent::ALL`]. Tests then ask for its proof, its
-//! workflow in `docs/agents.md`, and its name in `action.yml`.
+//! To add an agent, add its file and its line in [`Agent::ALL`]. Tests name what else is required: an
+//! end-to-end test, a workflow and a page in `docs/`, and the name in `action.yml`.
 
 mod amp;
 mod anthropic_api;
@@ -20,6 +20,8 @@ mod goose;
 mod openai_responses;
 mod opencode;
 mod qwen_code;
+#[cfg(test)]
+mod table;
 
 use std::fmt;
 
@@ -28,37 +30,36 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use crate::text::either;
+use crate::text::or_list;
 pub use findings::{Effect, Finding};
 
 use config::{Config, Shape};
 use findings::Override;
 use format::{BaseConfigError, Format, Leniency};
 
-/// The variable that holds the token where the configuration only names it.
+/// The variable that contains the token if the configuration only refers to it.
 pub const TOKEN_VARIABLE: &str = "PORT_MCP_TOKEN";
 
-/// The bridge for agents that speak to a server on their standard streams only, at the version that
-/// was tried.
+/// The tested version of the bridge for agents that support only stdio servers.
 const MCP_REMOTE: &str = "mcp-remote@0.15.1";
 
-/// The variable that hands the `Authorization` header to `mcp-remote`, which expands it itself: so
-/// the token stands on no command line, and no argument holds a blank.
+/// The variable with the `Authorization` header for `mcp-remote`, which expands it: the token is not on a
+/// command line, and no argument contains a space.
 const MCP_REMOTE_VARIABLE: &str = "PORT_MCP_AUTHORIZATION";
 
-/// How the agent reaches the server.
+/// How the agent connects to the server.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Connection {
-    /// By the agent's own HTTP client.
+    /// With the agent's own HTTP client.
     Direct,
-    /// By `npx mcp-remote`, which the agent starts.
+    /// With `npx mcp-remote`, which the agent starts.
     McpRemote,
 }
 
 impl Connection {
-    /// Every way, in the order in which they are offered.
+    /// Every connection, in the order of the documentation.
     pub const ALL: [Self; 2] = [Self::Direct, Self::McpRemote];
 }
 
@@ -71,17 +72,17 @@ impl fmt::Display for Connection {
     }
 }
 
-/// Where the token stands.
+/// Where the token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenPlacement {
     /// In the configuration, which is then a secret.
     Inline,
-    /// In the variable [`TOKEN_VARIABLE`] of the agent's step; the configuration only names it.
+    /// In the variable [`TOKEN_VARIABLE`] of the agent's step. The configuration only refers to it.
     Env,
 }
 
 impl TokenPlacement {
-    /// Every place, in the order in which they are offered.
+    /// Every placement, in the order of the documentation.
     pub const ALL: [Self; 2] = [Self::Inline, Self::Env];
 }
 
@@ -94,99 +95,141 @@ impl fmt::Display for TokenPlacement {
     }
 }
 
-/// The MCP server that the agent is to use.
+/// The MCP server to configure.
 #[derive(Debug)]
 pub struct Server<'a> {
-    /// What the agent calls it.
+    /// Its name in the agent's configuration.
     pub name: &'a str,
-    /// Where it is.
+    /// Its URL.
     pub url: &'a Url,
-    /// The headers that narrow what it offers, beside `Authorization`.
+    /// The headers that limit what it offers, in addition to `Authorization`.
     pub headers: &'a [(&'static str, String)],
     /// The token, without `Bearer`.
     pub token: &'a SecretString,
-    /// How the agent reaches it.
+    /// How the agent connects to it.
     pub connection: Connection,
-    /// Where the token stands.
+    /// Where the token is.
     pub token_placement: TokenPlacement,
-    /// What the agent is granted: always explicit names, never a wildcard.
+    /// The granted tools: explicit names, never a pattern.
     pub tools: &'a [String],
-    /// What the server offers beside them, for agents that can be told to hide a tool.
-    pub withheld: &'a [String],
+    /// The other tools that the server offers, for agents that can hide a tool.
+    pub ungranted: &'a [String],
 }
 
-/// What an agent's own action or command line reads. All of it may hold the token.
+/// What the agent's own action or command line reads. All of it can contain the token.
 #[derive(Debug)]
-pub struct Written {
-    /// The configuration, on one line.
+pub struct AgentOutputs {
+    /// The configuration on one line.
     pub mcp_config: SecretString,
-    /// The configuration as a file holds it.
+    /// The configuration as the content of a file.
     pub config_file_text: SecretString,
-    /// How that file's name ends, dot included.
+    /// The suffix of that file's name, including the dot.
     pub config_file_suffix: &'static str,
     /// The granted tools in the agent's notation.
     pub allowed_tools: String,
-    /// The arguments that carry what the agent takes on its command line.
+    /// The command-line arguments.
     pub agent_args: SecretString,
-    /// How `agent_args` writes texts of the base configuration in forms that the runner does not mask by
-    /// itself.
+    /// Parts of the base configuration in the form in which `agent_args` contains them, if the runner
+    /// would not mask that form.
     pub masks: Vec<SecretString>,
-    /// Whether a server of the same name in the base configuration had to give way.
-    pub replaced: bool,
-    /// What the list of tools cannot do with this agent, for the job summary.
+    /// Whether the base configuration had a server of the same name, which was replaced.
+    pub has_replaced: bool,
+    /// The limits of the tool enforcement, for the job summary.
     pub limits: Option<&'static str>,
 }
 
-/// What is known of one agent.
+/// An agent.
 #[derive(Debug)]
 pub struct Agent {
     /// Its name in the input `agent`.
     name: &'static str,
-    /// What its configuration is written in.
+    /// Which output goes to which setting of the agent, for the documentation.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the documentation"))]
+    setup: &'static str,
+    /// How the configuration was tested, for the documentation.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the documentation"))]
+    tested: Tested,
+    /// The format of its configuration.
     format: Format,
-    /// What its program reads beyond strict JSON.
+    /// What it accepts beyond strict JSON.
     leniency: Leniency,
-    /// Where its servers stand.
+    /// Where its configuration lists servers.
     servers: Servers,
-    /// What the other keys that we write to have to hold in a base configuration.
-    shapes: &'static [(&'static str, Shape)],
-    /// The keys of its configuration that could undo the grant.
+    /// The shapes of the other keys that are written.
+    expected_shapes: &'static [(&'static str, Shape)],
+    /// The settings that could override the grant.
     overrides: &'static [Override],
-    /// Whether its configuration can stand for the value of a variable.
-    expands_variables: bool,
-    /// Whether it runs in the job, where it can start a bridge; a model provider's service does not.
-    runs_here: bool,
-    /// Whether it sends the headers that it is given beside `Authorization`.
-    sends_headers: bool,
-    /// Names of servers that its program keeps for itself.
-    reserved: &'static [&'static str],
-    /// Puts the server into the configuration. Says whether it took another's place.
-    install: fn(&Server<'_>, &mut Config) -> bool,
-    /// A tool in its notation.
-    tool: fn(&str, &str) -> String,
-    /// A tool as its program tells it from all others.
-    known_as: fn(&str, &str) -> String,
+    /// Whether its configuration can refer to variables.
+    pub(crate) expands_variables: bool,
+    /// Whether it runs in the job, where it can start a bridge. A model provider's service does not.
+    pub(crate) runs_on_runner: bool,
+    /// Whether it sends other headers than `Authorization`.
+    pub(crate) sends_headers: bool,
+    /// Names of servers that it reserves.
+    pub(crate) reserved: &'static [&'static str],
+    /// Adds the server to the configuration. Returns whether it replaced another.
+    add_server: fn(&Server<'_>, &mut Config) -> bool,
+    /// A tool in the agent's notation, given the server and the tool.
+    tool_name: fn(&str, &str) -> String,
+    /// The name of a tool's function for the model, by which the agent distinguishes tools.
+    function_name: fn(&str, &str) -> String,
     /// Its configuration on one line.
-    line: fn(&Config) -> String,
-    /// Its arguments.
-    args: fn(&Server<'_>, &Config) -> String,
-    /// What it does with the list of tools.
-    list: List,
-    /// What the list cannot do with it, for people.
+    one_line: fn(&Config) -> String,
+    /// Its command-line arguments.
+    cli_args: fn(&Server<'_>, &Config) -> String,
+    /// How it enforces the granted tools.
+    pub(crate) enforcement: ToolEnforcement,
+    /// The limits of the enforcement, for the job summary.
     limits: Option<&'static str>,
 }
 
-/// Where an agent's configuration has its servers.
+/// The most common properties of an agent. Each descriptor contains only its differences.
+const BASE: Agent = Agent {
+    name: "",
+    setup: "",
+    tested: Tested::EndToEnd,
+    format: Format::Json,
+    leniency: Leniency::Strict,
+    servers: Servers::map("mcpServers"),
+    expected_shapes: &[],
+    overrides: &[],
+    expands_variables: true,
+    runs_on_runner: true,
+    sends_headers: true,
+    reserved: &[],
+    add_server: |server, config| config.insert("mcpServers", server.name, server.entry(braced)),
+    tool_name: plain,
+    function_name: plain,
+    one_line: Config::one_line,
+    cli_args: |_, _| String::new(),
+    enforcement: ToolEnforcement::Allowlist,
+    limits: None,
+};
+
+/// How the configuration of an agent was tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tested {
+    /// With the real program and a scripted model.
+    EndToEnd,
+    /// With the real program, which has no model of its own choice.
+    EndToEndWithoutModel,
+    /// By comparing the keys with the agent's documentation or source.
+    ConfigSchema,
+    /// By the types of the provider's own package.
+    ApiTypes,
+}
+
+/// Where an agent's configuration lists servers.
 #[derive(Clone, Copy, Debug)]
 struct Servers {
     /// The key.
     key: &'static str,
-    /// What it holds.
+    /// The shape of its value.
     shape: Shape,
-    /// The key of an entry that names it; where an entry has none, it is named by its own key.
+    /// The key of an entry with its name. Without it, the key of the entry is its name.
     name: Option<&'static str>,
-    /// The key that takes the place of the first where servers stand there and not under that.
-    or_else: Option<&'static str>,
+    /// An alternative key, which is used if the configuration has servers there and not at `key`.
+    alternative: Option<&'static str>,
 }
 
 impl Servers {
@@ -196,44 +239,44 @@ impl Servers {
             key,
             shape: Shape::Map,
             name: None,
-            or_else: None,
+            alternative: None,
         }
     }
 
-    /// Servers in a list, each with its name under a key.
+    /// Servers in a list, each with its name at a key.
     const fn list(key: &'static str, name: &'static str) -> Self {
         Self {
             key,
             shape: Shape::List,
             name: Some(name),
-            or_else: None,
+            alternative: None,
         }
     }
 
-    /// The key under which they stand in a configuration.
+    /// The key of the servers in a configuration.
     fn key_in(&self, config: &Config) -> &'static str {
-        let other = self.or_else.filter(|other| {
+        let other = self.alternative.filter(|other| {
             config.get(self.key).is_none() && config.get(other).is_some_and(findings::is_servers)
         });
         other.unwrap_or(self.key)
     }
 
-    /// The name of an entry that stands under `key`.
+    /// The name of the entry at `key`.
     fn name_of<'a>(&self, key: &'a str, entry: &'a Value) -> Option<&'a str> {
         let inner = self.name.and_then(|name| entry.get(name)?.as_str());
         inner.or((self.shape == Shape::Map).then_some(key))
     }
 }
 
-/// What an agent does with the list of granted tools.
+/// How an agent enforces the granted tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum List {
-    /// It keeps to the list.
-    Kept,
-    /// It runs everything but what it is told to leave out, so it has to be known what is offered.
-    Excluded,
-    /// It runs whatever the server offers, as far as we know.
-    Ignored,
+pub enum ToolEnforcement {
+    /// It runs only the granted tools.
+    Allowlist,
+    /// It can only exclude tools, so the tools that the server offers must be known.
+    Denylist,
+    /// As far as known, it runs every tool that the server offers.
+    None,
 }
 
 impl fmt::Display for Agent {
@@ -242,19 +285,8 @@ impl fmt::Display for Agent {
     }
 }
 
-/// A combination of inputs that an agent cannot honor.
-#[derive(Debug)]
-pub struct Unsupported {
-    /// The input that cannot be honored.
-    pub input: &'static str,
-    /// What was found.
-    pub found: String,
-    /// What is accepted.
-    pub accepted: String,
-}
-
 impl Agent {
-    /// Every agent, in the order in which they are offered; the first is the default.
+    /// Every agent, in the order of the documentation. The first is the default.
     pub const ALL: [&'static Self; 14] = [
         &claude_code::AGENT,
         &codex::AGENT,
@@ -272,153 +304,72 @@ impl Agent {
         &generic::AGENT,
     ];
 
-    /// What its configuration is written in.
+    /// The format of its configuration.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// What it does with the list of tools.
+    /// The agents that enforce an allowlist, as a sentence lists them.
     #[must_use]
-    pub fn list(&self) -> List {
-        self.list
+    pub fn enforcing_allowlist() -> String {
+        or_list(&Self::filter(|agent| {
+            agent.enforcement == ToolEnforcement::Allowlist
+        }))
     }
 
-    /// Those that keep to the list of tools, as a sentence names them.
-    #[must_use]
-    pub fn that_keep_the_list() -> String {
-        either(&Self::all_that(|agent| agent.list == List::Kept))
+    /// The agents with a property.
+    pub(crate) fn filter(is: impl Fn(&Self) -> bool) -> Vec<&'static Self> {
+        Self::ALL.into_iter().filter(|agent| is(agent)).collect()
     }
 
-    /// Whether it sends the headers that narrow what the server offers and runs.
-    #[must_use]
-    pub fn sends_headers(&self) -> bool {
-        self.sends_headers
-    }
-
-    /// Reads a configuration to merge into.
+    /// Parses a base configuration.
     ///
     /// # Errors
-    /// When it is not in the agent's format, or of a shape that the agent does not read.
-    pub fn base_config(&self, text: &str) -> Result<Config, BaseConfigError> {
+    /// When it is not in the agent's format, or has a shape that the agent does not read.
+    pub fn parse_base_config(&self, text: &str) -> Result<Config, BaseConfigError> {
         let mut config = Config::parse(self.format, self.leniency, text)?;
         let servers = (self.servers.key, self.servers.shape);
-        config.check(&[&[servers], self.shapes].concat())?;
+        config.check(&[&[servers], self.expected_shapes].concat())?;
         if self.servers.shape == Shape::Map {
             config.wrap_servers(self.servers.key);
         }
         Ok(config)
     }
 
-    /// How the agent's program names a tool of the server: two that get one name are one to it.
+    /// The name of a tool's function for the model. The agent cannot distinguish two tools with the same
+    /// function name.
     #[must_use]
-    pub fn known_as(&self, server: &str, tool: &str) -> String {
-        (self.known_as)(server, tool)
+    pub fn function_name(&self, server: &str, tool: &str) -> String {
+        (self.function_name)(server, tool)
     }
 
-    /// What this agent cannot honor of these inputs. `narrowing` names the inputs that only a header
-    /// can carry to the server; `verify` says whether it will be known what the server offers.
+    /// Renders everything that the agent reads.
     #[must_use]
-    pub fn unsupported(
-        &self,
-        server_name: &str,
-        connection: Connection,
-        token_placement: TokenPlacement,
-        verify: bool,
-        narrowing: &[&'static str],
-    ) -> Vec<Unsupported> {
-        let mut found = Vec::new();
-        if self.reserved.contains(&server_name) {
-            found.push(Unsupported {
-                input: "server_name",
-                found: format!("is `{server_name}`, a name that `{self}` keeps for itself"),
-                accepted: "accepted: another name, such as `port`".to_owned(),
-            });
-        }
-        if connection == Connection::McpRemote && !self.runs_here {
-            found.push(Unsupported {
-                input: "connection",
-                found: format!(
-                    "is `{connection}`, a program that `{self}` cannot start: it reaches the \
-                     server from outside the job"
-                ),
-                accepted: format!(
-                    "accepted: `direct`, or an agent that can: {}",
-                    either(&Self::all_that(|agent| agent.runs_here))
-                ),
-            });
-        }
-        if token_placement == TokenPlacement::Env && !self.expands_variables {
-            found.push(Unsupported {
-                input: "token_placement",
-                found: format!(
-                    "is `{token_placement}`, but `{self}` does not expand variables in its \
-                     configuration"
-                ),
-                accepted: format!(
-                    "accepted: `inline`, or an agent that does: {}",
-                    either(&Self::all_that(|agent| agent.expands_variables))
-                ),
-            });
-        }
-        if self.list == List::Excluded && !verify {
-            found.push(Unsupported {
-                input: "verify",
-                found: format!(
-                    "is `false`, but `{self}` runs every tool that it is not told to leave out, so \
-                     the server has to be asked what it offers"
-                ),
-                accepted: format!(
-                    "accepted: `true`, or an agent that keeps to a list: {}",
-                    Self::that_keep_the_list()
-                ),
-            });
-        }
-        if !self.sends_headers {
-            found.extend(narrowing.iter().map(|input| Unsupported {
-                input,
-                found: format!(
-                    "cannot be honored: `{self}` sends the server no header that would carry it"
-                ),
-                accepted: format!(
-                    "accepted: `read_only: false` with `allowed_actions: '*'`, where \
-                     `allowed_tools` is then all that narrows the grant; or an agent that sends \
-                     headers: {}",
-                    either(&Self::all_that(|agent| agent.sends_headers))
-                ),
-            }));
-        }
-        found
-    }
-
-    fn all_that(is: impl Fn(&Self) -> bool) -> Vec<&'static Self> {
-        Self::ALL.into_iter().filter(|agent| is(agent)).collect()
-    }
-
-    /// Writes what the agent reads.
-    #[must_use]
-    pub fn write(&self, server: &Server<'_>, mut config: Config) -> Written {
-        let replaced = (self.install)(server, &mut config);
-        let mcp_config = (self.line)(&config);
-        let notation = |tools: &[String]| {
-            let notation = tools.iter().map(|tool| (self.tool)(server.name, tool));
-            notation.collect::<Vec<_>>().join(",")
-        };
-        let agent_args = (self.args)(server, &config);
-        Written {
+    pub fn render(&self, server: &Server<'_>, mut config: Config) -> AgentOutputs {
+        let has_replaced = (self.add_server)(server, &mut config);
+        let mcp_config = (self.one_line)(&config);
+        let agent_args = (self.cli_args)(server, &config);
+        AgentOutputs {
             masks: format::unmasked_forms(&config, &agent_args),
             agent_args: agent_args.into(),
             config_file_text: config.file_text().into(),
             config_file_suffix: self.format.suffix(),
             mcp_config: mcp_config.into(),
-            allowed_tools: notation(server.tools),
-            replaced,
+            allowed_tools: server.granted(self.tool_name).join(","),
+            has_replaced,
             limits: self.limits,
         }
     }
 }
 
 impl Server<'_> {
+    /// The granted tools in an agent's notation.
+    fn granted(&self, notation: fn(&str, &str) -> String) -> Vec<String> {
+        let tools = self.tools.iter();
+        tools.map(|tool| notation(self.name, tool)).collect()
+    }
+
     /// The value of the `Authorization` header; `variable` is the agent's syntax for a variable.
     fn authorization(&self, variable: impl Fn(&str) -> String) -> String {
         match self.token_placement {
@@ -427,23 +378,23 @@ impl Server<'_> {
         }
     }
 
-    /// The headers that narrow what the server offers.
-    fn narrowing(&self) -> Map<String, Value> {
+    /// The headers that limit what the server offers.
+    fn limiting_headers(&self) -> Map<String, Value> {
         let headers = self.headers.iter();
         headers
             .map(|(name, value)| ((*name).to_owned(), value.as_str().into()))
             .collect()
     }
 
-    /// Every header, with this value of `Authorization`.
+    /// All headers, with this value of `Authorization`.
     fn headers(&self, authorization: &str) -> Map<String, Value> {
         let mut headers = Map::from_iter([("Authorization".to_owned(), authorization.into())]);
-        headers.extend(self.narrowing());
+        headers.extend(self.limiting_headers());
         headers
     }
 
-    /// The server in the form that most agents share: an HTTP server, or the bridge as a command with
-    /// the token in its environment.
+    /// The server in the most common form: an HTTP server, or the command of the bridge with the token in
+    /// its environment.
     fn entry(&self, variable: impl Fn(&str) -> String) -> Value {
         let authorization = self.authorization(variable);
         match self.connection {
@@ -460,7 +411,7 @@ impl Server<'_> {
         }
     }
 
-    /// What `npx` is given to start the bridge, which expands `${VARIABLE}` in `authorization`.
+    /// The arguments of `npx` that start the bridge, which expands `${VARIABLE}` in `authorization`.
     fn bridge(&self, authorization: &str) -> Vec<String> {
         let mut args = vec!["-y".to_owned(), MCP_REMOTE.to_owned(), self.url.to_string()];
         let mut header = |name: &str, value: &str| {
@@ -474,18 +425,17 @@ impl Server<'_> {
     }
 }
 
-/// A variable as shells, and most agents, write it.
+/// A variable in the syntax of shells and of most agents.
 fn braced(variable: &str) -> String {
     format!("${{{variable}}}")
 }
 
-/// The notation of agents that list the plain names of a server's tools.
+/// The notation of agents that use the plain names of tools.
 fn plain(_server: &str, tool: &str) -> String {
     tool.to_owned()
 }
 
-/// A name as most programs write it in a function's name: what no function may have in its name
-/// becomes an underscore.
+/// A name as part of a function name, in which most agents replace invalid characters by underscores.
 fn sanitized(name: &str) -> String {
     let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     name.chars()
@@ -493,12 +443,7 @@ fn sanitized(name: &str) -> String {
         .collect()
 }
 
-/// The notation that Claude Code began.
+/// The notation of Claude Code, which others adopted.
 fn double_underscored(server: &str, tool: &str) -> String {
     format!("mcp__{server}__{tool}")
-}
-
-/// The arguments of agents that take none from us.
-fn no_args(_server: &Server<'_>, _config: &Config) -> String {
-    String::new()
 }

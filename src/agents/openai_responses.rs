@@ -9,41 +9,31 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::config::Config;
-use super::format::{Format, Leniency};
-use super::{Agent, List, Server, Servers, no_args, plain};
+use super::{Agent, BASE, Server, Servers, Tested};
 
 const TOOLS: &str = "tools";
 
 pub(super) const AGENT: Agent = Agent {
     name: "openai-responses",
-    format: Format::Json,
-    leniency: Leniency::Strict,
+    setup: "`mcp_config` → request body",
+    tested: Tested::ApiTypes,
     servers: Servers::list(TOOLS, "server_label"),
-    shapes: &[],
-    overrides: &[],
     expands_variables: false,
-    runs_here: false,
-    sends_headers: true,
-    reserved: &[],
-    install,
-    tool: plain,
-    known_as: plain,
-    line: Config::one_line,
-    args: no_args,
-    list: List::Kept,
-    limits: None,
+    runs_on_runner: false,
+    add_server,
+    ..BASE
 };
 
-fn install(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     let entry = json!({
         "type": "mcp",
         "server_label": server.name,
         "server_url": server.url.as_str(),
         "authorization": server.token.expose_secret(),
-        "headers": server.narrowing(),
+        "headers": server.limiting_headers(),
         "allowed_tools": server.tools,
-        // There is no person to ask.
+        // No user can approve a call.
         "require_approval": "never",
     });
-    config.put_in_list(TOOLS, &["type", "server_label"], entry)
+    config.insert_in_list(TOOLS, &["type", "server_label"], entry)
 }

@@ -1,7 +1,7 @@
 //! `OpenCode`: `mcp` of `opencode.json`, and the same in the variable `OPENCODE_CONFIG_CONTENT`.
 //!
-//! Every tool is allowed unless `permission` denies it; of the rules that fit, the last counts.
-//! Without `oauth: false` a refused token starts a login instead of an error.
+//! Every tool is allowed unless `permission` denies it. The last rule that matches applies.
+//! Without `oauth: false`, a rejected token starts a login instead of an error.
 //!
 //! Source: the schema at <https://opencode.ai/config.json> and [its
 //! documentation](https://opencode.ai/docs/mcp-servers/).
@@ -9,49 +9,47 @@
 use serde_json::{Map, Value, json};
 
 use super::config::Config;
-use super::findings::{Effect, Override, anything, means_our_tools};
-use super::format::{Format, Leniency};
-use super::{
-    Agent, Connection, List, MCP_REMOTE_VARIABLE, Server, Servers, braced, no_args, sanitized,
-};
+use super::findings::{Effect, Override, any_value, matches_our_tools};
+use super::format::Leniency;
+use super::{Agent, BASE, Connection, MCP_REMOTE_VARIABLE, Server, Servers, braced, sanitized};
 
 const SERVERS: &str = "mcp";
 const PERMISSION: &str = "permission";
 
 pub(super) const AGENT: Agent = Agent {
     name: "opencode",
-    format: Format::Json,
+    setup: "`mcp_config` → `OPENCODE_CONFIG_CONTENT`",
     leniency: Leniency::CommentsAndCommas,
     servers: Servers::map(SERVERS),
-    shapes: &[],
     overrides: OVERRIDES,
-    expands_variables: true,
-    runs_here: true,
-    sends_headers: true,
-    reserved: &[],
-    install,
-    tool,
-    known_as: tool,
-    line: Config::one_line,
-    args: no_args,
-    list: List::Kept,
-    limits: None,
+    add_server,
+    tool_name,
+    function_name: tool_name,
+    ..BASE
 };
 
-/// What stands in an agent's own rules counts more than the rules for all, so ours are put behind
-/// those too; see [`install`].
+/// An agent's own rules take precedence over the rules for all agents, so our rules are added after
+/// those too; see [`add_server`].
 const OVERRIDES: &[Override] = &[
-    Override::new(Effect::Widens, &["agent", "*", PERMISSION], means_our_tools),
-    Override::new(Effect::Widens, &["agent", "*", "tools"], means_our_tools),
-    Override::new(Effect::Widens, &["mode", "*", PERMISSION], means_our_tools),
-    Override::new(Effect::Widens, &["mode", "*", "tools"], means_our_tools),
-    Override::new(Effect::Widens, &["tools"], means_our_tools),
-    // It ends at these, which are of a later version.
-    Override::new(Effect::Hides, &["permissions"], anything),
-    Override::new(Effect::Hides, &["agents", "*", "permissions"], anything),
-    Override::new(Effect::Opens, &["plugin"], anything),
-    Override::new(Effect::Opens, &["plugins"], anything),
-    Override::new(Effect::Opens, &["experimental", "hook"], anything),
+    Override::new(
+        Effect::Widens,
+        &["agent", "*", PERMISSION],
+        matches_our_tools,
+    ),
+    Override::new(Effect::Widens, &["agent", "*", "tools"], matches_our_tools),
+    Override::new(
+        Effect::Widens,
+        &["mode", "*", PERMISSION],
+        matches_our_tools,
+    ),
+    Override::new(Effect::Widens, &["mode", "*", "tools"], matches_our_tools),
+    Override::new(Effect::Widens, &["tools"], matches_our_tools),
+    // OpenCode exits if it finds these keys, which only a later version knows.
+    Override::new(Effect::Hides, &["permissions"], any_value),
+    Override::new(Effect::Hides, &["agents", "*", "permissions"], any_value),
+    Override::new(Effect::Opens, &["plugin"], any_value),
+    Override::new(Effect::Opens, &["plugins"], any_value),
+    Override::new(Effect::Opens, &["experimental", "hook"], any_value),
     Override::new(Effect::Opens, &["provider", "*", "npm"], |package, _| {
         package
             .as_str()
@@ -63,12 +61,12 @@ fn variable(name: &str) -> String {
     format!("{{env:{name}}}")
 }
 
-/// The function's name, which a rule has to match as a whole.
-fn tool(server: &str, tool: &str) -> String {
+/// The function's name. A rule must match the whole name.
+fn tool_name(server: &str, tool: &str) -> String {
     format!("{}_{}", sanitized(server), sanitized(tool))
 }
 
-fn install(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     let authorization = server.authorization(variable);
     let entry = match server.connection {
         Connection::Direct => json!({
@@ -89,7 +87,7 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
             })
         }
     };
-    config.default("$schema", "https://opencode.ai/config.json");
+    config.set_default("$schema", "https://opencode.ai/config.json");
     restrict(server, config.values_mut());
     for key in ["agent", "mode"] {
         let agents = config.values_mut().get_mut(key);
@@ -100,11 +98,11 @@ fn install(server: &Server<'_>, config: &mut Config) -> bool {
             }
         }
     }
-    config.put(SERVERS, server.name, entry)
+    config.insert(SERVERS, server.name, entry)
 }
 
-/// Puts our rules behind all others of a configuration or of an agent in it, since the last that fits
-/// counts, and those of the older form (`tools`) before them.
+/// Adds our rules after all others of a configuration, or of an agent in it, since the last rule
+/// that matches applies. Converts rules of the older form (`tools`), which come first.
 fn restrict(server: &Server<'_>, owner: &mut Map<String, Value>) {
     let mut permission = Map::new();
     if let Some(Value::Object(tools)) = owner.shift_remove("tools") {
@@ -124,15 +122,15 @@ fn restrict(server: &Server<'_>, owner: &mut Map<String, Value>) {
     let rules = owner.entry(PERMISSION).or_insert(Value::Null);
     match rules.take() {
         Value::Object(rules) => permission.extend(rules),
-        // One word stands for every tool.
+        // A single word applies to every tool.
         Value::String(rule) => drop(permission.insert("*".to_owned(), rule.into())),
         _ => {}
     }
-    let denied = (format!("{}*", tool(server.name, "")), "deny");
+    let denied = (format!("{}*", tool_name(server.name, "")), "deny");
     let allowed = server
         .tools
         .iter()
-        .map(|name| (tool(server.name, name), "allow"));
+        .map(|name| (tool_name(server.name, name), "allow"));
     for (pattern, rule) in [denied].into_iter().chain(allowed) {
         permission.shift_remove(&pattern);
         permission.insert(pattern, rule.into());

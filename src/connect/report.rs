@@ -1,41 +1,41 @@
-//! What a run says to people: annotations, the closing line, the job summary.
+//! What a run reports: annotations, the closing line, the job summary.
 
 use std::time::{Duration, SystemTime};
 
 use humantime::{format_duration, format_rfc3339_seconds};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Admission, TITLE};
-use crate::access::{self, Grant};
-use crate::agents::{TOKEN_VARIABLE, TokenPlacement, Written};
+use super::TITLE;
+use super::policy::PolicyDecision;
+use crate::access::{self, Decision, Resolution};
+use crate::agents::{AgentOutputs, TOKEN_VARIABLE, TokenPlacement};
 use crate::inputs::Settings;
 use crate::mcp::Tool;
 use crate::port::{Actions, Endpoints, Identity, Token};
 use crate::runner::Log;
 use crate::runner::summary::{Cell, Summary};
 
-/// What Linux lets one variable hold (`MAX_ARG_STRLEN`); outputs reach the next step as variables.
+/// Linux's limit for one environment variable in bytes (`MAX_ARG_STRLEN`). Outputs reach the next step as
+/// variables.
 const LARGEST_VARIABLE: usize = 128 * 1024;
 
-/// No call can make the token live longer, so the warning says what can be done instead.
 pub(super) fn warn_of_token(
     settings: &Settings,
     token: &Token,
     now: SystemTime,
     log: &mut Log<'_>,
 ) {
-    if settings.credentials.is_personal() || token.identity == Identity::Person {
+    if settings.credentials.is_personal() || token.identity == Identity::User {
         log.warning(
             TITLE,
-            "These look like a person's own credentials: the agent acts with that person's rights, \
-             and stops when they leave. Create a service account in Port for CI.",
+            "These look like a user's personal credentials: the agent acts as that user, and stops \
+             working when the user is removed. Create a service account in Port for CI.",
         );
     }
     let Some((left, at)) = token.valid_for(now).zip(token.expires_at) else {
         log.warning(
             TITLE,
-            "Port did not say how long the token is valid, so `expires_at` and `expires_in` are \
-             empty.",
+            "Port did not report when the token expires, so `expires_at` and `expires_in` are empty.",
         );
         return;
     };
@@ -43,9 +43,8 @@ pub(super) fn warn_of_token(
         log.warning(
             TITLE,
             format!(
-                "The token lapses in {}, sooner than `min_validity` ({}). Port hands out the same \
-                 token until it lapses, so no request gets a fresher one before {}: a longer job \
-                 has to start after that.",
+                "The token expires in {} (less than `min_validity`, {}). Port returns the same token \
+                 until it expires; start longer jobs after {}.",
                 format_duration(Duration::from_secs(left.as_secs())),
                 format_duration(settings.min_validity),
                 format_rfc3339_seconds(at),
@@ -54,86 +53,89 @@ pub(super) fn warn_of_token(
     }
 }
 
-pub(super) fn warn_of_tools(
-    settings: &Settings,
-    admission: &Admission,
-    offered: &[Tool],
-    grant: &Grant<'_>,
-    log: &mut Log<'_>,
-) {
-    let risky: Vec<&str> = offered
-        .iter()
-        .filter(|tool| tool.may_write())
-        .map(name)
-        .collect();
-    if settings.read_only && settings.verify && !risky.is_empty() {
-        log.warning(
-            TITLE,
-            format!(
-                "In read-only mode the server still offers tools that may change something, or do not \
-                 say that they only read: {}. They are granted only where `allowed_tools` names \
-                 them, never by a pattern; granted here: {}.",
-                access::list(risky.iter().copied()),
-                none_or(grant.tools.iter().copied().filter(|tool| tool.may_write())),
-            ),
-        );
-    }
-    if !grant.narrowed.is_empty() {
+/// Reports that the policy limits `allowed_actions: *`.
+pub(super) fn notice_of_actions(settings: &Settings, decision: &PolicyDecision, log: &mut Log<'_>) {
+    if let Some(rule) = &decision.rule
+        && settings.allowed_actions != decision.actions
+    {
         log.notice(
             TITLE,
             format!(
-                "`allowed_tools` was narrowed to what {} allows, without {}.",
-                admission.rule.as_deref().unwrap_or_default(),
-                access::list(grant.narrowed.iter().copied().map(name)),
-            ),
-        );
-    }
-    if !grant.colliding.is_empty() {
-        log.warning(
-            TITLE,
-            format!(
-                "`{}` cannot tell these tools from others that the server offers, so no pattern \
-                 grants them: {}.",
-                settings.agent,
-                access::list(grant.colliding.iter().copied().map(name)),
-            ),
-        );
-    }
-    if !grant.misnamed.is_empty() {
-        log.warning(
-            TITLE,
-            format!(
-                "The server offers tools under names that MCP does not allow, and which an agent's \
-                 list could misread. They are never granted: {}.",
-                access::list(grant.misnamed.iter().copied().map(name)),
+                "`allowed_actions: *` is limited to what {} allows: {}.",
+                rule.title, decision.actions
             ),
         );
     }
 }
 
-fn name(tool: &Tool) -> &str {
-    &tool.name
-}
-
-fn none_or<'a>(tools: impl Iterator<Item = &'a Tool>) -> String {
-    match access::list(tools.map(name)) {
-        empty if empty.is_empty() => "none".to_owned(),
-        names => names,
-    }
-}
-
-pub(super) fn warn_of_configuration(
+pub(super) fn warn_of_tools(
     settings: &Settings,
-    written: &Written,
+    decision: &PolicyDecision,
+    offered: &[Tool],
+    resolution: &Resolution<'_>,
+    log: &mut Log<'_>,
+) {
+    let writing = offered.iter().filter(|tool| tool.may_write());
+    let writing = access::comma_list(writing.map(|tool| tool.name.as_str()));
+    if settings.read_only && settings.verify && !writing.is_empty() {
+        let granted = resolution.with(Decision::Granted);
+        let granted = granted.filter(|tool| tool.may_write());
+        let granted = access::comma_list(granted.map(|tool| tool.name.as_str()));
+        log.warning(
+            TITLE,
+            format!(
+                "In read-only mode, the server still offers tools that are not annotated as read-only: \
+                 {writing}. Patterns do not grant them, only their names in `allowed_tools`. Granted: {}.",
+                if granted.is_empty() { "none" } else { &granted }
+            ),
+        );
+    }
+    let not_allowed = resolution.list(Decision::NotAllowed);
+    if let Some(rule) = &decision.rule
+        && !not_allowed.is_empty()
+    {
+        log.notice(
+            TITLE,
+            format!(
+                "`allowed_tools` is limited to what {} allows. Not granted: {not_allowed}.",
+                rule.title
+            ),
+        );
+    }
+    let ambiguous = resolution.list(Decision::Ambiguous);
+    if !ambiguous.is_empty() {
+        log.warning(
+            TITLE,
+            format!(
+                "`{}` cannot distinguish these tools from others, so patterns do not grant them: \
+                 {ambiguous}.",
+                settings.agent
+            ),
+        );
+    }
+    let invalid = resolution.list(Decision::InvalidName);
+    if !invalid.is_empty() {
+        log.warning(
+            TITLE,
+            format!(
+                "The server offers tools with invalid names, which are never granted: {invalid}."
+            ),
+        );
+    }
+}
+
+pub(super) fn warn_of_outputs(
+    settings: &Settings,
+    rendered: &AgentOutputs,
     outputs: &[(&str, SecretString)],
     log: &mut Log<'_>,
 ) {
-    if written.replaced {
+    if rendered.has_replaced {
         log.notice(
             TITLE,
             format!(
-                "`base_config` already had a server named `{}`; this step's took its place. Set \
-                 `server_name` to keep both.",
+                "`base_config` already contains a server named `{}`, which was replaced. To keep both, \
+                 set `server_name`.",
                 settings.server_name
             ),
         );
@@ -144,9 +146,8 @@ pub(super) fn warn_of_configuration(
             log.warning(
                 TITLE,
                 format!(
-                    "The output `{name}` takes {} KiB, and Linux lets a variable hold {}: a step \
-                     that is handed it so will not start. Narrow `allowed_tools`, or use \
-                     `config_file`.",
+                    "The output `{name}` is {} KiB; the limit for an environment variable is {} KiB, so \
+                     a step that uses it may not start. Grant fewer tools, or use `config_file`.",
                     size / 1024,
                     LARGEST_VARIABLE / 1024
                 ),
@@ -166,40 +167,37 @@ pub(super) fn closing_line(
     token: &Token,
     tools: &[String],
 ) -> String {
+    let region = endpoints
+        .region
+        .map(|region| format!(", region `{region}`"));
     let until = expires_at(token).map(|at| format!(" until {at}"));
     let condition = match settings.token_placement {
         TokenPlacement::Inline => String::new(),
-        TokenPlacement::Env => format!(
-            ", with `{TOKEN_VARIABLE}` set to the output `access_token` in the agent's step"
-        ),
+        TokenPlacement::Env => {
+            format!(", if the agent's step sets `{TOKEN_VARIABLE}` to the output `access_token`")
+        }
     };
-    format!(
-        "Authenticated with Port by `{}`{}. `{}` is granted {} of {}{}{condition}: {}.",
-        token.flow,
-        endpoints
-            .region
-            .map_or_else(String::new, |region| format!(", region {region}")),
-        settings.agent,
-        count(tools.len()),
-        endpoints.mcp,
-        until.unwrap_or_default(),
-        access::list(tools.iter().map(String::as_str)),
-    )
-}
-
-fn count(tools: usize) -> String {
-    match tools {
+    let count = match tools.len() {
         1 => "1 tool".to_owned(),
         n => format!("{n} tools"),
-    }
+    };
+    format!(
+        "Authenticated to Port (`{}`{}). Granted `{}` {count} of {}{}{condition}: {}.",
+        token.flow,
+        region.unwrap_or_default(),
+        settings.agent,
+        endpoints.mcp,
+        until.unwrap_or_default(),
+        access::comma_list(tools.iter().map(String::as_str)),
+    )
 }
 
 pub(super) fn summary(
     settings: &Settings,
-    admission: &Admission,
+    decision: &PolicyDecision,
     endpoints: &Endpoints,
     token: &Token,
-    grant: &Grant<'_>,
+    resolution: &Resolution<'_>,
     limits: Option<&'static str>,
     now: SystemTime,
 ) -> Summary {
@@ -217,54 +215,48 @@ pub(super) fn summary(
     let mode = if settings.read_only { "yes" } else { "no" };
     let mut summary = Summary::new(TITLE);
     let server = format!("{} as {}", endpoints.mcp, settings.server_name);
-    let actions = match &admission.actions {
-        Actions::Only(actions) if !actions.is_empty() => Cell::foreign(&actions.join(", ")),
-        all_or_none => Cell::words(all_or_none),
+    let actions = match &decision.actions {
+        Actions::Only(actions) if !actions.is_empty() => Cell::untrusted(&actions.join(", ")),
+        all_or_none => Cell::text(all_or_none),
     };
+    let rule = decision.rule.as_ref();
     summary.facts([
-        ("Agent", Some(Cell::words(settings.agent))),
-        ("Region", endpoints.region.map(Cell::words)),
-        ("MCP server", Some(Cell::foreign(&server))),
-        ("Connection", Some(Cell::words(settings.connection))),
-        ("Limits", limits.map(Cell::words)),
-        ("Read only", Some(Cell::words(mode))),
+        ("Agent", Some(Cell::text(settings.agent))),
+        ("Region", endpoints.region.map(Cell::text)),
+        ("MCP server", Some(Cell::untrusted(&server))),
+        ("Connection", Some(Cell::text(settings.connection))),
+        ("Tool enforcement", limits.map(Cell::text)),
+        ("Read-only mode", Some(Cell::text(mode))),
         ("Port actions", Some(actions)),
-        ("Identity", Some(Cell::words(token.identity))),
-        ("Token lapses", expiry.map(Cell::words)),
-        ("Policy", admission.rule.as_deref().map(Cell::foreign)),
+        ("Identity", Some(Cell::text(token.identity))),
+        ("Token expires", expiry.map(Cell::text)),
+        ("Policy", rule.map(|rule| Cell::untrusted(&rule.title))),
     ]);
-    let granted = grant.tools.iter().map(|tool| {
-        let kind = match tool {
-            tool if !tool.may_write() => "reads",
-            Tool {
-                read_only: None,
-                destructive: None,
-                ..
-            } => "does not say",
-            _ => "may change something",
-        };
-        let about = tool.description.as_ref().or(tool.title.as_ref());
+    let granted = resolution.with(Decision::Granted).map(|tool| {
+        let description = tool.description.as_ref().or(tool.title.as_ref());
         [
-            Cell::foreign(&tool.name),
-            Cell::words(kind),
-            about.cloned().map_or(Cell::words(""), Cell::Foreign),
+            Cell::untrusted(&tool.name),
+            Cell::text(tool.access()),
+            description.cloned().map_or(Cell::text(""), Cell::Untrusted),
         ]
     });
-    summary.table(["Granted", "It", "By the server's word"], granted);
-    let held_back = [
-        (&grant.narrowed, "above the policy's ceiling"),
+    summary.table(["Tool", "Access", "Description (from the server)"], granted);
+    let reasons = [
+        (Decision::NotAllowed, "not allowed by the policy"),
         (
-            &grant.risky,
-            "may change something, and is granted by its name only",
+            Decision::NotListed,
+            "not annotated as read-only: must be listed by name",
         ),
-        (&grant.colliding, "the agent cannot tell it from another"),
-        (&grant.misnamed, "no name that MCP allows"),
+        (
+            Decision::Ambiguous,
+            "the agent cannot distinguish it from another tool",
+        ),
+        (Decision::InvalidName, "invalid tool name"),
     ];
-    let held_back = held_back.into_iter().flat_map(|(tools, why)| {
-        tools
-            .iter()
-            .map(move |tool| [Cell::foreign(&tool.name), Cell::words(why)])
+    let not_granted = reasons.into_iter().flat_map(|(decision, reason)| {
+        let tools = resolution.with(decision);
+        tools.map(move |tool| [Cell::untrusted(&tool.name), Cell::text(reason)])
     });
-    summary.table(["Not granted", "Why"], held_back);
+    summary.table(["Not granted", "Reason"], not_granted);
     summary
 }

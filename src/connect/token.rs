@@ -1,43 +1,44 @@
-//! From credentials to a token that the MCP server accepts, and to what the server offers for it.
+//! Obtains a token that the MCP server accepts, and the tools that the server offers for it.
 
 use std::fmt;
 
 use super::TITLE;
-use crate::http::Http;
+use crate::Error;
+use crate::http::{Http, StatusError, StatusKind};
 use crate::inputs::{AuthMethod, Settings};
-use crate::mcp::{self, Tool, Verdict};
-use crate::port::{self, Cause, Endpoints, Flow, Token};
+use crate::mcp::{self, PreflightError, Tool};
+use crate::port::{self, Endpoints, Flow, Token, TokenError};
 use crate::runner::Log;
 
-/// Asks for a token, at each of the servers in turn until one knows the credentials.
+/// Requests a token from each of the servers in turn, until one accepts the credentials.
 ///
 /// # Errors
-/// What kept the servers from giving one; if none knows the credentials, what each said.
+/// Why there is no token. If several servers reject the credentials, the response of each.
 pub(super) async fn fetch(
     settings: &Settings,
     candidates: &[Endpoints],
     http: &Http,
     log: &mut Log<'_>,
-) -> anyhow::Result<(Endpoints, Token)> {
+) -> Result<(Endpoints, Token), Error> {
     let flow = match settings.auth_method {
         AuthMethod::Auto => Flow::Rest,
         AuthMethod::Only(flow) => flow,
     };
-    let mut refused = Refused::new(port::NO_REGION_HINT);
+    let mut rejected = RejectedError::new(port::NO_REGION_HINT);
     for (number, endpoints) in (1..).zip(candidates) {
         log.debug(format!(
-            "asking for a token by `{flow}`: {} {}",
+            "requesting a token by `{flow}` from {} or {}",
             endpoints.api, endpoints.mcp
         ));
         let error = match port::fetch_token(http, endpoints, &settings.credentials, flow).await {
             Ok(token) => {
-                take(&token, log)?;
+                mask_and_log_attempts(&token, log)?;
                 if let (2.., Some(region)) = (number, endpoints.region) {
                     log.notice(
                         TITLE,
                         format!(
-                            "The credentials are of Port's region `{region}`, which was asked after \
-                             the other. `region: {region}` saves that request."
+                            "The credentials belong to region `{region}`. Set `region: {region}` to \
+                             skip the request to the other region."
                         ),
                     );
                 }
@@ -45,35 +46,38 @@ pub(super) async fn fetch(
             }
             Err(error) => error,
         };
-        let is_unknown = matches!(error.cause(), Cause::Credentials { .. });
-        if candidates.len() == 1 || (number == 1 && !is_unknown) {
+        let is_rejected =
+            matches!(error.cause(), TokenError::Status(status) if is_unauthorized(status));
+        if candidates.len() == 1 || (number == 1 && !is_rejected) {
             return Err(error.into());
         }
         if let Some(region) = endpoints.region {
-            refused.add(format!("region: {region}"), error.story());
+            rejected.add(format!("region: {region}"), error.details());
         }
-        if !is_unknown {
-            refused.hint = error.hint();
+        if !is_rejected {
+            rejected.hint = error.hint();
             break;
         }
     }
-    Err(refused.into())
+    Err(rejected.into())
 }
 
-/// Masks a token, before anything else is said about it.
-fn take(token: &Token, log: &mut Log<'_>) -> anyhow::Result<()> {
+/// Masks a token before anything else is printed about it.
+fn mask_and_log_attempts(token: &Token, log: &mut Log<'_>) -> anyhow::Result<()> {
     log.mask(&token.secret)?;
-    for (number, why) in (1..).zip(&token.failed_tries) {
-        log.info(format!("Try {number} for a token failed: {why}."));
+    for (number, reason) in (1..).zip(&token.failed_attempts) {
+        log.info(format!(
+            "Attempt {number} to obtain a token failed: {reason}."
+        ));
     }
     Ok(())
 }
 
-/// Connects as the agent will. With `auth_method: auto`, a server that refuses the token of Port's
-/// REST exchange is offered that of its own OAuth endpoint.
+/// Connects to the MCP server as the agent will. With `auth_method: auto`, if the server rejects the token
+/// of the REST exchange, requests another from its OAuth endpoint.
 ///
 /// # Errors
-/// The verdict on a server that cannot be used; if it refuses every token, what came of each.
+/// Why the server cannot be used. If it rejects both tokens, the response to each.
 pub(super) async fn preflight(
     settings: &Settings,
     endpoints: &Endpoints,
@@ -81,81 +85,82 @@ pub(super) async fn preflight(
     headers: &[(&'static str, String)],
     token: Token,
     log: &mut Log<'_>,
-) -> anyhow::Result<(Token, Vec<Tool>)> {
-    let look = async |token: &Token| {
+) -> Result<(Token, Vec<Tool>), Error> {
+    let mut rejected = RejectedError::new(&endpoints.rejected_token_hint());
+    let mut token = token;
+    loop {
         let server = mcp::Server {
             url: &endpoints.mcp,
             headers,
             token: &token.secret,
         };
-        mcp::offered_tools(http, &server).await
-    };
-    let mut refused = Refused::new(&endpoints.refused_token_hint());
-    let mut token = token;
-    loop {
-        let method = format!("auth_method: {}", token.flow);
-        match look(&token).await {
+        match mcp::offered_tools(http, &server).await {
             Ok(tools) => {
-                if !refused.stories.is_empty() {
+                if !rejected.attempts.is_empty() {
                     log.notice(
                         TITLE,
-                        "The MCP server refused the token of Port's REST exchange and accepted \
-                         that of its own OAuth endpoint. `auth_method: oauth` asks there at once.",
+                        "The MCP server rejected the token of Port's REST exchange, and accepted the \
+                         token of its own OAuth endpoint. Set `auth_method: oauth` to skip the first.",
                     );
                 }
                 return Ok((token, tools));
             }
-            Err(error) if is_unauthorized(&error) => refused.add(method, error.story()),
-            Err(error) => return Err(error.into()),
+            Err(error) => match error.cause() {
+                PreflightError::Status(status) if is_unauthorized(status) => {
+                    rejected.add(format!("auth_method: {}", token.flow), error.details());
+                }
+                _ => return Err(error.into()),
+            },
         }
         if settings.auth_method != AuthMethod::Auto || token.flow == Flow::Oauth {
-            return Err(refused.into());
+            return Err(rejected.into());
         }
         let flow = Flow::Oauth;
         token = match port::fetch_token(http, endpoints, &settings.credentials, flow).await {
             Ok(token) => token,
             Err(error) => {
-                refused.add(format!("auth_method: {flow}"), error.story());
-                return Err(refused.into());
+                rejected.add(format!("auth_method: {flow}"), error.details());
+                return Err(rejected.into());
             }
         };
-        take(&token, log)?;
+        mask_and_log_attempts(&token, log)?;
     }
 }
 
-fn is_unauthorized(error: &mcp::Error) -> bool {
-    matches!(error.cause(), Verdict::Unauthorized { .. })
+fn is_unauthorized(status: &StatusError) -> bool {
+    status.kind == StatusKind::Unauthorized
 }
 
-/// Every way in that was tried, none of which was open.
+/// Every region or authentication method was rejected.
 #[derive(Debug)]
-struct Refused {
-    stories: Vec<(String, String)>,
+pub(crate) struct RejectedError {
+    /// What was tried, and the error of each.
+    attempts: Vec<(String, String)>,
     hint: String,
 }
 
-impl Refused {
+impl RejectedError {
     fn new(hint: &str) -> Self {
         Self {
-            stories: Vec::new(),
+            attempts: Vec::new(),
             hint: hint.to_owned(),
         }
     }
 
-    fn add(&mut self, way: String, story: String) {
-        self.stories.push((way, story));
+    fn add(&mut self, attempt: String, details: String) {
+        self.attempts.push((attempt, details));
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for RejectedError {}
 
-impl fmt::Display for Refused {
+impl fmt::Display for RejectedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (way, story) in &self.stories {
-            if self.stories.len() > 1 {
-                write!(f, "with `{way}`: ")?;
+        for (attempt, details) in &self.attempts {
+            if self.attempts.len() > 1 {
+                write!(f, "with `{attempt}`: ")?;
             }
-            writeln!(f, "{story}")?;
+            writeln!(f, "{details}")?;
         }
         write!(f, "hint: {}", self.hint)
     }

@@ -1,4 +1,4 @@
-//! The one form that every error of a request has.
+//! The form of every error of a request.
 
 use std::fmt::{self, Debug, Display};
 
@@ -7,49 +7,48 @@ use url::Url;
 
 use crate::text::Quote;
 
-/// What came back in place of what was asked for; its text is one clause, without a full stop.
+/// What came back instead of the requested result. Its text is one clause, without a period.
 pub trait Cause: Debug + Display {
-    /// What to do about it, of a request to `url`.
+    /// What to do about it, given the URL of the request.
     fn hint(&self, url: &Url) -> String;
 }
 
-/// A request that did not give what was asked for.
+/// A failed request.
 ///
-/// Its text names what came back, what was tried, the server's id for the request, and ends in a
-/// hint.
+/// Its text says what came back, what was tried, and the server's id of the request, and ends in a hint.
 #[derive(Debug)]
-pub struct Error<C> {
+pub struct RequestError<C> {
     cause: C,
     method: Method,
     url: Url,
     trace: Option<Trace>,
-    tries: usize,
+    attempts: usize,
 }
 
-/// What the server calls the request, for whoever asks its support.
+/// The id that a server gives to a request, for its support.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace {
-    /// The header that carries it.
+    /// The header that carries the id.
     pub(crate) header: &'static str,
     pub(crate) id: Quote,
 }
 
-impl<C> Error<C> {
+impl<C> RequestError<C> {
     pub(crate) fn new(cause: C, method: Method, url: &Url) -> Self {
         Self {
             cause,
             method,
             url: url.clone(),
             trace: None,
-            tries: 1,
+            attempts: 1,
         }
     }
 
-    pub(crate) fn after(self, tries: usize) -> Self {
-        Self { tries, ..self }
+    pub(crate) fn with_attempts(self, attempts: usize) -> Self {
+        Self { attempts, ..self }
     }
 
-    pub(crate) fn traced(self, trace: Option<Trace>) -> Self {
+    pub(crate) fn with_trace(self, trace: Option<Trace>) -> Self {
         Self { trace, ..self }
     }
 
@@ -59,19 +58,19 @@ impl<C> Error<C> {
     }
 }
 
-impl<C: Cause> Error<C> {
-    /// The text without the hint, for an error that is one of several.
-    pub(crate) fn story(&self) -> String {
-        let times = match self.tries {
+impl<C: Cause> RequestError<C> {
+    /// The text without the hint, for an error that combines several.
+    pub(crate) fn details(&self) -> String {
+        let attempts = match self.attempts {
             1 => String::new(),
-            n => format!(", {n} times"),
+            n => format!(" ({n} attempts)"),
         };
         let trace = match &self.trace {
             None => String::new(),
             Some(Trace { header, id }) => format!("\n{header}: {id}"),
         };
         format!(
-            "{}\ntried: {} {}{times}{trace}",
+            "{}\nrequest: {} {}{attempts}{trace}",
             self.cause, self.method, self.url
         )
     }
@@ -82,10 +81,10 @@ impl<C: Cause> Error<C> {
     }
 }
 
-impl<C: Cause> std::error::Error for Error<C> {}
+impl<C: Cause> std::error::Error for RequestError<C> {}
 
-impl<C: Cause> Display for Error<C> {
+impl<C: Cause> Display for RequestError<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\nhint: {}", self.story(), self.hint())
+        write!(f, "{}\nhint: {}", self.details(), self.hint())
     }
 }

@@ -1,22 +1,23 @@
-//! Which servers to ask: from `region`, `api_url` and `mcp_url`.
+//! The servers to connect to, from `region`, `api_url`, and `mcp_url`.
 
 use std::fmt;
 
 use url::Url;
 
-use super::Check;
+use super::error::ValueError;
 use crate::port::{self, Endpoints, Region, Service};
+use crate::text::or_list;
 
-/// What the input `region` may be.
+/// The values of the input `region`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// From Port's own addresses where one is given, else by asking.
+pub(super) enum RegionChoice {
+    /// The region of a given Port address, else the region that accepts the credentials.
     Auto,
-    /// This region and no other.
+    /// This region only.
     Only(Region),
 }
 
-impl Choice {
+impl RegionChoice {
     pub(super) const ALL: [Self; 3] = [
         Self::Auto,
         Self::Only(Region::ALL[0]),
@@ -24,7 +25,7 @@ impl Choice {
     ];
 }
 
-impl fmt::Display for Choice {
+impl fmt::Display for RegionChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
@@ -33,96 +34,91 @@ impl fmt::Display for Choice {
     }
 }
 
-impl Check {
-    /// The servers to ask, in this order; more than one only where `region` is to be found out.
-    pub(super) fn endpoints(
-        &mut self,
-        choice: Choice,
-        api_url: Option<&str>,
-        mcp_url: Option<&str>,
-    ) -> Vec<Endpoints> {
-        let api = api_url.map(|url| self.url("api_url", url, Service::Api));
-        let mcp = mcp_url.map(|url| self.url("mcp_url", url, Service::Mcp));
-        let region_of = |url: &Option<Url>| Region::of(url.as_ref()?.host_str()?);
-        let named = match (region_of(&api), region_of(&mcp)) {
-            (Some(api), Some(mcp)) if api != mcp => {
-                self.mistakes.add(
-                    "api_url",
-                    format!("is of the region `{api}`, and `mcp_url` is of `{mcp}`"),
-                    "accepted: addresses of one region. Leave both out and set `region`",
-                );
-                return vec![placeholder(Some(api))];
-            }
-            (api, mcp) => api.or(mcp),
-        };
-        let region = match (choice, named) {
-            (Choice::Only(region), Some(named)) if region != named => {
-                self.mistakes.add(
-                    "region",
-                    format!("is `{region}`, and `api_url` or `mcp_url` is Port's own of `{named}`"),
-                    format!("accepted: `{named}`, `auto`, or no address of Port's own"),
-                );
-                Some(region)
-            }
-            (Choice::Only(region), _) | (Choice::Auto, Some(region)) => Some(region),
-            (Choice::Auto, None) => None,
-        };
-        match (region, api, mcp) {
-            (None, None, None) => Region::ALL.into_iter().map(Endpoints::of).collect(),
-            (None, Some(api), Some(mcp)) => vec![at(None, api, mcp)],
-            (None, api, _) => {
-                let (given, missing) = match api {
-                    Some(_) => ("api_url", "mcp_url"),
-                    None => ("mcp_url", "api_url"),
-                };
-                self.mistakes.add(
-                    "region",
-                    format!(
-                        "is `auto`, which cannot be told from a `{given}` that is not Port's own"
-                    ),
-                    format!(
-                        "accepted: {} for Port's own `{missing}`, or a `{missing}` too",
-                        crate::text::either(&Region::ALL)
-                    ),
-                );
-                vec![placeholder(None)]
-            }
-            (Some(region), api, mcp) => {
-                let own = Endpoints::of(region);
-                vec![at(
-                    Some(region),
-                    api.unwrap_or(own.api),
-                    mcp.unwrap_or(own.mcp),
-                )]
-            }
+/// The servers to try, in this order: more than one only if the region is unknown.
+///
+/// # Errors
+/// The input that contradicts the others, and why.
+pub(super) fn select(
+    choice: RegionChoice,
+    api: Option<Url>,
+    mcp: Option<Url>,
+) -> Result<Vec<Endpoints>, (&'static str, ValueError)> {
+    let region = match (choice, region_of_urls(api.as_ref(), mcp.as_ref())?) {
+        (RegionChoice::Only(region), Some(found)) if region != found => {
+            let error = ValueError::new(
+                format!("is `{region}`, but `api_url` or `mcp_url` is in region `{found}`"),
+                format!("use `{found}` or `auto`, or remove `api_url` and `mcp_url`"),
+            );
+            return Err(("region", error));
         }
-    }
-
-    fn url(&mut self, input: &str, value: &str, service: Service) -> Url {
-        let problem = match Url::parse(value) {
-            Err(_) => "is not a URL".to_owned(),
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                "holds credentials, which belong into `client_id` and `client_secret`".to_owned()
-            }
-            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-                "holds a query or a fragment".to_owned()
-            }
-            Ok(url) if url.scheme() != "https" && !is_loopback_http(&url) => {
-                "would send credentials unencrypted".to_owned()
-            }
-            Ok(url) => match url.host_str().and_then(Service::of) {
-                Some(other) if other != service => format!("is the address of {other}"),
-                _ => return url,
-            },
-        };
-        let default = service.url(Region::ALL[0]);
-        let accepted = format!("accepted: an https URL of {service}, such as `{default}`");
-        self.mistakes.add(input, problem, accepted);
-        invalid()
+        (RegionChoice::Only(region), _) | (RegionChoice::Auto, Some(region)) => Some(region),
+        (RegionChoice::Auto, None) => None,
+    };
+    match (region, api, mcp) {
+        (Some(region), api, mcp) => {
+            let port = Endpoints::in_region(region);
+            let (api, mcp) = (api.unwrap_or(port.api), mcp.unwrap_or(port.mcp));
+            Ok(vec![endpoints(Some(region), api, mcp)])
+        }
+        (None, None, None) => Ok(Region::ALL.into_iter().map(Endpoints::in_region).collect()),
+        (None, Some(api), Some(mcp)) => Ok(vec![endpoints(None, api, mcp)]),
+        (None, Some(_), None) => Err(("region", unknown_region("api_url", "mcp_url"))),
+        (None, None, Some(_)) => Err(("region", unknown_region("mcp_url", "api_url"))),
     }
 }
 
-fn at(region: Option<Region>, api: Url, mcp: Url) -> Endpoints {
+/// The region of the URLs that are Port's.
+fn region_of_urls(
+    api: Option<&Url>,
+    mcp: Option<&Url>,
+) -> Result<Option<Region>, (&'static str, ValueError)> {
+    let region_of = |url: Option<&Url>| Region::from_host(url?.host_str()?);
+    match (region_of(api), region_of(mcp)) {
+        (Some(api), Some(mcp)) if api != mcp => {
+            let error = ValueError::new(
+                format!("is in region `{api}`, but `mcp_url` is in region `{mcp}`"),
+                "use addresses of one region, or remove both and set `region`",
+            );
+            Err(("api_url", error))
+        }
+        (api, mcp) => Ok(api.or(mcp)),
+    }
+}
+
+fn unknown_region(given: &str, missing: &str) -> ValueError {
+    ValueError::new(
+        format!("is `auto`, but the custom `{given}` does not tell the region"),
+        format!(
+            "set `region` to {} to use Port's `{missing}`, or set `{missing}` too",
+            or_list(&Region::ALL)
+        ),
+    )
+}
+
+/// A URL that may receive credentials.
+pub(super) fn url(value: &str, service: Service) -> Result<Url, ValueError> {
+    let problem = match Url::parse(value) {
+        Err(_) => "is not a URL".to_owned(),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            "contains credentials, which belong in `client_id` and `client_secret`".to_owned()
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            "contains a query or a fragment".to_owned()
+        }
+        Ok(url) if url.scheme() != "https" && !is_loopback_http(&url) => {
+            "is not https, so credentials would be sent unencrypted".to_owned()
+        }
+        Ok(url) => match url.host_str().and_then(Service::from_host) {
+            Some(other) if other != service => format!("is the address of {other}"),
+            _ => return Ok(url),
+        },
+    };
+    let default = service.url(Region::ALL[0]);
+    let hint = format!("use an https URL of {service}, such as `{default}`");
+    Err(ValueError::new(problem, hint))
+}
+
+fn endpoints(region: Option<Region>, api: Url, mcp: Url) -> Endpoints {
     Endpoints {
         region,
         api: without_version(api),
@@ -130,22 +126,11 @@ fn at(region: Option<Region>, api: Url, mcp: Url) -> Endpoints {
     }
 }
 
-/// Stands where the addresses are wrong; never used, since the check fails.
-fn placeholder(region: Option<Region>) -> Endpoints {
-    at(region, invalid(), invalid())
-}
-
-/// Stands where a URL was wrong; never used, since the check fails.
-pub(super) fn invalid() -> Url {
-    #[expect(clippy::expect_used, reason = "a constant")]
-    Url::parse("https://invalid.invalid").expect("a constant URL is a URL")
-}
-
 pub(super) fn is_loopback_http(url: &Url) -> bool {
-    url.scheme() == "http" && port::is_this_machine(url)
+    url.scheme() == "http" && port::is_loopback(url)
 }
 
-/// Port's clients give the API's address with or without its version; we add it where it is needed.
+/// Port's clients accept the API's URL with or without its version, which is added to each request.
 fn without_version(mut url: Url) -> Url {
     let path = url.path().trim_end_matches('/');
     let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
@@ -153,7 +138,7 @@ fn without_version(mut url: Url) -> Url {
     url
 }
 
-/// The MCP server is at `/v1` of its host, unless another path is given.
+/// The MCP server is at `/v1`, unless the URL has another path.
 fn with_version(mut url: Url) -> Url {
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(if path.is_empty() { "/v1" } else { &path });

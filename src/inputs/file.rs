@@ -6,29 +6,31 @@ use std::path::Path;
 
 use crate::text::{Quote, without_mark};
 
-/// Why a file that an input names cannot be used.
+/// Why a file that an input names cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FileProblem {
-    #[error("names the file `{0}`, which is not there (is the checkout before this step?)")]
+pub(super) enum FileError {
+    #[error(
+        "names the file `{0}`, which does not exist (does `actions/checkout` run before this step?)"
+    )]
     Missing(Quote),
     #[error("names `{0}`, which cannot be read ({1})")]
     Unreadable(Quote, io::ErrorKind),
     #[error("names `{0}`, which is a directory")]
     Directory(Quote),
-    #[error("names `{0}`, which is no file but a pipe, a device or a socket")]
+    #[error("names `{0}`, which is a pipe, a device, or a socket")]
     Special(Quote),
-    #[error("is neither text in the form that is asked for nor the path of a file")]
-    NoPath,
+    #[error("is neither valid text nor the path of a file")]
+    NotPath,
     #[error("names the file `{0}`, which is outside the workspace")]
     Outside(Quote),
     #[error("is larger than {} KiB", .0 / 1024)]
     TooLarge(u64),
-    #[error("names the file `{0}`, which is not UTF-8")]
+    #[error("names the file `{0}`, which is not UTF-8 text")]
     NotText(Quote),
 }
 
-impl FileProblem {
-    fn of(error: &io::Error, shown: &str) -> Self {
+impl FileError {
+    fn new(error: &io::Error, shown: &str) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 Self::Missing(Quote::new(shown))
@@ -38,36 +40,36 @@ impl FileProblem {
     }
 }
 
-/// Reads a file below `root`. What it holds may end up in an output, so nothing outside is read, not
-/// through `..` and not through a symlink either.
-pub(super) fn read_within(root: &Path, path: &str, most: u64) -> Result<String, FileProblem> {
+/// Reads a file in `root`. Its content can become part of an output, so files outside are not read, not
+/// even through `..` or a symlink.
+pub(super) fn read_within(root: &Path, path: &str, most: u64) -> Result<String, FileError> {
     let root = root
         .canonicalize()
-        .map_err(|error| FileProblem::of(&error, path))?;
+        .map_err(|error| FileError::new(&error, path))?;
     let file = root
         .join(path)
         .canonicalize()
-        .map_err(|error| FileProblem::of(&error, path))?;
+        .map_err(|error| FileError::new(&error, path))?;
     if !file.starts_with(&root) {
-        return Err(FileProblem::Outside(Quote::new(path)));
+        return Err(FileError::Outside(Quote::new(path)));
     }
     read(&file, path, most)
 }
 
-/// Reads a file of text, without the mark that some editors put before it.
-pub(super) fn read(file: &Path, shown: &str, most: u64) -> Result<String, FileProblem> {
-    let unreadable = |error| FileProblem::of(&error, shown);
+/// Reads a text file, without a byte-order mark.
+pub(super) fn read(file: &Path, shown: &str, most: u64) -> Result<String, FileError> {
+    let unreadable = |error| FileError::new(&error, shown);
     let metadata = fs::metadata(file).map_err(unreadable)?;
     if metadata.is_dir() {
-        return Err(FileProblem::Directory(Quote::new(shown)));
+        return Err(FileError::Directory(Quote::new(shown)));
     }
     if !metadata.is_file() {
-        return Err(FileProblem::Special(Quote::new(shown)));
+        return Err(FileError::Special(Quote::new(shown)));
     }
     if metadata.len() > most {
-        return Err(FileProblem::TooLarge(most));
+        return Err(FileError::TooLarge(most));
     }
     let bytes = fs::read(file).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|_| FileProblem::NotText(Quote::new(shown)))?;
+    let text = String::from_utf8(bytes).map_err(|_| FileError::NotText(Quote::new(shown)))?;
     Ok(without_mark(&text).to_owned())
 }

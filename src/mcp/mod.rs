@@ -1,11 +1,11 @@
-//! A look at the MCP server before the agent does: whether the connection works with the very
-//! headers that the agent will send, and which tools are offered.
+//! The preflight check: connects to the MCP server with the headers that the agent will send, and lists
+//! the tools.
 //!
-//! The client is the official SDK, which speaks both eras of the protocol: the `initialize`
-//! handshake, and the self-contained requests since 2026-07-28.
+//! The client is the official SDK, which supports both versions of the lifecycle: the `initialize`
+//! handshake, and the stateless requests since 2026-07-28.
 
+mod error;
 mod transport;
-mod verdict;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,26 +24,26 @@ use rmcp::{RoleClient, ServiceExt as _};
 use secrecy::SecretString;
 use url::Url;
 
-pub use verdict::{Error, Verdict};
+pub use error::{Error, PreflightError};
 
-use crate::http::{self, Again, Http};
+use crate::http::{Http, RequestError, Retry};
 use crate::text::Quote;
 use crate::text::secrets::{self, redact};
 use transport::Transport;
 
-/// The time limit of one look, all its pages included.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
-/// The time that a server has to close a session; it lapses by itself anyway.
+/// The time limit of one preflight check, including all pages.
+const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The time limit for closing a session, which would also expire by itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The most pages of tools that are read.
+/// The most pages that are read of the tool list.
 const MOST_PAGES: usize = 250;
 
-/// The MCP server, as the agent will reach it.
+/// The MCP server, as the agent will connect to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Server<'a> {
-    /// Where it is.
+    /// Its URL.
     pub url: &'a Url,
-    /// The headers that narrow what it offers, beside `Authorization`.
+    /// The headers that limit what it offers, in addition to `Authorization`.
     pub headers: &'a [(&'static str, String)],
     /// The token, without `Bearer`.
     pub token: &'a SecretString,
@@ -51,25 +51,25 @@ pub struct Server<'a> {
 
 /// A tool, as the server describes it.
 ///
-/// The annotations are hints of the server's own
-/// ([schema](https://modelcontextprotocol.io/specification/2025-11-25/schema#toolannotations)):
-/// reason enough to be careful, never to be careless.
+/// The annotations are the server's own hints
+/// ([schema](https://modelcontextprotocol.io/specification/2025-11-25/schema#toolannotations)). They can
+/// only restrict what is granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tool {
-    /// Its name; may be any text.
+    /// Its name, which can be any text.
     pub name: String,
-    /// A name for people.
+    /// Its display name.
     pub title: Option<Quote>,
     /// What it does.
     pub description: Option<Quote>,
-    /// Whether it says that it changes nothing.
+    /// The annotation `readOnlyHint`.
     pub read_only: Option<bool>,
-    /// Whether it says that it may destroy something.
+    /// The annotation `destructiveHint`.
     pub destructive: Option<bool>,
 }
 
 impl Tool {
-    /// A tool of which nothing but its name is known.
+    /// A tool of which only the name is known.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self {
@@ -81,15 +81,25 @@ impl Tool {
         }
     }
 
-    /// Whether the tool may change something, as MCP reads its annotations: it may unless it says that
-    /// it only reads, and one that says it may destroy something is not believed.
+    /// Whether the tool may change data: by MCP's defaults, unless it is annotated as read-only. A tool
+    /// that is annotated as both read-only and destructive may.
     #[must_use]
     pub fn may_write(&self) -> bool {
         self.read_only != Some(true) || self.destructive == Some(true)
     }
 
-    /// The more careful of two descriptions under one name.
-    fn worsen(&mut self, other: &Self) {
+    /// What its annotations say about its effect on data, for display.
+    #[must_use]
+    pub fn access(&self) -> &'static str {
+        match (self.may_write(), self.read_only, self.destructive) {
+            (false, ..) => "read-only",
+            (true, None, None) => "not annotated",
+            (true, ..) => "may write",
+        }
+    }
+
+    /// Keeps the more restrictive annotations of two tools with the same name.
+    fn merge_hints(&mut self, other: &Self) {
         if other.may_write() {
             self.read_only = other.read_only;
             self.destructive = other.destructive;
@@ -98,8 +108,8 @@ impl Tool {
 }
 
 impl Tool {
-    /// What the server said of a tool.
-    fn read(offered: OfferedTool) -> Self {
+    /// The tool as the SDK parsed it.
+    fn from_offered(offered: OfferedTool) -> Self {
         let hints = offered.annotations.unwrap_or_default();
         let quote = |text: Option<&str>| text.map(Quote::new).filter(|quote| !quote.is_empty());
         Self {
@@ -116,55 +126,53 @@ impl Tool {
     }
 }
 
-/// Connects to `server` as the agent will, and reads what it offers: each tool once, in its order.
+/// Connects to `server` as the agent will, and lists its tools: each name once, in the server's order.
 ///
-/// What may pass is tried again, as with every request.
+/// Transient errors are retried.
 ///
 /// # Errors
-/// The verdict on a server that cannot be used so.
+/// Why the tools could not be listed.
 pub async fn offered_tools(http: &Http, server: &Server<'_>) -> Result<Vec<Tool>, Error> {
     let new = Transport::new(http, server);
-    let transport = new.map_err(|verdict| Error::new(verdict, Method::POST, server.url))?;
+    let transport = new.map_err(|cause| RequestError::new(cause, Method::POST, server.url))?;
     let attempt = async || {
-        let transport = transport.afresh();
-        let outcome = http.limited(LOOK_TIMEOUT, Box::pin(look(&transport))).await;
-        (outcome, transport.found())
+        let transport = transport.reset();
+        let check = Box::pin(connect_and_list(&transport));
+        let outcome = http.with_timeout(PREFLIGHT_TIMEOUT, check).await;
+        (outcome, transport.last_response())
     };
-    let ((outcome, found), failed_tries) = http
-        .retry(attempt, |(outcome, found)| match outcome {
-            Err(Verdict::Network(failure)) => http::again_after_failure(failure),
-            Err(verdict @ (Verdict::Server { .. } | Verdict::RateLimited { .. })) => Some(Again {
-                why: verdict.to_string(),
-                wait: found.wait,
-            }),
+    let ((outcome, last), failed_attempts) = http
+        .retry(attempt, |(outcome, _)| match outcome {
+            Err(PreflightError::Network(error)) => Retry::after_error(error),
+            Err(PreflightError::Status(error)) => Retry::after_status_error(error),
             _ => None,
         })
         .await;
-    outcome.map_err(|verdict| {
-        Error::new(verdict, Method::POST, server.url)
-            .after(failed_tries.len() + 1)
-            .traced(found.trace)
+    outcome.map_err(|cause| {
+        RequestError::new(cause, Method::POST, server.url)
+            .with_attempts(failed_attempts.len() + 1)
+            .with_trace(last.trace)
     })
 }
 
 type Client = RunningService<RoleClient, ClientConfig>;
 
-async fn look(transport: &Transport) -> Result<Vec<Tool>, Verdict> {
-    let mut client = open(transport).await?;
+async fn connect_and_list(transport: &Transport) -> Result<Vec<Tool>, PreflightError> {
+    let mut client = connect(transport).await?;
     let tools = list(&client, transport).await;
-    // Also after a failure: a session that stays open counts against somebody's limit.
+    // Also after an error: an open session counts against a limit of the server.
     let _ = client.close_with_timeout(CLOSE_TIMEOUT).await;
     let tools = tools?;
     if tools.is_empty() {
-        return Err(Verdict::NoTools);
+        return Err(PreflightError::NoTools);
     }
     Ok(tools)
 }
 
-/// Opens with the handshake that today's servers know. One that answers with an error of the
-/// protocol is asked in the way that came after it.
-async fn open(transport: &Transport) -> Result<Client, Verdict> {
-    let me = || {
+/// Connects with the `initialize` handshake. If the server answers with a protocol error, connects with
+/// the lifecycle that replaced it.
+async fn connect(transport: &Transport) -> Result<Client, PreflightError> {
+    let client = || {
         let name = Implementation::new("port-mcp-action", env!("CARGO_PKG_VERSION"));
         ClientConfig::new(ClientCapabilities::default(), name)
     };
@@ -174,41 +182,41 @@ async fn open(transport: &Transport) -> Result<Client, Verdict> {
             StreamableHttpClientTransportConfig::default(),
         )
     };
-    let verdict = |error: ClientInitializeError| {
-        let found = transport.found().verdict;
-        found.unwrap_or_else(|| Verdict::Protocol(Quote::new(&opening_error(&error))))
+    let cause = |error: ClientInitializeError| {
+        let recorded = transport.last_response().error;
+        recorded.unwrap_or_else(|| PreflightError::Protocol(Quote::new(&connect_error(&error))))
     };
-    match me().serve(http()).await {
+    match client().serve(http()).await {
         Err(ClientInitializeError::JsonRpcError(first)) => {
-            let later = ClientLifecycleMode::Discover {
+            let stateless = ClientLifecycleMode::Discover {
                 preferred_versions: vec![ProtocolVersion::V_2026_07_28],
             };
-            let client = me().serve_with_lifecycle(http(), later).await;
+            let client = client().serve_with_lifecycle(http(), stateless).await;
             client.map_err(|error| match error {
                 ClientInitializeError::JsonRpcError(_) => {
-                    verdict(ClientInitializeError::JsonRpcError(first))
+                    cause(ClientInitializeError::JsonRpcError(first))
                 }
-                other => verdict(other),
+                other => cause(other),
             })
         }
-        other => other.map_err(verdict),
+        other => other.map_err(cause),
     }
 }
 
-fn opening_error(error: &ClientInitializeError) -> String {
+fn connect_error(error: &ClientInitializeError) -> String {
     match error {
         ClientInitializeError::JsonRpcError(error) => {
-            format!("with error {}: {}", error.code.0, error.message)
+            format!("error {}: {}", error.code.0, error.message)
         }
-        // The others print what the server sent, in the SDK's words.
+        // The texts of the others quote the server.
         ClientInitializeError::NoCompatibleProtocolVersion { .. } => {
-            "with no version of MCP that is known here".to_owned()
+            "it supports no known version of MCP".to_owned()
         }
-        _ => "in a way that is not MCP's".to_owned(),
+        _ => "it does not follow the MCP specification".to_owned(),
     }
 }
 
-async fn list(client: &Client, transport: &Transport) -> Result<Vec<Tool>, Verdict> {
+async fn list(client: &Client, transport: &Transport) -> Result<Vec<Tool>, PreflightError> {
     let mut tools: Vec<Tool> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut cursors: Vec<String> = Vec::new();
@@ -216,13 +224,13 @@ async fn list(client: &Client, transport: &Transport) -> Result<Vec<Tool>, Verdi
     for _ in 0..MOST_PAGES {
         let params = PaginatedRequestParams::default().with_cursor(cursor);
         let page = client.list_tools(Some(params)).await.map_err(|error| {
-            let found = transport.found().verdict;
-            found.unwrap_or_else(|| Verdict::Protocol(Quote::new(&listing_error(&error))))
+            let recorded = transport.last_response().error;
+            recorded.unwrap_or_else(|| PreflightError::Protocol(Quote::new(&list_error(&error))))
         })?;
         for offered in page.tools {
-            let tool = Tool::read(offered);
+            let tool = Tool::from_offered(offered);
             if let Some(first) = known.get(&tool.name) {
-                tools[*first].worsen(&tool);
+                tools[*first].merge_hints(&tool);
             } else {
                 known.insert(tool.name.clone(), tools.len());
                 tools.push(tool);
@@ -232,17 +240,17 @@ async fn list(client: &Client, transport: &Transport) -> Result<Vec<Tool>, Verdi
             return Ok(tools);
         };
         if cursors.contains(&next) {
-            return Err(Verdict::Loop);
+            return Err(PreflightError::EndlessList);
         }
         cursors.push(next.clone());
         cursor = Some(next);
     }
-    Err(Verdict::TooLong(format!("{MOST_PAGES} pages")))
+    Err(PreflightError::TooLong(format!("{MOST_PAGES} pages")))
 }
 
-fn listing_error(error: &ServiceError) -> String {
+fn list_error(error: &ServiceError) -> String {
     match error {
-        ServiceError::McpError(error) => format!("with error {}: {}", error.code.0, error.message),
-        _ => "what is no list of tools".to_owned(),
+        ServiceError::McpError(error) => format!("error {}: {}", error.code.0, error.message),
+        _ => "it is not a list of tools".to_owned(),
     }
 }

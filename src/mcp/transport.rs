@@ -1,12 +1,12 @@
-//! MCP's streamable HTTP for the official SDK, over our own client: the same time limits, bounded
-//! reads and verdicts as everywhere, and the headers that the agent will send.
+//! MCP's streamable HTTP transport for the official SDK, based on [`Http`]: the same time limits, bounded
+//! reads, and errors as for every request, and the headers that the agent will send.
 //!
 //! Source: [transports](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::ready;
@@ -25,53 +25,51 @@ use sse_stream::{Error as SseError, Sse, SseStream};
 use url::Url;
 
 use super::Server;
-use super::verdict::Verdict;
-use crate::http::{self, Failure, Http, Trace};
+use super::error::{MCP_SERVER, PreflightError};
+use crate::http::{self, Http, NetworkError, StatusError, StatusKind, Trace};
 use crate::text::Quote;
 
-/// The time limit of one request, until its answer begins.
-const TRY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The most that is read of all answers together.
+/// The time limit of one request, until its response begins.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most that is read of all responses together, in bytes.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
-/// The most messages that are read beside the answers: pings, progress, logs.
+/// The most messages that are read besides responses: pings, progress, logs.
 const MOST_MESSAGES: isize = 100;
-/// The most that is read of an answer that is an error.
-const LARGEST_MESSAGE: usize = 64 * 1024;
+/// The most that is read of an error response, in bytes.
+const LARGEST_ERROR: usize = 64 * 1024;
 
 const EVENT_STREAM: &str = "text/event-stream";
 const JSON: &str = "application/json";
 const SESSION: &str = "mcp-session-id";
 
-/// A connection to one server. What it finds wrong is kept, since the SDK passes errors on in
-/// forms of its own.
+/// A connection to one server. It records the last error, since the SDK wraps errors in its own types.
 #[derive(Clone)]
 pub(super) struct Transport {
     http: Http,
     url: Url,
     headers: HeaderMap,
     token: secrecy::SecretString,
-    found: Arc<Mutex<Found>>,
+    last: Arc<Mutex<LastResponse>>,
     bytes_left: Arc<AtomicUsize>,
     messages_left: Arc<AtomicIsize>,
 }
 
-/// What the last answer told.
+/// What is recorded of the last response.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Found {
-    pub(super) verdict: Option<Verdict>,
+pub(super) struct LastResponse {
+    pub(super) error: Option<PreflightError>,
     pub(super) trace: Option<Trace>,
-    /// How long the server asks to wait before the next request.
-    pub(super) wait: Option<Duration>,
 }
 
-type Outcome<T> = Result<T, StreamableHttpError<Verdict>>;
+type Outcome<T> = Result<T, StreamableHttpError<PreflightError>>;
 
 impl Transport {
-    pub(super) fn new(http: &Http, server: &Server<'_>) -> Result<Self, Verdict> {
+    pub(super) fn new(http: &Http, server: &Server<'_>) -> Result<Self, PreflightError> {
         let mut headers = HeaderMap::new();
         for (name, value) in server.headers {
-            // Without a header the server would offer more: that is no look at what the agent gets.
-            let value = HeaderValue::from_str(value).map_err(|_| Verdict::Header(name))?;
+            // Without the header, the server would offer more tools than to the agent.
+            let value =
+                HeaderValue::from_str(value).map_err(|_| PreflightError::InvalidHeader(name))?;
             headers.insert(*name, value);
         }
         Ok(Self {
@@ -79,35 +77,35 @@ impl Transport {
             url: server.url.clone(),
             headers,
             token: server.token.clone(),
-            found: Arc::default(),
+            last: Arc::default(),
             bytes_left: Arc::new(AtomicUsize::new(MOST_BYTES)),
             messages_left: Arc::new(AtomicIsize::new(MOST_MESSAGES)),
         })
     }
 
-    /// The same, with nothing found and nothing read.
-    pub(super) fn afresh(&self) -> Self {
+    /// A copy of the transport that has recorded and read nothing.
+    pub(super) fn reset(&self) -> Self {
         Self {
-            found: Arc::default(),
+            last: Arc::default(),
             bytes_left: Arc::new(AtomicUsize::new(MOST_BYTES)),
             messages_left: Arc::new(AtomicIsize::new(MOST_MESSAGES)),
             ..self.clone()
         }
     }
 
-    pub(super) fn found(&self) -> Found {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        found.clone()
+    pub(super) fn last_response(&self) -> LastResponse {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
     }
 
-    fn note(&self, note: impl FnOnce(&mut Found)) {
-        note(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner));
+    fn update(&self, update: impl FnOnce(&mut LastResponse)) {
+        update(&mut self.last.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Keeps a verdict and turns it into what the SDK expects.
-    fn wrong(&self, verdict: Verdict) -> StreamableHttpError<Verdict> {
-        self.note(|found| found.verdict = Some(verdict.clone()));
-        StreamableHttpError::Client(verdict)
+    /// Records an error and wraps it for the SDK.
+    fn record(&self, error: PreflightError) -> StreamableHttpError<PreflightError> {
+        self.update(|last| last.error = Some(error.clone()));
+        StreamableHttpError::Client(error)
     }
 
     async fn send(
@@ -125,14 +123,10 @@ impl Transport {
         }
         let response = self
             .http
-            .limited(TRY_TIMEOUT, self.http.send(request, &self.url))
+            .with_timeout(REQUEST_TIMEOUT, self.http.send(request, &self.url))
             .await
-            .map_err(|failure| self.wrong(failure.into()))?;
-        let (status, headers) = (response.status(), response.headers());
-        self.note(|found| {
-            found.trace = http::port_trace(headers);
-            found.wait = http::wait_asked_for(headers, status, SystemTime::now());
-        });
+            .map_err(|error| self.record(error.into()))?;
+        self.update(|last| last.trace = http::port_trace(response.headers()));
         Ok(response)
     }
 
@@ -140,17 +134,17 @@ impl Transport {
         let limit = limit.min(self.bytes_left.load(Ordering::Relaxed));
         let body = self
             .http
-            .limited(TRY_TIMEOUT, self.http.body(response, &self.url, limit));
-        let body = body.await.map_err(|failure| match failure {
-            Failure::TooLarge(_) => self.wrong(too_many_bytes()),
-            other => self.wrong(other.into()),
+            .with_timeout(REQUEST_TIMEOUT, self.http.body(response, &self.url, limit));
+        let body = body.await.map_err(|error| match error {
+            NetworkError::TooLarge(_) => self.record(too_many_bytes()),
+            other => self.record(other.into()),
         })?;
         self.bytes_left.fetch_sub(body.len(), Ordering::Relaxed);
         Ok(body)
     }
 
-    /// The events of an answer to `request`, as long as they do not get too many, and up to the answer
-    /// itself.
+    /// The events of the stream that answers `request`, up to the response itself. Too many events are an
+    /// error.
     fn events(
         &self,
         response: Response,
@@ -158,7 +152,7 @@ impl Transport {
     ) -> BoxStream<'static, Result<Sse, SseError>> {
         let this = self.clone();
         let bytes = response.bytes_stream().map(move |chunk| {
-            let verdict = match chunk {
+            let error = match chunk {
                 Ok(chunk) => {
                     let left = this.bytes_left.load(Ordering::Relaxed);
                     if let Some(left) = left.checked_sub(chunk.len()) {
@@ -167,25 +161,25 @@ impl Transport {
                     }
                     too_many_bytes()
                 }
-                Err(error) => this.http.failure(&error, &this.url).into(),
+                Err(error) => this.http.network_error(&error, &this.url).into(),
             };
-            this.note(|found| found.verdict = Some(verdict.clone()));
-            Err(verdict)
+            this.update(|last| last.error = Some(error.clone()));
+            Err(error)
         });
         let this = self.clone();
         let mut is_answered = false;
         let events = SseStream::from_bytes_stream(bytes).map(Some);
-        // Its end is an event too.
+        // The end of the stream is an event too.
         let events = events.chain(stream::once(ready(None)));
         let events = events.map(move |event| {
             let Some(event) = event else {
-                let silent = Verdict::Protocol(Quote::new(
-                    "with an event stream that ends without its answer",
+                let error = PreflightError::Protocol(Quote::new(
+                    "the event stream ended without a response",
                 ));
                 return if is_answered {
                     None
                 } else {
-                    Some(Err(this.broken(silent)))
+                    Some(Err(this.record_event(error)))
                 };
             };
             let event = match event {
@@ -193,23 +187,23 @@ impl Transport {
                 Err(error) => return Some(Err(error)),
             };
             let text = event.data.as_deref().unwrap_or_default();
-            let verdict = match serde_json::from_str(text)
+            let error = match serde_json::from_str(text)
                 .ok()
-                .and_then(|message| answered(&message))
+                .and_then(|message| response_id(&message))
             {
                 Some(id) if id == request => {
                     is_answered = true;
                     return Some(Ok(event));
                 }
-                Some(id) => other_answer(&id),
+                Some(id) => unexpected_response(&id),
                 None if this.messages_left.fetch_sub(1, Ordering::Relaxed) > 0 => {
                     return Some(Ok(event));
                 }
-                None => Verdict::TooLong(format!("{MOST_MESSAGES} messages beside it")),
+                None => PreflightError::TooLong(format!("{MOST_MESSAGES} other messages")),
             };
-            Some(Err(this.broken(verdict)))
+            Some(Err(this.record_event(error)))
         });
-        // Whatever follows an error, or the end, is not waited for.
+        // Nothing is read after an error or after the end.
         let mut is_over = false;
         let events = events.take_while(move |event| {
             let goes_on = !is_over;
@@ -219,72 +213,46 @@ impl Transport {
         events.filter_map(ready).boxed()
     }
 
-    /// Keeps a verdict on an event stream and turns it into what the stream can carry.
-    fn broken(&self, verdict: Verdict) -> SseError {
-        self.note(|found| found.verdict = Some(verdict.clone()));
-        SseError::Body(Box::new(verdict))
+    /// Records an error in an event stream and wraps it for the stream.
+    fn record_event(&self, error: PreflightError) -> SseError {
+        self.update(|last| last.error = Some(error.clone()));
+        SseError::Body(Box::new(error))
     }
 
-    /// An answer whose status is an error: a verdict, or the message that the server put into it.
-    async fn refusal(
+    /// Handles a response whose status is an error: returns the JSON-RPC error in its body, if it has one,
+    /// else records the status.
+    async fn error_response(
         &self,
         response: Response,
         request: Option<RequestId>,
     ) -> Outcome<StreamableHttpPostResponse> {
-        let status = response.status();
-        let location = http::location(response.headers());
-        let wait = self.found().wait;
-        let body = self
-            .body(response, LARGEST_MESSAGE)
-            .await
-            .unwrap_or_default();
-        let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = self.body(response, LARGEST_ERROR).await.unwrap_or_default();
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = [
-            &said["error_description"],
-            &said["message"],
-            &said["error"]["message"],
-            &said["error"],
+            &body["error_description"],
+            &body["message"],
+            &body["error"]["message"],
+            &body["error"],
         ]
         .into_iter()
         .find_map(Value::as_str)
         .unwrap_or_default();
-        let message = Quote::new(text);
-        let verdict = match status {
-            StatusCode::UNAUTHORIZED => Verdict::Unauthorized { status, message },
-            StatusCode::FORBIDDEN => Verdict::Forbidden { status, message },
-            StatusCode::TOO_MANY_REQUESTS => Verdict::RateLimited {
-                status,
-                message,
-                wait,
-            },
-            _ if status.is_server_error() => Verdict::Server { status, message },
-            _ if status.is_redirection() => Verdict::Redirect {
-                status,
-                to: location,
-            },
-            _ => {
-                // How a server of one era meets the opening of the other (the id may be missing).
-                if let (Some(id), Ok(error)) = (
-                    request,
-                    serde_json::from_value::<ErrorData>(said["error"].clone()),
-                ) {
-                    let message = ServerJsonRpcMessage::error(error, Some(id));
-                    return Ok(StreamableHttpPostResponse::Json(message, None));
-                }
-                match status {
-                    StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
-                        Verdict::NotFound { status, message }
-                    }
-                    _ => Verdict::Status { status, message },
-                }
-            }
-        };
-        Err(self.wrong(verdict))
+        let error = StatusError::new(&MCP_SERVER, status, &headers, Quote::new(text));
+        // A server rejects a lifecycle that it does not support in this form; the id can be missing.
+        if matches!(error.kind, StatusKind::NotFound | StatusKind::Other)
+            && let Some(id) = request
+            && let Ok(error) = serde_json::from_value::<ErrorData>(body["error"].clone())
+        {
+            let message = ServerJsonRpcMessage::error(error, Some(id));
+            return Ok(StreamableHttpPostResponse::Json(message, None));
+        }
+        Err(self.record(PreflightError::Status(error)))
     }
 }
 
-/// The request that a message answers, if it is an answer.
-fn answered(message: &ServerJsonRpcMessage) -> Option<RequestId> {
+/// The id of the request that a message responds to, if it is a response.
+fn response_id(message: &ServerJsonRpcMessage) -> Option<RequestId> {
     match message {
         JsonRpcMessage::Response(response) => Some(response.id.clone()),
         JsonRpcMessage::Error(error) => error.id.clone(),
@@ -292,17 +260,17 @@ fn answered(message: &ServerJsonRpcMessage) -> Option<RequestId> {
     }
 }
 
-fn other_answer(id: &RequestId) -> Verdict {
-    let text = format!("a request that was not made: its id is {id}");
-    Verdict::Protocol(Quote::new(&text))
+fn unexpected_response(id: &RequestId) -> PreflightError {
+    let text = format!("no request has the ID {id}");
+    PreflightError::Protocol(Quote::new(&text))
 }
 
-fn too_many_bytes() -> Verdict {
-    Verdict::TooLong(format!("{} MiB", MOST_BYTES / 1024 / 1024))
+fn too_many_bytes() -> PreflightError {
+    PreflightError::TooLong(format!("{} MiB", MOST_BYTES / 1024 / 1024))
 }
 
 impl StreamableHttpClient for Transport {
-    type Error = Verdict;
+    type Error = PreflightError;
 
     async fn post_message(
         &self,
@@ -326,15 +294,15 @@ impl StreamableHttpClient for Transport {
             return Err(StreamableHttpError::SessionExpired);
         }
         if !status.is_success() {
-            return self.refusal(response, request_id).await;
+            return self.error_response(response, request_id).await;
         }
         let Some(request_id) = request_id else {
-            // Nothing in the answer to a notification is of use.
+            // The response to a notification has no content.
             return Ok(StreamableHttpPostResponse::Accepted);
         };
         if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
-            let silent = Verdict::Protocol(Quote::new(&format!("{status}, without an answer")));
-            return Err(self.wrong(silent));
+            let error = Quote::new(&format!("{status} without a body"));
+            return Err(self.record(PreflightError::Protocol(error)));
         }
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let session = header(SESSION);
@@ -353,19 +321,20 @@ impl StreamableHttpClient for Transport {
             )),
             JSON => {
                 let body = self.body(response, MOST_BYTES).await?;
-                let message = serde_json::from_slice(&body)
-                    .map_err(|_| self.wrong(Verdict::NotMcp(Quote::new("JSON of another form"))))?;
-                match answered(&message) {
-                    Some(id) if id != request_id => Err(self.wrong(other_answer(&id))),
+                let message = serde_json::from_slice(&body).map_err(|_| {
+                    self.record(PreflightError::NotMcp(Quote::new("unexpected JSON")))
+                })?;
+                match response_id(&message) {
+                    Some(id) if id != request_id => Err(self.record(unexpected_response(&id))),
                     _ => Ok(StreamableHttpPostResponse::Json(message, session)),
                 }
             }
-            "" => Err(self.wrong(Verdict::NotMcp(Quote::new("nothing that has a type")))),
-            other => Err(self.wrong(Verdict::NotMcp(Quote::new(other)))),
+            "" => Err(self.record(PreflightError::NotMcp(Quote::new("no Content-Type")))),
+            other => Err(self.record(PreflightError::NotMcp(Quote::new(other)))),
         }
     }
 
-    /// A server that gave no session, or keeps none, has nothing to close.
+    /// Closes the session. A server without sessions has nothing to close.
     async fn delete_session(
         &self,
         _uri: Arc<str>,
@@ -377,7 +346,7 @@ impl StreamableHttpClient for Transport {
         self.send(request, Some(&session), more).await.map(drop)
     }
 
-    /// Nothing is awaited from the server beside its answers.
+    /// Not used: the preflight check waits for responses only.
     async fn get_stream(
         &self,
         _uri: Arc<str>,

@@ -1,118 +1,106 @@
-//! What can go wrong between here and a token, each with what to do about it.
+//! Why a request for a token failed, and what to do about it.
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use url::Url;
 
 use super::Region;
 use crate::http::{
-    self, Failure, REDIRECT_HINT, SERVER_HINT, rate_limit_hint, said, seconds, stranger_hint,
+    self, NetworkError, RequestError, Service, StatusError, StatusKind, seconds, status_line,
+    unexpected_server_hint,
 };
-use crate::text::Quote;
 
-/// A request to Port that did not give a token.
-pub type Error = http::Error<Cause>;
+/// A request to Port that did not return a token.
+pub type Error = RequestError<TokenError>;
 
-/// What came back.
+/// Port in messages: its API, and the token endpoint of its MCP server.
+pub(super) const PORT: Service = Service {
+    name: "Port",
+    credentials: "the credentials",
+    not_found: "Port's token endpoint was not found at this address",
+};
+
+/// What came back instead of a token.
 #[derive(Clone, Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each one means")]
-pub enum Cause {
+pub enum TokenError {
     #[error(transparent)]
-    Network(#[from] Failure),
-    #[error("Port does not accept these credentials ({})", said(*status, message))]
-    Credentials { status: StatusCode, message: Quote },
-    #[error("Port forbids it ({})", said(*status, message))]
-    Forbidden { status: StatusCode, message: Quote },
-    #[error("Port refuses the form of the credentials ({})", said(*status, message))]
-    Invalid { status: StatusCode, message: Quote },
-    #[error("Port's rate limit is reached ({})", said(*status, message))]
-    RateLimited {
-        status: StatusCode,
-        message: Quote,
-        wait: Option<Duration>,
-    },
-    #[error("Port has a problem of its own ({})", said(*status, message))]
-    Server { status: StatusCode, message: Quote },
-    #[error("the answer is a redirect to {to} ({status})")]
-    Redirect { status: StatusCode, to: Quote },
-    #[error("the answer is {}", said(*status, message))]
-    Status { status: StatusCode, message: Quote },
-    #[error("the answer is not JSON ({status})")]
-    NotJson { status: StatusCode },
-    #[error("the answer holds no token (`{field}` is missing)")]
-    NoToken { field: &'static str },
-    #[error("the token holds characters that no bearer token may hold")]
-    Unprintable,
-    #[error("the token has lapsed already, {} ago by this machine's clock", seconds(*.0))]
-    Lapsed(Duration),
+    Network(#[from] NetworkError),
+    #[error(transparent)]
+    Status(StatusError),
+    #[error(
+        "Port rejected the credentials as malformed ({})",
+        status_line(.0.status, &.0.message)
+    )]
+    Malformed(StatusError),
+    #[error("the response is not JSON ({0})")]
+    NotJson(reqwest::StatusCode),
+    #[error("the response contains no token (missing `{0}`)")]
+    Missing(&'static str),
+    #[error("the token contains characters that are invalid in bearer tokens")]
+    InvalidCharacters,
+    #[error("the token expired {} ago, according to the runner's clock", seconds(*.0))]
+    Expired(Duration),
 }
 
-/// What to do when no region accepts the credentials.
-pub const NO_REGION_HINT: &str = "both of Port's regions refuse these credentials, so it is not the \
-    region: the secret was rotated or belongs to another client id; find both in Port under … > \
-    Credentials";
+/// The hint when no region accepts the credentials.
+pub const NO_REGION_HINT: &str = "check the client ID and secret in Port under … > Credentials: both \
+    regions rejected them, so the secret may have been rotated, or may belong to another client ID";
 
-impl http::Cause for Cause {
+impl http::Cause for TokenError {
     fn hint(&self, url: &Url) -> String {
         let host = url.host_str().unwrap_or_default();
         let hint = match self {
-            Self::Network(failure) => return failure.hint(url),
-            Self::NotJson { .. } => return stranger_hint(host),
-            Self::Credentials { .. } => return region_hint(host),
-            Self::RateLimited { wait, .. } => return rate_limit_hint(*wait),
-            Self::Forbidden { .. } => {
-                "ask an administrator of your Port organization whether an IP allow-list or a \
-                 policy bars these credentials, and whether the runner's address is on it"
+            Self::Network(error) => return error.hint(url),
+            Self::NotJson(_) => return unexpected_server_hint(host),
+            Self::Status(error) => return status_hint(error, host),
+            Self::Malformed(_) => {
+                "check `client_id` and `client_secret` for surrounding quotes, whitespace, or JSON"
             }
-            Self::Invalid { .. } => {
-                "check `client_id` and `client_secret` for quotes, blanks or JSON around the \
-                 value: they are two plain words"
+            Self::Missing(_) => {
+                "check `api_url` and `mcp_url`, or try the other `auth_method` (`api` or `oauth`); if \
+                 the error persists, open an issue with the trace ID"
             }
-            Self::Server { .. } => SERVER_HINT,
-            Self::Redirect { .. } => REDIRECT_HINT,
-            Self::Status { .. } => {
-                "check `api_url` and `mcp_url` if you set them: the path may be wrong"
+            Self::InvalidCharacters => {
+                "open an issue with the trace ID; the token was not used, because it could not be \
+                 masked reliably"
             }
-            Self::NoToken { .. } => {
-                "something that is not Port answers, or Port has changed: set `auth_method` to the \
-                 other of `api` and `oauth`, and open an issue with the trace id"
-            }
-            Self::Unprintable => {
-                "it was refused because it could not be masked in every form in which it is \
-                 written; open an issue with the trace id"
-            }
-            Self::Lapsed(_) => {
-                "the runner's clock is wrong, or Port handed out its last token a moment too late: \
-                 check the clock, then run the job again"
-            }
+            Self::Expired(_) => "check the runner's clock, then run the job again",
         };
         hint.to_owned()
     }
 }
 
-/// What to do when the server at `host` refuses credentials, or the token that they gave.
+fn status_hint(error: &StatusError, host: &str) -> String {
+    if let Some(hint) = error.common_hint() {
+        return hint;
+    }
+    match error.kind {
+        StatusKind::Unauthorized => region_hint(host),
+        StatusKind::Forbidden => {
+            "ask an administrator of your Port organization whether an IP allowlist or a policy blocks \
+             these credentials or the runner's address"
+                .to_owned()
+        }
+        _ => "check the path of `api_url` and `mcp_url`, if you set them".to_owned(),
+    }
+}
+
+/// The hint when the server at `host` rejects the credentials.
 ///
-/// A wrong region and a wrong secret get the same answer, so both are named, the region first: it
-/// is the more common mistake.
+/// Credentials of the other region and a wrong secret get the same response. The hint names the region
+/// first, since that is the more common mistake.
 fn region_hint(host: &str) -> String {
-    let other = match Region::of(host) {
-        Some(Region::Eu) => {
-            "credentials of an organization in the US are unknown here: for one, \
-                             set `region: us`. "
-        }
-        Some(Region::Us) => {
-            "credentials of an organization in the EU are unknown here: for one, \
-                             set `region: eu`. "
-        }
+    let region = match Region::from_host(host) {
+        Some(Region::Eu) => "if your organization is in the US region, set `region: us`",
+        Some(Region::Us) => "if your organization is in the EU region, set `region: eu`",
         None => {
-            "check that `api_url` and `mcp_url` belong to the organization of these \
-                 credentials. "
+            "check that `api_url` and `mcp_url` belong to the organization of these credentials"
         }
     };
     format!(
-        "{other}Otherwise the secret was rotated or belongs to another client id; find both in \
-         Port under … > Credentials"
+        "{region}; otherwise check the client ID and secret in Port under … > Credentials: the secret \
+         may have been rotated, or may belong to another client ID"
     )
 }
 
@@ -121,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_401_names_the_other_region() {
+    fn a_401_hint_names_the_other_region() {
         let hint = |url: &str| region_hint(Url::parse(url).unwrap().host_str().unwrap());
         for eu in [
             "https://api.port.io/v1/auth/access_token",

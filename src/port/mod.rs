@@ -1,5 +1,5 @@
-//! What we know of Port: its hosts, its two ways from credentials to a token, and the headers that
-//! its MCP server obeys.
+//! Port: its hosts, the two flows that exchange credentials for a token, and the headers of its MCP
+//! server.
 //!
 //! Sources: [Port's API reference](https://docs.port.io/api-reference/port-api) and
 //! [Port's MCP server](https://docs.port.io/ai-interfaces/port-mcp-server/overview-and-installation).
@@ -14,12 +14,11 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::{Host, Url};
 
-pub use error::{Cause, Error, NO_REGION_HINT};
-pub use renames::{is_gone, replacement, replacements};
+pub use error::{Error, NO_REGION_HINT, TokenError};
+pub use renames::{is_removed, replacement, replacements};
 pub use token::{Flow, Identity, Token, fetch as fetch_token};
 
-/// Where a Port organization lives. Credentials of one region are unknown to the other, which
-/// answers with a plain 401.
+/// The region of a Port organization. Each region rejects the credentials of the other with a 401.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -31,29 +30,28 @@ pub enum Region {
 }
 
 impl Region {
-    /// Every region, in the order in which they are offered.
+    /// Every region, in the order in which they are tried.
     pub const ALL: [Self; 2] = [Self::Eu, Self::Us];
 
-    /// The region that `host` belongs to, if it is one of Port's own.
+    /// The region of `host`, if it is one of Port's hosts.
     #[must_use]
-    pub fn of(host: &str) -> Option<Self> {
+    pub fn from_host(host: &str) -> Option<Self> {
         known(host).map(|(region, _)| region)
     }
 }
 
-/// What answers at one of Port's addresses.
+/// A service of Port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// The REST API.
     Api,
     /// The MCP server (streamable HTTP).
     Mcp,
-    /// The web app, which is for people.
+    /// The web app.
     App,
 }
 
-/// Every host of Port's own. Those of `getport.io` are former names, which Port's own clients and
-/// guides still use.
+/// Port's hosts. Those in `getport.io` are former names, which Port's clients and guides still use.
 const HOSTS: [(&str, Region, Service); 12] = [
     ("api.port.io", Region::Eu, Service::Api),
     ("api.getport.io", Region::Eu, Service::Api),
@@ -77,13 +75,13 @@ fn known(host: &str) -> Option<(Region, Service)> {
 }
 
 impl Service {
-    /// What answers at `host`, if it is one of Port's own.
+    /// The service at `host`, if it is one of Port's hosts.
     #[must_use]
-    pub fn of(host: &str) -> Option<Self> {
+    pub fn from_host(host: &str) -> Option<Self> {
         known(host).map(|(_, service)| service)
     }
 
-    /// Its address in a region; that of the API is without `/v1`.
+    /// Its URL in a region. The URL of the API is without `/v1`.
     #[must_use]
     pub fn url(self, region: Region) -> &'static str {
         match (self, region) {
@@ -116,14 +114,14 @@ impl fmt::Display for Region {
     }
 }
 
-/// The hosts to talk to: a region's, or others given in their place.
+/// The servers to connect to: those of a region, or custom ones.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
-    /// The region, unless both addresses are the user's own.
+    /// The region. `None` if both servers are custom and `region` is not set.
     pub region: Option<Region>,
-    /// The REST API, without `/v1` and without a slash at its end.
+    /// The REST API, without `/v1` and without a trailing slash.
     pub api: Url,
-    /// The MCP server, without a slash at its end.
+    /// The MCP server, without a trailing slash.
     pub mcp: Url,
 }
 
@@ -133,9 +131,9 @@ fn constant(url: &str) -> Url {
 }
 
 impl Endpoints {
-    /// Port's own of a region.
+    /// Port's servers in a region.
     #[must_use]
-    pub fn of(region: Region) -> Self {
+    pub fn in_region(region: Region) -> Self {
         let url = |service: Service| constant(service.url(region));
         Self {
             region: Some(region),
@@ -144,30 +142,30 @@ impl Endpoints {
         }
     }
 
-    /// The hosts that are not Port's own: whoever chose them is sent the credentials.
+    /// The hosts that do not belong to Port, and that would receive the credentials or the token.
     #[must_use]
-    pub fn foreign_hosts(&self) -> Vec<&str> {
+    pub fn custom_hosts(&self) -> Vec<&str> {
         let mut hosts: Vec<&str> = [&self.api, &self.mcp]
             .into_iter()
             .filter_map(Url::host_str)
-            .filter(|host| Region::of(host).is_none())
+            .filter(|host| Region::from_host(host).is_none())
             .collect();
         hosts.dedup();
         hosts
     }
 
-    /// What to do when the MCP server refuses a fresh token.
+    /// The hint when the MCP server rejects a new token.
     #[must_use]
-    pub fn refused_token_hint(&self) -> String {
+    pub fn rejected_token_hint(&self) -> String {
         format!(
-            "{} refused a token that was issued a moment ago: check that `api_url` and `mcp_url` \
-             belong to one organization, and that the credentials may use MCP",
+            "check that `api_url` and `mcp_url` belong to the same organization, and that the \
+             credentials may use MCP: {} rejected a token that was just issued",
             self.mcp.host_str().unwrap_or_default()
         )
     }
 }
 
-/// Whether two addresses are of one server, under whatever names.
+/// Whether two URLs lead to the same server, including by its other names.
 #[must_use]
 pub fn is_same_server(one: &Url, other: &Url) -> bool {
     let host = |url: &Url| {
@@ -175,16 +173,16 @@ pub fn is_same_server(one: &Url, other: &Url) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
         match known(host) {
             Some((region, service)) => format!("{service} {region}"),
-            None if is_this_machine(url) => "this machine".to_owned(),
+            None if is_loopback(url) => "loopback".to_owned(),
             None => host.to_owned(),
         }
     };
     host(one) == host(other) && one.port_or_known_default() == other.port_or_known_default()
 }
 
-/// Whether an address is of the loopback interface.
+/// Whether a URL leads to the loopback interface.
 #[must_use]
-pub fn is_this_machine(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -193,17 +191,17 @@ pub fn is_this_machine(url: &Url) -> bool {
     }
 }
 
-/// Port client credentials: of an organization, a service account or a person.
+/// Port client credentials: of an organization, a service account, or a user.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// Names the credentials; not a secret.
+    /// The client ID, which is not a secret.
     pub client_id: String,
-    /// Proves them.
+    /// The client secret.
     pub client_secret: SecretString,
 }
 
 impl Credentials {
-    /// Whether they look like a person's own. Port names those after the person's e-mail address.
+    /// Whether they look like a user's own: Port uses the user's email address as the client ID.
     #[must_use]
     pub fn is_personal(&self) -> bool {
         self.client_id.contains('@')
@@ -213,14 +211,14 @@ impl Credentials {
 /// Which Port actions the agent may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actions {
-    /// Whatever the identity may run.
+    /// All actions that the identity may run.
     All,
-    /// These identifiers only; none at all when empty.
+    /// Only these identifiers. None if empty.
     Only(Vec<String>),
 }
 
 impl Actions {
-    /// Whether `text` has the characters of an identifier in Port, none of which ends a header's list.
+    /// Whether `text` has only characters of an identifier in Port, none of which separates a header's list.
     #[must_use]
     pub fn is_identifier(text: &str) -> bool {
         text.bytes()
@@ -238,10 +236,10 @@ impl fmt::Display for Actions {
     }
 }
 
-/// The headers, beside `Authorization`, that narrow what Port's MCP server offers and runs.
+/// The headers, in addition to `Authorization`, that limit what Port's MCP server offers and runs.
 ///
-/// Read-only mode is sent in both cases, so that what the agent may do never depends on a default
-/// of the server's. An action list that is empty means none, one that is absent means all.
+/// `x-read-only-mode` is always sent, so the agent's permissions do not depend on the server's default.
+/// An empty list of actions means none, a missing one means all.
 #[must_use]
 pub fn mcp_headers(read_only: bool, actions: &Actions) -> Vec<(&'static str, String)> {
     let mut headers = vec![("x-read-only-mode", u8::from(read_only).to_string())];

@@ -1,7 +1,7 @@
-//! What became of the tools of Port's MCP server. Its set of tools changes often, and old names
-//! live on in guides and workflows.
+//! Former tools of Port's MCP server. Its tools change often, while guides and workflows keep the old
+//! names.
 
-/// Names that a rule does not give away, and what replaced each.
+/// Former names that follow no rule, and their replacements.
 const REPLACED: [(&str, &str); 15] = [
     ("get_blueprint", "list_blueprints"),
     ("get_blueprints", "list_blueprints"),
@@ -21,16 +21,16 @@ const REPLACED: [(&str, &str); 15] = [
     ("run_workflow", "trigger_run"),
 ];
 
-/// Names of 2025 that nothing replaced.
-const GONE: [&str; 2] = ["describe_organization", "invoke_ai_agent"];
+/// Tools of 2025 that were removed without a replacement.
+const REMOVED: [&str; 2] = ["describe_organization", "invoke_ai_agent"];
 
-/// Whether the tool called `name` is gone, and nothing has replaced it.
+/// Whether the tool `name` was removed without a replacement.
 #[must_use]
-pub fn is_gone(name: &str) -> bool {
-    GONE.contains(&name)
+pub fn is_removed(name: &str) -> bool {
+    REMOVED.contains(&name)
 }
 
-/// What replaced the tool called `name`, where it is known.
+/// The replacement of the tool `name`, if it is known.
 #[must_use]
 pub fn replacement(name: &str) -> Option<&'static str> {
     let mut replaced = REPLACED.iter();
@@ -39,8 +39,8 @@ pub fn replacement(name: &str) -> Option<&'static str> {
         .map(|(_, now)| *now)
 }
 
-/// What may have replaced the tool called `name`, the likeliest first. These are guesses: only one
-/// that the server offers is right.
+/// The possible replacements of the tool `name`, the most likely first. These are guesses: only one that
+/// the server offers is right.
 #[must_use]
 pub fn replacements(name: &str) -> Vec<String> {
     let replaced = REPLACED.iter().filter(|(then, _)| *then == name);
@@ -54,7 +54,7 @@ pub fn replacements(name: &str) -> Vec<String> {
     {
         now.push(format!("upsert_{what}"));
     }
-    // There was one tool for each action.
+    // There was one tool per action.
     if name.starts_with("run_") && name != "run_action" {
         now.push("run_action".to_owned());
     }

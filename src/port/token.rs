@@ -1,4 +1,4 @@
-//! Credentials in, token out: Port's two flows.
+//! The exchange of credentials for a token, by either of Port's two flows.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -11,15 +11,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::error::{Cause, Error};
+use super::error::{Error, PORT, TokenError};
 use super::{Credentials, Endpoints};
-use crate::http::{self, Answer, Http};
+use crate::http::{self, Http, RequestError, Response, StatusError, StatusKind};
 use crate::text::Quote;
 
-/// Seconds from the epoch to the end of the year 9999, the last that RFC 3339 can write.
+/// Seconds from the Unix epoch to the end of the year 9999, the last that RFC 3339 can represent.
 const END_OF_TIME: u64 = 253_402_300_799;
 
-/// A way from credentials to a token.
+/// A flow that exchanges credentials for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// `POST {api}/v1/auth/access_token`, Port's own exchange.
@@ -36,7 +36,7 @@ impl Flow {
         }
     }
 
-    /// The request's body. REST refuses additional properties, so there are none.
+    /// The request's body. The REST endpoint rejects additional properties.
     fn body(self, credentials: &Credentials, request: RequestBuilder) -> RequestBuilder {
         let (id, secret) = (
             credentials.client_id.as_str(),
@@ -80,31 +80,30 @@ impl fmt::Display for Flow {
 
 /// An access token for Port's API and MCP server.
 ///
-/// Port keeps one token alive for a set of credentials and hands that same one to whoever asks
-/// until it lapses. So it may lapse soon, no request makes it live longer, and nobody may revoke
-/// it: other jobs hold it too.
+/// Port returns the same token for a set of credentials until that token expires. So it may expire soon,
+/// a new request does not extend it, and it must not be revoked: other jobs use it.
 #[derive(Debug)]
 pub struct Token {
     /// The token itself, without `Bearer`.
     pub secret: SecretString,
-    /// When it lapses; `None` when Port did not say.
+    /// When it expires; `None` if Port did not report it.
     pub expires_at: Option<SystemTime>,
-    /// Whose it is.
+    /// Who it identifies.
     pub identity: Identity,
-    /// The flow that it came from.
+    /// The flow that returned it.
     pub flow: Flow,
-    /// Why each try before the successful one was not the last.
-    pub failed_tries: Vec<String>,
+    /// Why each attempt before the successful one failed.
+    pub failed_attempts: Vec<String>,
 }
 
-/// Whose a token is, by its own claims.
+/// Who a token identifies, according to its claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A service account's, or the organization's own.
+    /// A service account, or the organization itself.
     Machine,
-    /// A person's: the agent acts with that person's rights.
-    Person,
-    /// The token does not say.
+    /// A user: the agent acts with the permissions of that user.
+    User,
+    /// The claims do not say.
     Unknown,
 }
 
@@ -112,14 +111,14 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Machine => "machine",
-            Self::Person => "person",
+            Self::User => "user",
             Self::Unknown => "unknown",
         })
     }
 }
 
 impl Token {
-    /// How long the token is still valid at `now`; `None` when Port did not say.
+    /// The remaining lifetime at `now`; `None` if Port did not report it.
     #[must_use]
     pub fn valid_for(&self, now: SystemTime) -> Option<Duration> {
         self.expires_at
@@ -130,7 +129,7 @@ impl Token {
 /// Exchanges `credentials` for a token by `flow`.
 ///
 /// # Errors
-/// Whatever kept Port from answering with a token that can be used.
+/// When Port does not return a valid token.
 pub async fn fetch(
     http: &Http,
     endpoints: &Endpoints,
@@ -138,95 +137,85 @@ pub async fn fetch(
     flow: Flow,
 ) -> Result<Token, Error> {
     let url = flow.url(endpoints);
-    let answer = http
+    let response = http
         .post(&url, |request| flow.body(credentials, request))
         .await?;
-    let tries = answer.failed_tries.len() + 1;
-    let trace = http::port_trace(&answer.headers);
-    let token = read(answer, flow, SystemTime::now());
+    let attempts = response.failed_attempts.len() + 1;
+    let trace = http::port_trace(&response.headers);
+    let token = parse(response, flow, SystemTime::now());
     token.map_err(|cause| {
-        Error::new(cause, Method::POST, &url)
-            .after(tries)
-            .traced(trace)
+        RequestError::new(cause, Method::POST, &url)
+            .with_attempts(attempts)
+            .with_trace(trace)
     })
 }
 
-fn read(answer: Answer, flow: Flow, now: SystemTime) -> Result<Token, Cause> {
-    let status = answer.status;
+fn parse(response: Response, flow: Flow, now: SystemTime) -> Result<Token, TokenError> {
+    let status = response.status;
     if !status.is_success() {
-        return Err(refusal(&answer));
+        return Err(status_error(&response));
     }
-    // An answer that succeeded is never quoted: it may hold the token in a place we do not know.
+    // A successful response is never quoted: it may contain the token in an unknown field.
     let body: Value =
-        serde_json::from_slice(&answer.body).map_err(|_| Cause::NotJson { status })?;
+        serde_json::from_slice(&response.body).map_err(|_| TokenError::NotJson(status))?;
     let field = flow.token_field();
     let secret = body[field]
         .as_str()
         .filter(|token| !token.is_empty())
         .map(SecretString::from)
-        .ok_or(Cause::NoToken { field })?;
+        .ok_or(TokenError::Missing(field))?;
     if !is_bearer_token(secret.expose_secret()) {
-        return Err(Cause::Unprintable);
+        return Err(TokenError::InvalidCharacters);
     }
-    // On a token that was handed out before, the claimed lifetime may still be that of a new one:
-    // the token's own claim is the truth.
-    let claims = Claims::of(&secret);
+    // For a token that was returned before, the response may still give the lifetime of a new token.
+    // The token's own claim is right.
+    let claims = Claims::from_jwt(&secret);
     let expires_at = claims.expires_at().or_else(|| {
         let seconds = whole_seconds(&body[flow.lifetime_field()])?;
         let at = now.checked_add(Duration::from_secs(seconds))?;
         (at <= SystemTime::UNIX_EPOCH + Duration::from_secs(END_OF_TIME)).then_some(at)
     });
-    if let Some(lapsed) = expires_at.and_then(|at| now.duration_since(at).ok()) {
-        return Err(Cause::Lapsed(lapsed));
+    if let Some(expired) = expires_at.and_then(|at| now.duration_since(at).ok()) {
+        return Err(TokenError::Expired(expired));
     }
     Ok(Token {
         secret,
         expires_at,
         identity: claims.identity(),
         flow,
-        failed_tries: answer.failed_tries,
+        failed_attempts: response.failed_attempts,
     })
 }
 
-fn refusal(answer: &Answer) -> Cause {
-    let status = answer.status;
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+fn status_error(response: &Response) -> TokenError {
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     let field = |name: &str| body[name].as_str();
     let code = field("error").unwrap_or_default();
-    // Port's REST errors carry `message`, OAuth's `error_description`. Only these are quoted.
-    let said = field("message")
+    // Port's REST API describes an error in `message`, OAuth in `error_description`. No other field is
+    // quoted.
+    let message = field("message")
         .or_else(|| field("error_description"))
         .unwrap_or(code);
-    let message = Quote::new(said);
+    let status = response.status;
+    let mut error = StatusError::new(&PORT, status, &response.headers, Quote::new(message));
     match status {
-        StatusCode::UNAUTHORIZED => Cause::Credentials { status, message },
         StatusCode::BAD_REQUEST if matches!(code, "invalid_client" | "unauthorized_client") => {
-            Cause::Credentials { status, message }
+            error.kind = StatusKind::Unauthorized;
         }
-        StatusCode::FORBIDDEN => Cause::Forbidden { status, message },
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY
-            if http::is_json(&answer.headers) =>
+            if http::is_json(&response.headers) =>
         {
-            Cause::Invalid { status, message }
+            return TokenError::Malformed(error);
         }
-        StatusCode::TOO_MANY_REQUESTS => Cause::RateLimited {
-            status,
-            message,
-            wait: http::wait_asked_for(&answer.headers, status, SystemTime::now()),
-        },
-        _ if status.is_server_error() => Cause::Server { status, message },
-        _ if status.is_redirection() => Cause::Redirect {
-            status,
-            to: http::location(&answer.headers),
-        },
-        _ => Cause::Status { status, message },
+        _ => {}
     }
+    TokenError::Status(error)
 }
 
-/// Whether `token` is of the form that a bearer token must have (`b64token` of RFC 6750, 2.1).
+/// Whether `token` has the form of a bearer token (`b64token` in RFC 6750, 2.1).
 ///
-/// No character of that form is changed by JSON, by a shell's quotes, by URL paths or by an agent's
-/// `${…}` expansion, so the token reads the same everywhere it is written, and its mask holds.
+/// JSON, shell quotes, URL paths, and an agent's `${…}` expansion change none of its characters, so the
+/// token looks the same wherever it is written, and its mask matches.
 fn is_bearer_token(token: &str) -> bool {
     let body = token.trim_end_matches('=');
     !body.is_empty()
@@ -235,8 +224,8 @@ fn is_bearer_token(token: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
 }
 
-/// The claims of a JWT (RFC 7519) that Port is known to make. The signature is not checked: they
-/// are believed for display and for warnings only.
+/// The claims that Port puts into a JWT (RFC 7519). The signature is not verified: the claims are used
+/// only for display and warnings.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Claims {
@@ -246,8 +235,8 @@ struct Claims {
 }
 
 impl Claims {
-    /// Those of `token`, as far as it has any.
-    fn of(token: &SecretString) -> Self {
+    /// The claims of `token`; empty if it is not a JWT.
+    fn from_jwt(token: &SecretString) -> Self {
         let payload = token.expose_secret().split('.').nth(1).unwrap_or_default();
         let payload = BASE64_URL_SAFE_NO_PAD.decode(payload.trim_end_matches('='));
         serde_json::from_slice(&payload.unwrap_or_default()).unwrap_or_default()
@@ -259,14 +248,14 @@ impl Claims {
 
     fn identity(&self) -> Identity {
         match (self.personal_token.as_bool(), self.is_machine.as_bool()) {
-            (Some(true), _) | (_, Some(false)) => Identity::Person,
+            (Some(true), _) | (_, Some(false)) => Identity::User,
             (_, Some(true)) => Identity::Machine,
             _ => Identity::Unknown,
         }
     }
 }
 
-/// A number of seconds, written as an integer, with a fraction, or in quotes.
+/// A number of seconds: an integer, a fraction, or a string.
 fn whole_seconds(value: &Value) -> Option<u64> {
     let seconds = value
         .as_u64()
@@ -296,11 +285,11 @@ mod tests {
     fn the_expiry_claim_is_read_where_there_is_one() {
         let at = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
         assert_eq!(
-            Claims::of(&jwt(r#"{"exp":1800000000}"#)).expires_at(),
+            Claims::from_jwt(&jwt(r#"{"exp":1800000000}"#)).expires_at(),
             at(1_800_000_000)
         );
         assert_eq!(
-            Claims::of(&jwt(r#"{"exp":1800000000.7}"#)).expires_at(),
+            Claims::from_jwt(&jwt(r#"{"exp":1800000000.7}"#)).expires_at(),
             at(1_800_000_000)
         );
         for other in [
@@ -310,24 +299,24 @@ mod tests {
             r#"{"exp":1e300}"#,
             "x",
         ] {
-            assert_eq!(Claims::of(&jwt(other)).expires_at(), None, "{other}");
+            assert_eq!(Claims::from_jwt(&jwt(other)).expires_at(), None, "{other}");
         }
-        assert_eq!(Claims::of(&"opaque".into()).expires_at(), None);
-        assert_eq!(Claims::of(&"a.!.c".into()).expires_at(), None);
+        assert_eq!(Claims::from_jwt(&"opaque".into()).expires_at(), None);
+        assert_eq!(Claims::from_jwt(&"a.!.c".into()).expires_at(), None);
     }
 
     #[test]
     fn the_claims_say_whose_the_token_is() {
-        let of = |claims| Claims::of(&jwt(claims)).identity();
+        let of = |claims| Claims::from_jwt(&jwt(claims)).identity();
         assert_eq!(
             of(r#"{"isMachine":true,"personalToken":false}"#),
             Identity::Machine
         );
         assert_eq!(
             of(r#"{"isMachine":true,"personalToken":true}"#),
-            Identity::Person
+            Identity::User
         );
-        assert_eq!(of(r#"{"isMachine":false}"#), Identity::Person);
+        assert_eq!(of(r#"{"isMachine":false}"#), Identity::User);
         assert_eq!(of("{}"), Identity::Unknown);
     }
 

@@ -1,25 +1,25 @@
-//! The variables that the runner gives to a step.
+//! The environment variables of a step.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// A copy of the step's environment variables, taken once.
+/// A copy of the step's environment variables.
 ///
-/// Nothing else in the crate asks the process for a variable, so a test, or the quickstart, hands
-/// in whatever environment it likes. (reqwest alone reads the proxy variables by itself.)
+/// No other part of the crate reads variables of the process, so tests and the quickstart can pass any
+/// environment.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
     /// The variables of this process. Values that are not UTF-8 are kept as they are.
     #[must_use]
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         std::env::vars_os().collect()
     }
 
-    /// The value of `name`; unset, empty and not-UTF-8 are all `None`, since the runner sets a
-    /// variable that it has nothing to say about to the empty string.
+    /// The value of `name`. `None` if it is unset, not UTF-8, or empty: the runner sets unused variables to
+    /// an empty string.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
@@ -28,7 +28,7 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// The value of `name` as a path; `None` when unset or empty.
+    /// The value of `name` as a path. `None` if it is unset or empty.
     #[must_use]
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.0
@@ -37,8 +37,8 @@ impl Environment {
             .map(PathBuf::from)
     }
 
-    /// The inputs of the step: for each `INPUT_*` variable the input's name in lower case and its
-    /// value, empty ones included.
+    /// The inputs of the step: for each `INPUT_*` variable, the input's name in lower case and its value,
+    /// which can be empty.
     pub fn inputs(&self) -> impl Iterator<Item = (String, &OsStr)> {
         self.0.iter().filter_map(|(variable, value)| {
             let name = variable.to_str()?.strip_prefix("INPUT_")?;
@@ -46,7 +46,7 @@ impl Environment {
         })
     }
 
-    /// These variables with others put in, in the place of those of the same name.
+    /// A copy with additional variables, which replace those of the same name.
     #[must_use]
     pub fn with(&self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut all = self.clone();
@@ -54,9 +54,9 @@ impl Environment {
         all
     }
 
-    /// Whether the run was started with debug logging (`RUNNER_DEBUG=1`).
+    /// Whether debug logging is enabled (`RUNNER_DEBUG=1`).
     #[must_use]
-    pub fn debug(&self) -> bool {
+    pub fn is_debug(&self) -> bool {
         self.get("RUNNER_DEBUG") == Some("1")
     }
 }

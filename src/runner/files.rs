@@ -1,4 +1,4 @@
-//! The runner's file commands: outputs, state and summary are files that it reads when the step
+//! The runner's file commands: outputs, state, and summary are files that the runner reads when the step
 //! ends (`FileCommandManager.cs` of the runner).
 
 use std::fmt::Write as _;
@@ -13,18 +13,15 @@ use super::Environment;
 
 /// The variable that names the file of the step's outputs.
 pub const OUTPUT: &str = "GITHUB_OUTPUT";
-/// The variable that names the file of values for the step's post phase, which arrive there as
-/// `STATE_<name>`.
+/// The variable that names the file of the step's state, which its post phase gets as `STATE_<name>`.
 pub const STATE: &str = "GITHUB_STATE";
 /// The variable that names the file of the step's part of the job summary.
 pub const SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 
-/// Appends names and values to the file command `variable` ([`OUTPUT`] or [`STATE`]), all of them
-/// in one write.
+/// Appends names and values to the file command `variable` ([`OUTPUT`] or [`STATE`]) in one write.
 ///
 /// # Errors
-/// When the variable is not set (the program was not started by a runner) or the file cannot be
-/// written.
+/// When the variable is not set (the process was not started by a runner), or the file cannot be written.
 pub fn set(
     environment: &Environment,
     variable: &str,
@@ -35,7 +32,7 @@ pub fn set(
         let value = value.expose_secret();
         let delimiter = delimiter()?;
         if value.contains(&delimiter) {
-            bail!("the value of `{name}` contains the random delimiter that was to end it");
+            bail!("the value of `{name}` contains the random delimiter of the file command");
         }
         writeln!(text, "{name}<<{delimiter}\n{value}\n{delimiter}")?;
     }
@@ -47,7 +44,7 @@ pub fn set(
 /// # Errors
 /// As for [`set`].
 pub fn append(environment: &Environment, variable: &str, text: &str) -> anyhow::Result<()> {
-    let path = find(environment, variable)?;
+    let path = path(environment, variable)?;
     OpenOptions::new()
         .append(true)
         .create(true)
@@ -55,40 +52,37 @@ pub fn append(environment: &Environment, variable: &str, text: &str) -> anyhow::
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .with_context(|| {
             format!(
-                "could not write the file that `{variable}` names: {}\n\
-                 hint: the action's container must run as root, with the runner's folders mounted",
+                "could not write the file in `{variable}`: {}\n\
+                 hint: the action's container must run as root, with the runner's directories mounted",
                 path.display()
             )
         })
 }
 
-/// The file of the file command `variable`, before anything is handed to it.
+/// The path of the file command `variable`.
 ///
 /// # Errors
-/// When the variable is not set, or names something that is there and no file: a pipe would be
-/// waited for without end.
-pub fn find(environment: &Environment, variable: &str) -> anyhow::Result<PathBuf> {
+/// When the variable is not set, or does not name a regular file: writing to a pipe could block forever.
+pub fn path(environment: &Environment, variable: &str) -> anyhow::Result<PathBuf> {
     let path = environment.path(variable).with_context(|| {
         format!(
-            "`{variable}` is not set: this is no step of a GitHub workflow, or the runner is older \
-             than 2.297, which introduced it\n\
-             hint: update the runner; to try `port-mcp` elsewhere, run `cargo run --example \
-             quickstart`"
+            "`{variable}` is not set: not running in GitHub Actions, or the runner is older than 2.297\n\
+             hint: update the runner; to try `port-mcp` elsewhere, run `cargo run --example quickstart`"
         )
     })?;
     if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
         bail!(
-            "`{variable}` names something that is no file: {}\n\
-             hint: an earlier step or the container's options changed it; leave it to the runner",
+            "`{variable}` does not name a file: {}\n\
+             hint: check that no earlier step or container option changes this variable",
             path.display()
         );
     }
     Ok(path)
 }
 
-/// A delimiter that no value can contain by accident or by intent: 128 random bits.
+/// A delimiter that no value can contain, by accident or intent: 128 random bits.
 fn delimiter() -> anyhow::Result<String> {
     let mut bits = [0; 16];
-    getrandom::fill(&mut bits).context("the system gave no random numbers")?;
+    getrandom::fill(&mut bits).context("the operating system returned no random numbers")?;
     Ok(format!("port_mcp_{:032x}", u128::from_ne_bytes(bits)))
 }

@@ -1,4 +1,4 @@
-//! The step's log: masks, annotations and lines, in the runner's workflow commands.
+//! The step's log: masks, annotations, and lines, as the runner's workflow commands.
 
 use std::io::{self, Write};
 
@@ -8,45 +8,43 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::Environment;
 use crate::text::secrets::{self, redact};
 
-/// The one way to print.
+/// The only way to print.
 ///
-/// Three properties hold for everything that goes through it:
-/// * a registered secret is never printed, whatever the runner does: it is replaced before it leaves
-///   the process, in the text of a line and never in the syntax of a command;
-/// * no text can become a workflow command: data is escaped, and `##[`, which the runner obeys in
-///   the middle of any line, is broken up;
-/// * masks are flushed before the call returns, since the runner reads the two output streams
-///   concurrently.
+/// Three properties hold for all output:
+/// * A registered secret is never printed, whatever the runner does: it is redacted in the text of a line,
+///   but not in the syntax of a command.
+/// * No text can become a workflow command: data is escaped, and so is `##[`, which the runner interprets
+///   in the middle of a line.
+/// * A mask is flushed before the call returns, since the runner reads both output streams concurrently.
 pub struct Log<'a> {
     out: Box<dyn Write + 'a>,
     debug: bool,
-    is_for_runner: bool,
+    masks_secrets: bool,
 }
 
 impl<'a> Log<'a> {
-    /// A log that writes to `out`; debug lines appear only if `environment` asks for them.
+    /// A log that writes to `out`. Debug lines appear only if `environment` enables debug logging.
     pub fn new(environment: &Environment, out: impl Write + 'a) -> Self {
         Self {
             out: Box::new(out),
-            debug: environment.debug(),
-            is_for_runner: true,
+            debug: environment.is_debug(),
+            masks_secrets: true,
         }
     }
 
-    /// The log of this process, on its standard output.
+    /// The log on the standard output of this process.
     #[must_use]
-    pub fn of_process(environment: &Environment) -> Log<'static> {
+    pub fn stdout(environment: &Environment) -> Log<'static> {
         Log::new(environment, io::stdout())
     }
 
-    /// Speaks to a person at a terminal: secrets are kept out of every line, but no mask is printed,
-    /// which only a runner would keep from being read.
-    pub fn for_people(&mut self) {
-        self.is_for_runner = false;
+    /// Writes for a terminal: redacts secrets, but prints no masks, which only a runner hides.
+    pub fn for_terminal(&mut self) {
+        self.masks_secrets = false;
     }
 
-    /// Makes a bug in this program an annotation that says where it is and nothing else: a panic's
-    /// own message may hold any value.
+    /// Reports a panic as an annotation with its position only: the message of a panic can contain any
+    /// value.
     pub fn catch_panics(&self) {
         std::panic::set_hook(Box::new(|panic| {
             let place = panic
@@ -55,7 +53,7 @@ impl<'a> Log<'a> {
                 .unwrap_or_default();
             let _ = writeln!(
                 io::stdout(),
-                "::error title=Port MCP::this is a bug in port-mcp, at {}; please open an issue",
+                "::error title=Port MCP::bug in port-mcp at {}; please open an issue",
                 escape_data(&place)
             );
         }));
@@ -64,24 +62,24 @@ impl<'a> Log<'a> {
     /// Registers `secret` with this process ([`secrets::register`]) and with the runner.
     ///
     /// # Errors
-    /// When the command could not be written and flushed. Going on would risk the secret: stop.
+    /// When the command could not be written and flushed. The caller must stop, or the secret could be shown.
     pub fn mask(&mut self, secret: &SecretString) -> anyhow::Result<()> {
         let value = secret.expose_secret();
         if value.trim().is_empty() {
             return Ok(());
         }
         secrets::register(secret);
-        if !self.is_for_runner {
+        if !self.masks_secrets {
             return Ok(());
         }
         writeln!(self.out, "::add-mask::{}", escape_data(value))
             .and_then(|()| self.out.flush())
-            .context("could not register a mask with the runner, so nothing else may be printed")
+            .context("could not register a mask with the runner")
     }
 
-    /// A plain line for whoever reads the log.
+    /// A plain line.
     pub fn info(&mut self, line: impl AsRef<str>) {
-        // A line of ours never starts with `::`; a space keeps a quoted one from doing so.
+        // A space keeps quoted text at the start of a line from being a command.
         let line = redact(line.as_ref()).replace(['\r', '\n'], " ");
         let line = if line.trim_start().starts_with("::") {
             line.trim_start().replacen("::", ": :", 1)
@@ -91,14 +89,14 @@ impl<'a> Log<'a> {
         self.line(&line);
     }
 
-    /// Text exactly as it is, for `--help` and `--version`.
-    pub fn plain(&mut self, text: &str) {
+    /// Several plain lines, escaped like any other.
+    pub fn lines(&mut self, text: &str) {
         for line in text.lines() {
             self.info(line);
         }
     }
 
-    /// A line that appears only in runs with debug logging.
+    /// A line that appears only with debug logging.
     pub fn debug(&mut self, message: impl AsRef<str>) {
         if self.debug {
             let message = escape_data(&redact(message.as_ref()));
@@ -106,12 +104,12 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// An annotation that informs.
+    /// An annotation for information.
     pub fn notice(&mut self, title: &str, message: impl AsRef<str>) {
         self.annotation("notice", title, message.as_ref());
     }
 
-    /// An annotation for what works now and may not later.
+    /// An annotation for a problem that does not fail the step.
     pub fn warning(&mut self, title: &str, message: impl AsRef<str>) {
         self.annotation("warning", title, message.as_ref());
     }
@@ -129,10 +127,10 @@ impl<'a> Log<'a> {
         ));
     }
 
-    /// Prints a line in which secrets are redacted already.
+    /// Prints a line whose secrets are already redacted.
     fn line(&mut self, line: &str) {
         let line = line.replace("##[", "## [");
-        // A log that nobody can read any more is no reason to fail the job.
+        // A closed log does not fail the job.
         let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
     }
 }

@@ -1,14 +1,14 @@
-//! GitHub's runner, as a container action sees it.
+//! The interface of GitHub's runner to an action.
 //!
-//! Everything that leaves this process on a stream or in a file leaves through this room: the log
-//! and its masks ([`Log`]), outputs and state ([`files`]), the job summary ([`summary`]) and
-//! temporary files ([`temp`]). The facts behind it are those of `actions/runner` and of
+//! All output of this process goes through this module: the log and its masks ([`Log`]), outputs and
+//! state ([`files`]), the job summary ([`summary`]), and temporary files ([`temp`]). The sources are
+//! `actions/runner` and
 //! [GitHub's reference of workflow commands](https://docs.github.com/actions/reference/workflow-commands-for-github-actions).
 
+pub mod empty_secret;
 mod environment;
 pub mod files;
 mod log;
-pub mod missing;
 pub mod summary;
 pub mod temp;
 

@@ -1,4 +1,4 @@
-//! Files for the next steps of the job, under the runner's temporary directory.
+//! Files for the next steps of the job, in the runner's temporary directory.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,15 +11,14 @@ use tempfile::NamedTempFile;
 
 use super::Environment;
 
-/// Every file of ours starts with this, so that the post phase removes nothing else.
+/// The prefix of every file name, so that the post phase removes no other files.
 const PREFIX: &str = "port-mcp-";
 
-/// Where the files go: a directory that the job's other steps see too.
+/// The directory for the files, which the other steps of the job can read.
 struct Directory {
     path: PathBuf,
-    /// The same directory as seen from `RUNNER_TEMP`, ending in `/` unless empty. Outputs are never
-    /// translated from the container's paths to the runner's, so an absolute path would be broken
-    /// for the next step.
+    /// The directory relative to `RUNNER_TEMP`: empty, or with a trailing `/`. The runner does not translate
+    /// container paths in outputs, so the next step could not use an absolute path.
     relative: &'static str,
 }
 
@@ -35,15 +34,14 @@ impl Directory {
             Ok(Self { path, relative })
         } else {
             bail!(
-                "neither `RUNNER_TEMP` nor `HOME` names a directory that is mounted into the \
-                 container\n\
-                 hint: leave `config_file` off and use the output `mcp_config`"
+                "no temporary directory: neither `RUNNER_TEMP` nor `HOME` is mounted into the container\n\
+                 hint: remove `config_file`, and use the output `mcp_config`"
             )
         }
     }
 }
 
-/// Checks that there is a place for a file, before anything else is done for one.
+/// Checks that there is a directory for files.
 ///
 /// # Errors
 /// When no directory is mounted.
@@ -51,7 +49,7 @@ pub fn check(environment: &Environment) -> anyhow::Result<()> {
     Directory::find(environment).map(drop)
 }
 
-/// A file for the next steps, which goes with this value unless it is kept.
+/// A file for the next steps. Dropping this value removes the file, unless it is kept.
 #[derive(Debug)]
 #[must_use = "the file is removed unless it is kept"]
 pub struct NewFile {
@@ -61,10 +59,10 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Leaves the file to the next steps.
+    /// Keeps the file for the next steps.
     ///
     /// # Errors
-    /// When it cannot be kept; then it is gone.
+    /// When it cannot be kept. It is removed then.
     pub fn keep(self) -> anyhow::Result<()> {
         let kept = self.file.keep();
         kept.map(drop)
@@ -74,13 +72,12 @@ impl NewFile {
 
 /// Writes `contents` to a new file that only the owner of the directory can read.
 ///
-/// The name is random and the file is created exclusively, so nobody can have put a symlink there.
-/// It is given to the owner of the directory, since the container runs as root and the next step
-/// does not.
+/// The name is random and the file is created exclusively, so it cannot be an existing symlink. The owner
+/// of the directory becomes its owner: the container runs as root, but the next step does not.
 ///
 /// # Errors
-/// When no directory is mounted, or the file cannot be created, written or given away; then no file
-/// is left behind.
+/// When no directory is mounted, or the file cannot be created, written, or given to the owner. No file
+/// remains then.
 pub fn create(
     environment: &Environment,
     suffix: &str,
@@ -99,7 +96,7 @@ pub fn create(
         .and_then(|()| file.flush())
         .with_context(|| format!("could not write a file in {shown}"))?;
     give_to_owner(file.as_file(), &directory.path)
-        .with_context(|| format!("could not give a file to the owner of {shown}"))?;
+        .with_context(|| format!("could not change the owner of a file in {shown}"))?;
     let name = file.path().file_name().and_then(OsStr::to_str);
     Ok(NewFile {
         name: format!("{}{}", directory.relative, name.unwrap_or_default()),
@@ -118,24 +115,23 @@ fn give_to_owner(file: &File, directory: &Path) -> io::Result<()> {
     fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
-/// Without a container there is no other user: the file is the runner's own.
+/// Without a container, the file already belongs to the runner's user.
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
 fn give_to_owner(_file: &File, _directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a file that [`create`] made, given the name that it returned. Returns whether there was
-/// one to remove.
+/// Removes a file that [`create`] wrote, by the name that it returned. Returns whether the file existed.
 ///
 /// # Errors
-/// When the name is not one of ours (then nothing is touched), or the file cannot be removed.
+/// When this action did not write the file (it is not removed then), or the file cannot be removed.
 pub fn remove(environment: &Environment, name: &str) -> anyhow::Result<bool> {
     let file = Path::new(name)
         .file_name()
         .and_then(OsStr::to_str)
         .filter(|file| file.starts_with(PREFIX))
-        .with_context(|| "the saved state names a file that this action did not make")?;
+        .with_context(|| "the saved state names a file that this action did not write")?;
     let directory = Directory::find(environment)?;
     // `remove_file` removes a symlink itself, never what it points to.
     match std::fs::remove_file(directory.path.join(file)) {

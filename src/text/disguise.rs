@@ -1,8 +1,8 @@
-//! A secret in disguise: what an agent may make of it when it is talked into giving it away.
+//! The search for a disguised secret, such as an agent can write after a prompt injection.
 //!
-//! This is a net with holes. Whoever knows it can tell a model to use an encoding that is not looked
-//! for, or to give the secret away in more pieces than are put together here. It stops the usual ways
-//! and mistakes; what keeps a secret is that the agent cannot read it.
+//! The search has limits. An attacker who knows it can make the model use an encoding that is not
+//! searched for, or write the secret in more pieces than are joined here. It stops common encodings
+//! and mistakes. A secret is safe only if the agent cannot read it.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -11,16 +11,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::secrets::{self, SHORTEST};
 
-/// How often one encoding within another is undone.
+/// How many levels of nested encodings are decoded.
 const MOST_LAYERS: usize = 3;
 
-/// From this many letters and digits on, a piece of a secret counts as the secret.
+/// The minimum number of letters and digits in a piece of a secret that counts as the secret.
 const PIECE: usize = 16;
 
-/// The shortest stretch of decoded text that is looked at.
+/// The minimum length, in bytes, of decoded text that is searched.
 const LEGIBLE: usize = 6;
 
-/// The shortest run of characters that is taken for an encoding.
+/// The minimum length, in bytes, of a run of characters that is decoded.
 const SHORTEST_RUN: usize = 12;
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -28,9 +28,9 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 
-/// Whether `text` holds `secret`, or a long piece of it, as it is or in one of the usual disguises:
-/// with anything between its characters, backwards, in another case, in ROT13, in base64, base32,
-/// hexadecimal, octal, binary or as numbers, and in most of these within each other.
+/// Whether `text` contains `secret`, or a long piece of it, unchanged or in a common disguise: with
+/// other characters in between, backwards, in upper or lower case, in ROT13, in base64, base32,
+/// hexadecimal, octal, or binary, or as numbers, and in most combinations of these.
 #[must_use]
 pub fn is_in(secret: &SecretString, text: &str) -> bool {
     let secret = secret.expose_secret().trim();
@@ -38,10 +38,10 @@ pub fn is_in(secret: &SecretString, text: &str) -> bool {
         return false;
     }
     let pieces = pieces(secret);
-    holds(&SecretString::from(secret), &pieces, text, MOST_LAYERS)
+    contains(&SecretString::from(secret), &pieces, text, MOST_LAYERS)
 }
 
-fn holds(secret: &SecretString, pieces: &[String], text: &str, layers: usize) -> bool {
+fn contains(secret: &SecretString, pieces: &[String], text: &str, layers: usize) -> bool {
     if secrets::is_in(secret, text) {
         return true;
     }
@@ -57,12 +57,13 @@ fn holds(secret: &SecretString, pieces: &[String], text: &str, layers: usize) ->
         let reversed: String = text.chars().rev().collect();
         decoded(text)
             .chain(decoded(&reversed))
-            .any(|inner| holds(secret, pieces, &inner, layers - 1))
+            .any(|inner| contains(secret, pieces, &inner, layers - 1))
     }
 }
 
-/// What to look for in text of which only letters and digits are left: the secret as a whole, or, of a
-/// long one, each long piece. The first part of a JSON Web Token is in every such token.
+/// The pieces to search for in text that is reduced to letters and digits: the whole secret, or
+/// each long piece of a long secret. They exclude the first part of a JSON Web Token, which all
+/// tokens share.
 fn pieces(secret: &str) -> Vec<String> {
     let is_jwt = secret.matches('.').count() == 2 && secret.starts_with("eyJ");
     let own = if is_jwt {
@@ -95,11 +96,11 @@ fn rot13(text: &str) -> String {
     text.chars().map(turn).collect()
 }
 
-/// Whatever text may be an encoding of, one for each way to read it.
+/// The readable text that `text` decodes to: one for each supported encoding.
 fn decoded(text: &str) -> impl Iterator<Item = String> {
     let mut found = vec![String::new(); 4];
     let mut base32s = String::new();
-    // Runs as they stand, and what is left once the blanks that may cut them are gone.
+    // The runs in the text, and in the text without whitespace, which can split a run.
     let joined: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     for text in [text, &joined] {
         for run in runs(text, |c| c.is_ascii_alphanumeric() || "+/-_".contains(c)) {
@@ -118,7 +119,7 @@ fn decoded(text: &str) -> impl Iterator<Item = String> {
         c.is_ascii_hexdigit() || " ,:;-\n\r\t".contains(c)
     }) {
         let digits: String = run.chars().filter(char::is_ascii_hexdigit).collect();
-        // A letter of the word before may have become a part of it.
+        // The first digit can be a letter of the previous word.
         for start in 0..2 {
             found.push(legible(&numbers(
                 digits.get(start..).unwrap_or_default(),
@@ -139,7 +140,7 @@ fn decoded(text: &str) -> impl Iterator<Item = String> {
     found.into_iter().filter(|text| text.len() >= SHORTEST)
 }
 
-/// The stretches of bytes that read as text: what is no encoding decodes to none worth a look.
+/// The parts of `bytes` that are readable text. Text that is not an encoding decodes to none.
 fn legible(bytes: &[u8]) -> String {
     let is_text = |b: &u8| (b' '..=b'~').contains(b) || *b == b'\n';
     let stretches = bytes
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_disguises_are_seen_through() {
+    fn common_disguises_are_found() {
         let base64 = BASE64_STANDARD.encode(SECRET);
         let disguises = [
             SECRET.to_owned(),
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_every_token_has_and_ordinary_text_are_let_through() {
+    fn ordinary_text_and_the_common_part_of_tokens_are_not_found() {
         for text in [
             "The header eyJhbGciOiJIUzI1NiJ9 says HS256.",
             "Services: checkout, payments, search. 12, 34, 56 and 101 of them; 0x2f.",
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_answer_takes_no_time_to_speak_of() {
+    fn a_large_text_is_searched_quickly() {
         let text = "lorem ipsum dolor 0x41 QUJDREVGR0hJSktMTU5PUA== ".repeat(20_000);
         assert!(!is_in(&SECRET.into(), &text));
     }

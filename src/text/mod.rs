@@ -1,8 +1,8 @@
-//! Foreign text, made fit to be shown.
+//! Untrusted text, made safe to show.
 //!
-//! What a server, a file or a user's input says may hold a secret (an error that echoes the
-//! request), terminal escapes, a workflow command, or a megabyte. Whoever quotes such text passes
-//! it through [`Quote`]; whatever is a secret of this process is in the registry ([`secrets`]).
+//! Text from a server, a file, or an input can contain a secret (an error that repeats the request),
+//! terminal escapes, or a workflow command, and can be a megabyte long. Use [`Quote`] for all such text.
+//! The registry ([`secrets`]) contains the secrets of this process.
 
 pub mod disguise;
 pub mod secrets;
@@ -11,19 +11,18 @@ use std::fmt;
 
 use secrets::redact;
 
-/// The longest quote, in characters. Long enough for any of Port's error messages, short enough
-/// for an annotation.
+/// The longest quote in characters: enough for Port's error messages, and short enough for an annotation.
 const LONGEST_QUOTE: usize = 300;
 
-/// The longest text that is kept of what a quote is made of, in characters: more than is shown, so
-/// that a secret which is registered later is still whole when the quote is.
+/// The longest text that a quote keeps, in characters: more than it shows, so that a secret that is
+/// registered later can still be recognized as a whole.
 const LONGEST_KEPT: usize = 4096;
 
-/// Text from outside, safe to print: on one line, without secrets, control or direction-changing
-/// characters, and cut to 300 characters.
+/// Untrusted text that is safe to print: one line of at most 300 characters, without secrets and without
+/// control or bidirectional characters.
 ///
-/// Secrets go before the cut, and once more when the quote is shown: a secret cut in half would no
-/// longer be recognized, by us or by the runner.
+/// Secrets are redacted before the cut, and again when the quote is shown: neither this process nor the
+/// runner would recognize half a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quote(String);
 
@@ -36,10 +35,10 @@ impl Quote {
             .chars()
             .map(|c| if is_visible(c) { c } else { ' ' });
         let mut line = String::new();
-        let mut is_blank = true;
+        let mut is_space = true;
         for c in visible.filter(|c| {
-            let was_blank = std::mem::replace(&mut is_blank, c.is_whitespace());
-            !(is_blank && was_blank)
+            let was_space = std::mem::replace(&mut is_space, c.is_whitespace());
+            !(is_space && was_space)
         }) {
             if line.len() >= LONGEST_KEPT {
                 break;
@@ -50,7 +49,7 @@ impl Quote {
         Self(line)
     }
 
-    /// Whether nothing worth showing was left.
+    /// Whether there is nothing to show.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -67,9 +66,9 @@ impl fmt::Display for Quote {
     }
 }
 
-/// Whether a character may appear in a line of the log: no control characters (C0, C1), and none
-/// of the invisible ones that reorder or hide text (Unicode's bidirectional controls, zero-width
-/// characters, line separators, tags).
+/// Whether a line of the log may contain a character: no control characters (C0, C1), and no invisible
+/// characters that reorder or hide text (Unicode's bidirectional controls, zero-width characters, line
+/// separators, tags).
 fn is_visible(c: char) -> bool {
     !c.is_control()
         && !matches!(
@@ -86,27 +85,28 @@ fn is_visible(c: char) -> bool {
         )
 }
 
-/// Text without the byte-order mark that some editors put before it.
+/// Text without the byte-order mark that some editors add.
 #[must_use]
 pub fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Joins names as a sentence does: `a`, `a or b`, `a, b or c`.
+/// Joins values as in a sentence: `a`, `a or b`, `a, b, or c`.
 #[must_use]
-pub fn either<T: fmt::Display>(choices: &[T]) -> String {
+pub fn or_list<T: fmt::Display>(choices: &[T]) -> String {
     match choices {
         [] => String::new(),
         [only] => format!("`{only}`"),
+        [first, last] => format!("`{first}` or `{last}`"),
         [first @ .., last] => {
             let first: Vec<String> = first.iter().map(|choice| format!("`{choice}`")).collect();
-            format!("{} or `{last}`", first.join(", "))
+            format!("{}, or `{last}`", first.join(", "))
         }
     }
 }
 
-/// The candidate that `word` was most likely meant to be, if any is near: a third of the word may
-/// differ, or it is the same word but for case, hyphens and underscores (`clientId`, `client-id`).
+/// The candidate that is most similar to `word`: up to a third of the word may differ. Case, hyphens, and
+/// underscores are ignored (`clientId`, `client-id`).
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let letters = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");
     let bare = letters(word);

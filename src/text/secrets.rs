@@ -1,9 +1,10 @@
-//! The secrets of this process: what is masked is registered here, and whatever shows text asks.
+//! The registry of this process's secrets: all masked values are registered here, and redacted from
+//! all text before it is shown.
 //!
-//! There is one registry, so that nobody who quotes, cuts or escapes text has to know which secrets
-//! there are. A secret is found however it is written: as it is, in any case of its letters, with
-//! any of its characters escaped as JSON, URLs, HTML, Markdown, shells or programs write them, and
-//! in base64 or hexadecimal.
+//! There is one registry, so code that quotes, cuts, or escapes text does not need to know the
+//! secrets. A secret is found in any common notation: unchanged, with other upper and lower case,
+//! with any of its characters escaped as in JSON, URLs, HTML, Markdown, shells, or programs, and in
+//! base64 or hexadecimal.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -13,23 +14,23 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// What stands where a secret stood; the same three stars that GitHub's runner prints.
+/// The replacement for a secret: the same three stars that GitHub's runner prints.
 pub const REDACTED: &str = "***";
 
-/// From this many characters on, a secret is looked for in other inputs and in encodings. A shorter
-/// one is found in ordinary text by chance.
+/// The minimum length, in characters, of a secret that is searched for in other inputs and in
+/// encodings. A shorter one occurs in ordinary text by chance.
 pub const SHORTEST: usize = 8;
 
-/// How often one escape may stand within another, such as JSON in a string of JSON.
+/// How many levels of nested escapes are recognized, such as JSON in a string of JSON.
 const MOST_NESTED: usize = 8;
 
-/// At most this many characters at either end of what base64 makes of a secret also depend on what
-/// stands beside it.
+/// At most this many characters at either end of a secret in base64 also depend on the neighboring
+/// text.
 const BASE64_SHARED: usize = 3;
 
 static REGISTRY: RwLock<Vec<Pattern>> = RwLock::new(Vec::new());
 
-/// Registers a secret, and each of its lines, as GitHub's runner masks both.
+/// Registers a secret and each of its lines, since GitHub's runner masks both.
 pub fn register(secret: &SecretString) {
     let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
     let whole = secret.expose_secret();
@@ -41,7 +42,7 @@ pub fn register(secret: &SecretString) {
     }
 }
 
-/// Replaces whatever is a registered secret in `text` by [`REDACTED`].
+/// Replaces every registered secret in `text` by [`REDACTED`].
 pub fn redact(text: &str) -> Cow<'_, str> {
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
     let mut found: Vec<(usize, usize)> = Vec::new();
@@ -65,8 +66,8 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     Cow::Owned(redacted)
 }
 
-/// Whether `text` holds `secret`, which need not be registered, in any of its written forms. Always
-/// false of a secret with fewer than [`SHORTEST`] characters.
+/// Whether `text` contains `secret`, which need not be registered, in any notation. Always false
+/// for a secret with fewer than [`SHORTEST`] characters.
 #[must_use]
 pub fn is_in(secret: &SecretString, text: &str) -> bool {
     let pattern = Pattern::new(secret.expose_secret().trim());
@@ -77,8 +78,8 @@ pub fn is_in(secret: &SecretString, text: &str) -> bool {
     !found.is_empty()
 }
 
-/// Whether `text`, which is to be used and not only shown, holds a registered secret of at least
-/// [`SHORTEST`] characters.
+/// Whether `text` contains a registered secret of at least [`SHORTEST`] characters. For text that
+/// is used, not only shown.
 pub fn is_any_in(text: &str) -> bool {
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
     let mut found = Vec::new();
@@ -90,11 +91,11 @@ pub fn is_any_in(text: &str) -> bool {
     })
 }
 
-/// One secret, ready to be looked for.
+/// A secret, prepared for the search.
 #[derive(PartialEq, Eq)]
 struct Pattern {
     chars: Vec<char>,
-    /// What base64 makes of it, from each offset, but for the ends that depend on its neighbors.
+    /// The secret in base64 from each offset, without the ends that depend on the neighboring text.
     base64: Vec<String>,
     hexadecimal: Option<String>,
 }
@@ -127,7 +128,7 @@ impl Pattern {
         self.chars.is_empty()
     }
 
-    /// Adds where the secret stands in `text`, from and to.
+    /// Adds the start and the end of each occurrence in `text`.
     fn find_all(&self, text: &str, found: &mut Vec<(usize, usize)>) {
         let Some(first) = self.chars.first() else {
             return;
@@ -163,11 +164,12 @@ impl Pattern {
         }
     }
 
-    /// Where the secret ends that begins at `start`, if it does: the longest way to read it.
+    /// The end of the secret that starts at `start`, if there is one there. If there are several
+    /// ways to read it, the longest.
     ///
-    /// A character may be written in several ways of which one is the beginning of another (a
-    /// backslash, and a backslash that escapes the next), so all positions at which the text read so
-    /// far may end are carried on.
+    /// One notation of a character can be the beginning of another (a backslash, and a backslash
+    /// that escapes the next character), so this tracks all positions at which the characters so
+    /// far can end.
     fn end_of_match(&self, text: &str, start: usize) -> Option<usize> {
         let mut ends = vec![start];
         let mut next = Vec::new();
@@ -199,12 +201,12 @@ fn is_same(a: char, b: char) -> bool {
     a == b || a.eq_ignore_ascii_case(&b)
 }
 
-/// Whether `c` may be the first character of `wanted` in some written form.
+/// Whether `c` can be the first character of `wanted` in any notation.
 fn may_begin(c: char, wanted: char) -> bool {
     is_same(c, wanted) || matches!(c, '\\' | '%' | '&')
 }
 
-/// Calls `ends` with the length of each way in which `text` begins with `c`.
+/// Calls `ends` with the length of each notation of `c` with which `text` starts.
 fn written(text: &str, c: char, mut ends: impl FnMut(usize)) {
     let Some(first) = text.chars().next() else {
         return;
@@ -213,11 +215,11 @@ fn written(text: &str, c: char, mut ends: impl FnMut(usize)) {
         ends(first.len_utf8());
     }
     if c.is_whitespace() {
-        // Quotes join what is blank into one space, forms write it as a plus.
-        let blank = text.find(|c: char| !c.is_whitespace() && c != '+');
-        let blank = blank.unwrap_or(text.len());
-        if blank > 0 {
-            ends(blank);
+        // A quote joins whitespace into one space, and a form writes a space as a plus sign.
+        let end = text.find(|c: char| !c.is_whitespace() && c != '+');
+        let end = end.unwrap_or(text.len());
+        if end > 0 {
+            ends(end);
         }
     }
     match first {
@@ -247,7 +249,8 @@ fn written(text: &str, c: char, mut ends: impl FnMut(usize)) {
     }
 }
 
-/// The length of `c` as `uXXXX` (twice beyond the first plane), `u{X}` or `xXX` behind a backslash.
+/// The length of `c` as `uXXXX` (two of them outside the first plane), `u{X}`, or `xXX` after a
+/// backslash.
 fn code_units(text: &str, c: char) -> Option<usize> {
     if let Some(braced) = text.strip_prefix("u{") {
         let end = braced.find('}').filter(|end| *end <= 6)?;
@@ -279,7 +282,7 @@ fn is_code(code: u32, c: char) -> bool {
     char::from_u32(code).is_some_and(|code| is_same(code, c))
 }
 
-/// The length of `c` as a URL writes it, within so many other URLs.
+/// The length of `c` in percent-encoding that was encoded `depth` more times.
 fn percent(text: &str, c: char, depth: usize) -> Option<usize> {
     let mut bytes = [0; 4];
     let mut rest = text;
@@ -297,7 +300,7 @@ fn percent(text: &str, c: char, depth: usize) -> Option<usize> {
     Some(text.len() - rest.len())
 }
 
-/// Calls `ends` with the length of each way in which HTML and XML write `c`, also within HTML.
+/// Calls `ends` with the length of each notation of `c` in HTML and XML, including HTML in HTML.
 fn entities(text: &str, c: char, mut ends: impl FnMut(usize)) {
     let mut rest = &text[1..];
     for _ in 0..MOST_NESTED {
@@ -353,7 +356,7 @@ mod tests {
         found(secret, text).contains(&(0, text.len()))
     }
 
-    /// Ways in which programs write text, each of which may be applied to what another made.
+    /// Notations that programs use. Each can be applied to the result of another.
     fn escapes() -> impl Strategy<Value = fn(&str) -> String> {
         prop::sample::select(vec![
             json as fn(&str) -> String,
@@ -399,12 +402,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_secret_is_found_in_every_written_form(
+        fn a_secret_is_found_in_every_notation(
             secret in "[!-~]{8,40}", before in "[ -~]{0,20}", escape in escapes(),
         ) {
             let text = escape(&secret);
             prop_assert!(is_whole(&secret, &text), "{}", text);
-            // Behind other text, no part of it stays.
+            // After other text, all of the secret is found.
             let whole = format!("{before} {text} ");
             let covered = found(&secret, &whole)
                 .iter()
@@ -430,7 +433,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_found_stands_on_the_edges_of_characters(
+        fn occurrences_start_and_end_between_characters(
             secret in "\\PC{1,12}", text in "\\PC{0,40}", before in "\\PC{0,4}",
         ) {
             for text in [text.clone(), format!("{before}{secret}{text}")] {
@@ -442,13 +445,13 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_text_holds_no_secret() {
+    fn ordinary_text_contains_no_secret() {
         let text = r"A path C:\temp, 100 %, a &amp; b, \u0041, &#65; and list_entities.";
         assert!(found("s3cr3t-value", text).is_empty());
     }
 
     #[test]
-    fn a_long_run_of_escapes_takes_no_time_to_speak_of() {
+    fn a_long_run_of_escapes_is_searched_quickly() {
         let text = "\\".repeat(100_000) + &"%25".repeat(100_000) + &"&amp;".repeat(100_000);
         assert!(found(r"\\\\%%&&secret", &text).is_empty());
     }

@@ -8,7 +8,7 @@ use port_mcp_action::agents::Agent;
 use runner_double::{Finished, Job, Phase};
 use serde_json::{Value, json};
 
-use crate::harness::{annotations, errors, program};
+use crate::harness::{annotations, assert_explained, errors, program};
 
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc01hY2hpbmUiOnRydWV9.c2lnbmF0dXJlX29mX3RoZQ-_x";
 
@@ -23,6 +23,7 @@ fn take(agent: &str, contents: &[u8], secrets: &str) -> (Job, Finished) {
         ("secrets", secrets),
     ];
     let run = job.step(&program(), Phase::Other("answer"), &inputs);
+    assert_explained(&run);
     (job, run)
 }
 
@@ -97,7 +98,7 @@ fn a4_an_answer_without_port_is_none() {
     fs::write(&log, "MCP issues detected. Run /mcp list for status.\n").unwrap();
     let run = step();
     assert_eq!(run.exit, Some(1));
-    assert!(errors(&run).starts_with("the agent did not reach the MCP server `port`"));
+    assert!(errors(&run).starts_with("the agent could not connect to the MCP server `port`"));
 }
 
 /// L17, and its kind: whatever the file holds, one annotation says what is wrong.
@@ -107,28 +108,28 @@ fn l17_what_cannot_be_read_is_an_annotation() {
         (
             "claude-code",
             "not json",
-            "what the agent left is not a JSON array of messages",
+            "the agent's answer is not a JSON array of messages",
         ),
         (
             "claude-code",
             "{}",
-            "what the agent left is not a JSON array of messages",
+            "the agent's answer is not a JSON array of messages",
         ),
         (
             "claude-code",
             "[{\"type\": \"system\"}",
-            "what the agent left is not a JSON array of messages",
+            "the agent's answer is not a JSON array of messages",
         ),
-        ("claude-code", "[]", "the agent ended without a result"),
+        ("claude-code", "[]", "its conversation has no result"),
         (
             "claude-code",
             "[{\"type\": \"result\", \"result\": \"\"}]",
-            "the agent's answer is empty",
+            "the agent returned no answer: it is empty",
         ),
         (
             "claude-code",
             "[{\"type\": \"result\", \"is_error\": true, \"result\": \"no credit\"}]",
-            "ended with an error: no credit",
+            "the agent failed: no credit",
         ),
         (
             "gemini-cli",
@@ -138,14 +139,14 @@ fn l17_what_cannot_be_read_is_an_annotation() {
         (
             "gemini-cli",
             "{\"response\": \"\", \"stats\": {}}",
-            "the agent's answer is empty",
+            "the agent returned no answer: it is empty",
         ),
         (
             "gemini-cli",
             "{\"error\": {\"message\": \"no quota\"}}",
-            "ended with an error: no quota",
+            "the agent failed: no quota",
         ),
-        ("codex", " \n", "the agent's answer is empty"),
+        ("codex", " \n", "the agent returned no answer: it is empty"),
     ] {
         assert!(
             refused(agent, contents.as_bytes()).contains(said),
@@ -160,11 +161,12 @@ fn l17_what_cannot_be_read_is_an_annotation() {
             &[("agent", "codex"), ("file", file)],
         );
         assert_eq!(run.exit, Some(1));
+        assert_explained(&run);
         errors(&run)
     };
     assert!(inputs("").contains("input `file` is empty"));
-    assert!(inputs("/no/such/file").contains("the agent left no file /no/such/file"));
-    assert!(inputs(".").contains("is no file"));
+    assert!(inputs("/no/such/file").contains("the file /no/such/file does not exist"));
+    assert!(inputs(".").contains("is not a file"));
 }
 
 #[test]
@@ -175,7 +177,7 @@ fn an_agent_that_never_reached_the_server_has_no_answer() {
             of_claude(&json!("made up"), status).as_bytes(),
         );
         assert!(
-            errors.contains("the agent did not reach the MCP server `port`"),
+            errors.contains("the agent could not connect to the MCP server `port`"),
             "{errors}"
         );
     }
@@ -196,7 +198,7 @@ fn l6_a_large_answer_is_cut_by_bytes() {
         assert!(text.starts_with(run.outputs["answer"].as_str()));
         let file = std::fs::read_to_string(job.temp().join(&run.outputs["answer_file"])).unwrap();
         assert_eq!(file.trim_end(), text);
-        assert!(annotations(&run, "notice").contains("the file has it whole"));
+        assert!(annotations(&run, "notice").contains("the file all of it"));
     }
 }
 
@@ -241,9 +243,7 @@ fn m2_a_secret_in_disguise_stays_in_the_job() {
             let answer = format!("Of course:\n\n{}\n", disguise(secret));
             let (_, run) = take("codex", answer.as_bytes(), &all);
             assert_eq!(run.exit, Some(1), "{name}, disguise {number}");
-            assert!(
-                errors(&run).starts_with("The answer holds a secret of this job and is withheld.")
-            );
+            assert!(errors(&run).starts_with("the agent's answer contains a secret of this job"));
             assert!(
                 !run.stdout
                     .lines()

@@ -317,7 +317,7 @@ fn m6_a_fresh_download_with_the_wrong_digest_is_refused() {
             let address = door.mirror.url(kind);
             let door = door.at(&address);
             let text = door.fail();
-            assert!(text.contains(&format!("names {}", *DIGEST)), "{text}");
+            assert!(text.contains(&format!("expected {}", *DIGEST)), "{text}");
             assert!(text.contains("It was not run."), "{text}");
             assert_eq!(door.mirror.downloads(), 1, "a download is not tried again");
         }
@@ -383,23 +383,23 @@ fn l8_credentials_of_a_mirror_are_not_shown() {
         ),
         (
             format!("http://alice:hunter2/sesame@{host}"),
-            "curl ended with 3.",
+            "curl exited with status 3\n",
         ),
         (
             format!("http://alice:hunter2?sesame@{host}"),
-            "curl ended with 3.",
+            "curl exited with status 3\n",
         ),
         (
             format!("http://alice:hunter2#sesame@{host}"),
-            "curl ended with 3.",
+            "curl exited with status 3\n",
         ),
         (
             format!("alice:hunter2@{host}/missing"),
-            "curl ended with 22.",
+            "curl exited with status 22\n",
         ),
         (
             format!("http://{host}/missing?alice@sesame"),
-            "curl ended with 22.",
+            "curl exited with status 22\n",
         ),
     ] {
         door = door.at(&address);
@@ -449,7 +449,10 @@ fn u_what_the_runner_sets_is_named_where_it_is_missing() {
         let mut unset = Door::new();
         unset.job.without(name);
         assert_eq!(unset.fail(), empty);
-        assert!(empty.starts_with(&format!("Not set: `{name}`.")), "{empty}");
+        assert!(
+            empty.starts_with(&format!("Not set: `{name}`\n")),
+            "{empty}"
+        );
     }
     let mut door = Door::new();
     for name in all {
@@ -457,7 +460,7 @@ fn u_what_the_runner_sets_is_named_where_it_is_missing() {
     }
     let text = door.fail();
     assert!(
-        text.starts_with("Not set: `RUNNER_OS`, `RUNNER_ARCH`, `RUNNER_TEMP`."),
+        text.starts_with("Not set: `RUNNER_OS`, `RUNNER_ARCH`, `RUNNER_TEMP`\n"),
         "{text}"
     );
 }

@@ -112,7 +112,7 @@ fn a_base_configuration_is_merged_into() {
     assert_eq!(merged["mcpServers"]["github"], base["mcpServers"]["github"]);
     assert_eq!(merged["other"], 1);
     assert_eq!(merged["mcpServers"]["port"]["type"], "http");
-    assert_snapshot!(annotations(&run, "notice"), @"`base_config` already had a server named `port`; this step's took its place. Set `server_name` to keep both.");
+    assert_snapshot!(annotations(&run, "notice"), @"`base_config` already contains a server named `port`, which was replaced. To keep both, set `server_name`.");
 
     let inline = step
         .input("base_config", base.to_string())

@@ -15,9 +15,13 @@ fn a_fork() {
     let event =
         json!({"pull_request": {"head": {"repo": {"fork": true, "full_name": "someone/catalog"}}}});
     assert_snapshot!(without_secrets().event("pull_request", &event).fail(), @"
-    input `client_id` is empty; this run belongs to a pull request from a fork, and GitHub gives those no secrets. Skip the step for forks: `if: github.event.pull_request.head.repo.fork == false`
+    input `client_id` is empty
+    hint: GitHub does not pass secrets to workflows of pull requests from forks; skip the step for forks: `if: github.event.pull_request.head.repo.fork == false`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
 
-    input `client_secret` is empty; this run belongs to a pull request from a fork, and GitHub gives those no secrets. Skip the step for forks: `if: github.event.pull_request.head.repo.fork == false`
+    input `client_secret` is empty
+    hint: GitHub does not pass secrets to workflows of pull requests from forks; skip the step for forks: `if: github.event.pull_request.head.repo.fork == false`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
     ");
 }
 
@@ -25,7 +29,7 @@ fn a_fork() {
 fn a_fork_that_was_deleted() {
     let event = json!({"pull_request": {"head": {"repo": null}}});
     let errors = without_secrets().event("pull_request", &event).fail();
-    assert!(errors.contains("pull request from a fork"), "{errors}");
+    assert!(errors.contains("pull requests from forks"), "{errors}");
 }
 
 #[test]
@@ -43,9 +47,13 @@ fn dependabot() {
         .variable("GITHUB_ACTOR", "dependabot[bot]")
         .variable("GITHUB_TRIGGERING_ACTOR", "a-person");
     assert_snapshot!(step.fail(), @"
-    input `client_id` is empty; this run was started by Dependabot, which reads Dependabot secrets only, even when a person re-runs it. Add the secret under Settings > Secrets and variables > Dependabot, or skip the step: `if: github.actor != 'dependabot[bot]'`
+    input `client_id` is empty
+    hint: runs started by Dependabot can read only Dependabot secrets, even if a user re-runs them; add the secret under Settings > Secrets and variables > Dependabot, or skip the step: `if: github.actor != 'dependabot[bot]'`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
 
-    input `client_secret` is empty; this run was started by Dependabot, which reads Dependabot secrets only, even when a person re-runs it. Add the secret under Settings > Secrets and variables > Dependabot, or skip the step: `if: github.actor != 'dependabot[bot]'`
+    input `client_secret` is empty
+    hint: runs started by Dependabot can read only Dependabot secrets, even if a user re-runs them; add the secret under Settings > Secrets and variables > Dependabot, or skip the step: `if: github.actor != 'dependabot[bot]'`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
     ");
 }
 
@@ -53,9 +61,13 @@ fn dependabot() {
 fn a_workflow_of_another_repository() {
     let reference = "acme/.github/.github/workflows/agent.yml@refs/heads/main";
     assert_snapshot!(without_secrets().variable("GITHUB_WORKFLOW_REF", reference).fail(), @"
-    input `client_id` is empty; the step runs in a reusable workflow, which sees only the secrets that its caller hands over. In the calling job write `secrets: inherit` or name the secret under `secrets:`; a secret of an environment is seen only where the called workflow's own job says `environment:`
+    input `client_id` is empty
+    hint: a reusable workflow can read only the secrets that its caller passes; in the calling job, list the secret under `secrets:` or set `secrets: inherit`. For an environment secret, set `environment:` on the job in the reusable workflow
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
 
-    input `client_secret` is empty; the step runs in a reusable workflow, which sees only the secrets that its caller hands over. In the calling job write `secrets: inherit` or name the secret under `secrets:`; a secret of an environment is seen only where the called workflow's own job says `environment:`
+    input `client_secret` is empty
+    hint: a reusable workflow can read only the secrets that its caller passes; in the calling job, list the secret under `secrets:` or set `secrets: inherit`. For an environment secret, set `environment:` on the job in the reusable workflow
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
     ");
 }
 
@@ -75,37 +87,52 @@ fn from_workflow(text: &str) -> String {
 #[test]
 fn a_reusable_workflow_of_the_same_repository() {
     let errors = from_workflow("jobs:\n  ask:\n    uses: ./.github/workflows/agent.yml\n");
-    assert!(errors.contains("runs in a reusable workflow"), "{errors}");
+    assert!(
+        errors.contains("a reusable workflow can read only the secrets"),
+        "{errors}"
+    );
 }
 
 #[test]
 fn a_secret_of_an_environment() {
     assert_snapshot!(from_workflow("jobs:\n  agent:\n    environment: prod\n    steps: []\n"), @"
-    input `client_id` is empty; the secret is not set for this repository or its organization, nor in the environment that the job names; check its spelling, and that the job that runs this step is the one that says `environment:`
+    input `client_id` is empty
+    hint: set the secret for this repository, its organization, or the environment; check its spelling, and that the job with this step sets `environment:`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
 
-    input `client_secret` is empty; the secret is not set for this repository or its organization, nor in the environment that the job names; check its spelling, and that the job that runs this step is the one that says `environment:`
+    input `client_secret` is empty
+    hint: set the secret for this repository, its organization, or the environment; check its spelling, and that the job with this step sets `environment:`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
     ");
 }
 
 #[test]
 fn simply_unset() {
     assert_snapshot!(without_secrets().fail(), @"
-    input `client_id` is empty; the secret is not set for this repository or its organization, or its name is misspelled. If it is a secret of an environment, the job must say `environment: NAME`
+    input `client_id` is empty
+    hint: set the secret for this repository or its organization, and check its spelling; for an environment secret, the job must set `environment:`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
 
-    input `client_secret` is empty; the secret is not set for this repository or its organization, or its name is misspelled. If it is a secret of an environment, the job must say `environment: NAME`
+    input `client_secret` is empty
+    hint: set the secret for this repository or its organization, and check its spelling; for an environment secret, the job must set `environment:`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
     ");
     let errors = from_workflow("jobs:\n  agent:\n    steps: []\n");
-    assert!(errors.contains("its name is misspelled"), "{errors}");
+    assert!(errors.contains("check its spelling"), "{errors}");
 }
 
 #[test]
 fn a_secret_that_was_not_pasted_well() {
-    assert_snapshot!(Step::new().input("client_secret", "two words").fail(), @"input `client_secret` holds a blank, a line break or a character that is not ASCII; accepted: the value as Port shows it, one plain word");
+    assert_snapshot!(Step::new().input("client_secret", "two words").fail(), @"
+    input `client_secret` contains whitespace or non-ASCII characters
+    hint: copy the exact value from Port
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--contains-whitespace-or-non-ascii-characters
+    ");
 }
 
 #[test]
 fn personal_credentials_are_warned_of() {
     let port = fake_port::FakePort::builder().credentials("jo@acme.example", "s3cret-of-a-person");
     let run = Step::against(port.read_only_hides_runs(true)).succeed();
-    assert_snapshot!(crate::harness::annotations(&run, "warning"), @"These look like a person's own credentials: the agent acts with that person's rights, and stops when they leave. Create a service account in Port for CI.");
+    assert_snapshot!(crate::harness::annotations(&run, "warning"), @"These look like a user's personal credentials: the agent acts as that user, and stops working when the user is removed. Create a service account in Port for CI.");
 }

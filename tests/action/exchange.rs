@@ -82,7 +82,7 @@ fn the_token_knows_better_than_port_when_it_lapses() {
     let run = quiet(Step::against(port)).succeed();
     let left: u64 = run.outputs["expires_in"].parse().unwrap();
     assert!((100..=120).contains(&left), "{left}");
-    assert_snapshot!(annotations(&run, "warning"), @"The token lapses in [LEFT], sooner than `min_validity` (10m). Port hands out the same token until it lapses, so no request gets a fresher one before [TIME]: a longer job has to start after that.");
+    assert_snapshot!(annotations(&run, "warning"), @"The token expires in [LEFT] (less than `min_validity`, 10m). Port returns the same token until it expires; start longer jobs after [TIME].");
 }
 
 #[test]
@@ -98,17 +98,14 @@ fn a_token_of_unknown_validity_is_used_with_a_warning() {
     let port = FakePort::builder().token(Token::Opaque).expires_in(None);
     let run = quiet(Step::against(port)).succeed();
     assert_eq!(run.outputs["expires_at"], "");
-    assert_snapshot!(annotations(&run, "warning"), @"Port did not say how long the token is valid, so `expires_at` and `expires_in` are empty.");
+    assert_snapshot!(annotations(&run, "warning"), @"Port did not report when the token expires, so `expires_at` and `expires_in` are empty.");
 }
 
 #[test]
 fn a_token_that_lapsed_is_refused() {
     let port = FakePort::builder().token_lifetime(Duration::ZERO);
     let errors = Step::against(port).fail();
-    assert!(
-        errors.starts_with("the token has lapsed already"),
-        "{errors}"
-    );
+    assert!(errors.starts_with("the token expired"), "{errors}");
 }
 
 #[test]
@@ -123,7 +120,10 @@ fn a_token_that_could_not_be_masked_everywhere_is_refused() {
     ] {
         let port = FakePort::builder().token(Token::Literal(token.to_owned()));
         let errors = Step::against(port).fail();
-        assert!(errors.starts_with("the token holds characters"), "{errors}");
+        assert!(
+            errors.starts_with("the token contains characters that are invalid in bearer tokens"),
+            "{errors}"
+        );
     }
 }
 
@@ -172,10 +172,11 @@ fn a_wait_beyond_the_deadline_is_not_begun() {
     let errors = step.fail();
     assert_eq!(step.port.received().len(), 1);
     assert_snapshot!(errors, @"
-    Port's rate limit is reached (429 Too Many Requests)
-    tried: POST http://[PORT]/v1/auth/access_token
+    Port's rate limit was exceeded (429 Too Many Requests)
+    request: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
-    hint: Port asks to wait 4m. Port counts requests by address and by credentials: lower the matrix's `max-parallel`, let one job connect for several steps, or raise `timeout`
+    hint: wait 4m; lower `max-parallel` in the matrix, use one connect step for several agent steps, or raise `timeout`; Port counts requests by IP address and by credentials
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#ports-rate-limit-was-exceeded
     ");
 }
 
@@ -199,10 +200,11 @@ fn giving_up_says_how_often_it_was_tried() {
         );
     }
     assert_snapshot!(step.fail(), @"
-    Port has a problem of its own (503 Service Unavailable)
-    tried: POST http://[PORT]/v1/auth/access_token, 5 times
+    Port returned a server error (503 Service Unavailable)
+    request: POST http://[PORT]/v1/auth/access_token (5 attempts)
     X-Trace-Id: [TRACE]
-    hint: see https://status.port.io, run the job again later, and give Port's support the trace id if it stays
+    hint: check https://status.port.io and run the job again later; if the error persists, send the trace ID to Port's support
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#port-returned-a-server-error
     ");
 }
 
@@ -210,70 +212,77 @@ fn giving_up_says_how_often_it_was_tried() {
 fn wrong_credentials() {
     let errors = rest().input("client_secret", "another-secret").fail();
     assert_snapshot!(errors, @"
-    Port does not accept these credentials (401 Unauthorized: Invalid credentials supplied to the generate token API)
-    tried: POST http://[PORT]/v1/auth/access_token
+    Port rejected the credentials (401 Unauthorized: Invalid credentials supplied to the generate token API)
+    request: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
-    hint: check that `api_url` and `mcp_url` belong to the organization of these credentials. Otherwise the secret was rotated or belongs to another client id; find both in Port under … > Credentials
+    hint: check that `api_url` and `mcp_url` belong to the organization of these credentials; otherwise check the client ID and secret in Port under … > Credentials: the secret may have been rotated, or may belong to another client ID
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#port-rejected-the-credentials
     ");
     let errors = rest()
         .input("client_secret", "another-secret")
         .input("auth_method", "oauth")
         .fail();
     assert_snapshot!(errors, @"
-    Port does not accept these credentials (401 Unauthorized: Client authentication failed)
-    tried: POST http://[PORT]/v1/token
+    Port rejected the credentials (401 Unauthorized: Client authentication failed)
+    request: POST http://[PORT]/v1/token
     X-Trace-Id: [TRACE]
-    hint: check that `api_url` and `mcp_url` belong to the organization of these credentials. Otherwise the secret was rotated or belongs to another client id; find both in Port under … > Credentials
+    hint: check that `api_url` and `mcp_url` belong to the organization of these credentials; otherwise check the client ID and secret in Port under … > Credentials: the secret may have been rotated, or may belong to another client ID
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#port-rejected-the-credentials
     ");
 }
 
 #[test]
 fn forbidden() {
     assert_snapshot!(failing(Fault::status(403).json(json!({"ok": false, "message": "IP not allowed"}))), @"
-    Port forbids it (403 Forbidden: IP not allowed)
-    tried: POST http://[PORT]/v1/auth/access_token
+    Port denied access (403 Forbidden: IP not allowed)
+    request: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
-    hint: ask an administrator of your Port organization whether an IP allow-list or a policy bars these credentials, and whether the runner's address is on it
+    hint: ask an administrator of your Port organization whether an IP allowlist or a policy blocks these credentials or the runner's address
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#port-denied-access
     ");
 }
 
 #[test]
 fn malformed() {
     assert_snapshot!(failing(Fault::status(422).json(json!({"ok": false, "error": "invalid_request"}))), @"
-    Port refuses the form of the credentials (422 Unprocessable Entity: invalid_request)
-    tried: POST http://[PORT]/v1/auth/access_token
+    Port rejected the credentials as malformed (422 Unprocessable Entity: invalid_request)
+    request: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
-    hint: check `client_id` and `client_secret` for quotes, blanks or JSON around the value: they are two plain words
+    hint: check `client_id` and `client_secret` for surrounding quotes, whitespace, or JSON
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#port-rejected-the-credentials-as-malformed
     ");
 }
 
 #[test]
 fn not_found() {
     assert_snapshot!(failing(Fault::status(404).text("nothing here")), @"
-    the answer is 404 Not Found
-    tried: POST http://[PORT]/v1/auth/access_token
+    Port's token endpoint was not found at this address (404 Not Found)
+    request: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
-    hint: check `api_url` and `mcp_url` if you set them: the path may be wrong
+    hint: check the path of `api_url` and `mcp_url`, if you set them
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#ports-token-endpoint-was-not-found-at-this-address
     ");
 }
 
 #[test]
 fn not_json() {
     assert_snapshot!(failing(Fault::NotJson), @"
-    the answer is not JSON (200 OK)
-    tried: POST http://[PORT]/v1/auth/access_token
+    the response is not JSON (200 OK)
+    request: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
-    hint: something else than Port answers at 127.0.0.1: a proxy's login page, or an `api_url` or `mcp_url` that leads elsewhere
+    hint: check that 127.0.0.1 is Port: a proxy may have returned a login page, or `api_url` or `mcp_url` may point to another server
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-response-is-not-json
     ");
 }
 
 #[test]
 fn no_token_in_the_answer() {
     assert_snapshot!(failing(Fault::status(200).json(json!({"ok": true, "token": "somewhere else"}))), @"
-    the answer holds no token (`accessToken` is missing)
-    tried: POST http://[PORT]/v1/auth/access_token
+    the response contains no token (missing `accessToken`)
+    request: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
-    hint: something that is not Port answers, or Port has changed: set `auth_method` to the other of `api` and `oauth`, and open an issue with the trace id
+    hint: check `api_url` and `mcp_url`, or try the other `auth_method` (`api` or `oauth`); if the error persists, open an issue with the trace ID
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-response-contains-no-token
     ");
 }
 
@@ -286,10 +295,11 @@ fn a_redirect_is_not_followed() {
         Fault::Redirect(elsewhere.api_url().to_owned()),
     );
     assert_snapshot!(step.fail(), @"
-    the answer is a redirect to http://[PORT] (307 Temporary Redirect)
-    tried: POST http://[PORT]/v1/auth/access_token
+    Port redirected the request to http://[PORT] (307 Temporary Redirect)
+    request: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
-    hint: redirects are not followed, since the request carries credentials: set `api_url` or `mcp_url` to the final address
+    hint: set `api_url` or `mcp_url` to the final address; redirects are not followed, because the request carries credentials
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#redirected-the-request
     ");
     assert!(
         elsewhere.received().is_empty(),
@@ -300,9 +310,10 @@ fn a_redirect_is_not_followed() {
 #[test]
 fn a_huge_answer_is_not_read_to_its_end() {
     assert_snapshot!(failing(Fault::Huge), @"
-    the answer is larger than 1 MiB
-    tried: POST http://[PORT]/v1/auth/access_token
-    hint: something else than Port answers at 127.0.0.1: a proxy's login page, or an `api_url` or `mcp_url` that leads elsewhere
+    the response is larger than 1 MiB
+    request: POST http://[PORT]/v1/auth/access_token
+    hint: check that 127.0.0.1 is Port: a proxy may have returned a login page, or `api_url` or `mcp_url` may point to another server
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-response-is-larger-than
     ");
 }
 
@@ -318,7 +329,7 @@ fn a_truncated_answer_is_asked_for_again() {
 fn a_server_that_echoes_the_request_gives_no_secret_away() {
     let errors = failing(Fault::Echo);
     assert!(
-        errors.starts_with("Port does not accept these credentials"),
+        errors.starts_with("Port rejected the credentials"),
         "{errors}"
     );
     assert!(errors.contains("***"), "{errors}");
@@ -347,11 +358,8 @@ fn no_answer_in_time() {
     let step = rest().input("timeout", "1s");
     step.port.fault(Endpoint::Rest, Fault::Hang);
     let errors = step.fail();
-    assert!(
-        errors.starts_with("there was no answer within "),
-        "{errors}"
-    );
-    assert!(errors.ends_with("or raise `timeout`"), "{errors}");
+    assert!(errors.starts_with("no response within "), "{errors}");
+    assert!(errors.contains("or raise `timeout`"), "{errors}");
 }
 
 #[test]
@@ -365,7 +373,7 @@ fn nobody_listens() {
         .input("timeout", "1s");
     let errors = step.fail();
     assert!(
-        errors.starts_with("the connection was refused\ntried: POST http://127.0.0.1:"),
+        errors.starts_with("connection refused\nrequest: POST http://127.0.0.1:"),
         "{errors}"
     );
 }
@@ -380,7 +388,7 @@ fn an_unknown_host() {
         errors.starts_with("the host name could not be resolved"),
         "{errors}"
     );
-    assert!(errors.contains("its DNS knows port.invalid"), "{errors}");
+    assert!(errors.contains("its DNS resolves port.invalid"), "{errors}");
 }
 
 #[test]
@@ -395,10 +403,54 @@ fn a_proxy_that_is_not_there() {
         .variable("https_proxy", &format!("http://user:pa55word@{free}"));
     let errors = step.fail();
     assert!(
-        errors.starts_with("the proxy http://127.0.0.1:"),
+        errors.starts_with(&format!("the proxy http://{free} could not connect (")),
         "{errors}"
     );
     assert!(!errors.contains("pa55word"), "{errors}");
+}
+
+#[test]
+fn a_proxy_that_is_not_a_url() {
+    let step = rest().variable("https_proxy", "http://us er:pa55word@");
+    assert_snapshot!(step.fail(), @"
+    the runner's `https_proxy` is not a URL
+    hint: use the form `http://proxy.example:3128`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#https_proxy-is-not-a-url
+    ");
+}
+
+#[test]
+fn a_connection_that_closes_during_the_handshake() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Ends with the process: each connection is closed at once.
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let step = rest()
+        .input("api_url", format!("https://{address}"))
+        .input("timeout", "1s");
+    let errors = step.fail();
+    assert!(errors.starts_with("connection failed ("), "{errors}");
+}
+
+#[test]
+fn a_certificate_that_is_not_one() {
+    let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert_snapshot!(rest().input("ca_certificate", pem).fail(), @"
+    TLS could not be set up (invalid peer certificate: BadEncoding)
+    hint: check that `ca_certificate` contains valid certificates, and that the system has a certificate store
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tls-could-not-be-set-up
+    ");
+}
+
+#[test]
+fn a_status_without_a_meaning() {
+    assert_snapshot!(failing(Fault::from(Fault::status(418))), @"
+    Port returned an unexpected status (418 I'm a teapot)
+    request: POST http://[PORT]/v1/auth/access_token
+    X-Trace-Id: [TRACE]
+    hint: check the path of `api_url` and `mcp_url`, if you set them
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#port-returned-an-unexpected-status
+    ");
 }
 
 #[test]
@@ -406,8 +458,9 @@ fn an_unknown_certificate_authority_is_told_and_not_tried_again() {
     let step = Step::against(FakePort::builder().tls(true));
     assert_snapshot!(step.fail(), @"
     TLS failed (invalid peer certificate: UnknownIssuer)
-    tried: POST https://[PORT]/v1/auth/access_token
-    hint: the certificate of 127.0.0.1 was issued by an authority that is not known here; if a proxy of your company inspects TLS, hand its CA certificate in as `ca_certificate`
+    request: POST https://[PORT]/v1/auth/access_token
+    hint: the certificate of 127.0.0.1 was issued by an unknown certificate authority; if your company's proxy inspects TLS, pass its CA certificate as `ca_certificate`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tls-failed
     ");
 }
 
@@ -428,7 +481,8 @@ fn plain_http_on_a_tls_port_is_told() {
     let api = step.port.api_url().replace("http:", "https:");
     assert_snapshot!(step.input("api_url", api).fail(), @"
     TLS failed (received corrupt message of type InvalidContentType)
-    tried: POST https://[PORT]/v1/auth/access_token
-    hint: check that 127.0.0.1 speaks TLS on this port, and whether a proxy on the way inspects it
+    request: POST https://[PORT]/v1/auth/access_token
+    hint: check that 127.0.0.1 speaks TLS on this port, and whether a proxy inspects the connection
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tls-failed
     ");
 }

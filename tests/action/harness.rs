@@ -132,6 +132,7 @@ impl Step {
         if let Some((_, secret)) = secret.filter(|(_, secret)| secret.len() >= 8) {
             let leaks = finished.leaks(secret);
             assert!(leaks.is_empty(), "the client secret leaked: {leaks:?}");
+            assert_explained(finished);
         }
         let html = rendered(&finished.summary);
         for shown in ["<a ", "<img", "<script"] {
@@ -139,6 +140,20 @@ impl Step {
         }
         let leaks = finished.leaks(GITHUB_TOKEN);
         assert!(leaks.is_empty(), "the GitHub token leaked: {leaks:?}");
+    }
+}
+
+/// Every error ends in a hint and in a link to its section of the documentation.
+pub(crate) fn assert_explained(finished: &Finished) {
+    for error in finished
+        .commands
+        .iter()
+        .filter(|command| command.is("error"))
+    {
+        let (text, link) = error.data.rsplit_once("\nsee: ").unwrap_or_default();
+        assert!(text.contains("\nhint: "), "no hint: {}", error.data);
+        let is_section = link.contains("docs/troubleshooting.md#");
+        assert!(is_section, "no link to a section: {}", error.data);
     }
 }
 
@@ -255,7 +270,7 @@ pub(crate) fn settings() -> insta::Settings {
         (r"\beyJ[\w-]+\.[\w-]+\.[\w-]+", "[TOKEN]"),
         (r"port-mcp-[A-Za-z0-9]{16}\b", "port-mcp-[RANDOM]"),
         (r"\(in 2h 59m\)|\(in 3h\)", "(in [LEFT])"),
-        (r"(lapses in )[\dhms ]+,", "$1[LEFT],"),
+        (r"(expires in )[\dhms ]+ \(less", "$1[LEFT] (less"),
         (r"(expires_in=)\d+", "$1[SECONDS]"),
         (r"\bE9C2:3A1F5B:[0-9A-F]{8}:6924A1C3\b", "[TRACE]"),
     ] {

@@ -40,13 +40,21 @@ fn names_that_are_no_inputs_are_refused_with_the_likely_one() {
         .input("baseUrl", "https://api.port.io")
         .input("prompt", "hello");
     assert_snapshot!(step.fail(), @"
-    input `allowed_tool` is not an input of this action; did you mean `allowed_tools`?
+    input `allowed_tool` is not an input of this action
+    hint: did you mean `allowed_tools`?
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-not-an-input-of-this-action
 
-    input `baseurl` is not an input of this action; did you mean `api_url`?
+    input `baseurl` is not an input of this action
+    hint: did you mean `api_url`?
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-not-an-input-of-this-action
 
-    input `client-secret` is not an input of this action; did you mean `client_secret`?
+    input `client-secret` is not an input of this action
+    hint: did you mean `client_secret`?
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-not-an-input-of-this-action
 
-    input `clientid` is not an input of this action; did you mean `client_id`?
+    input `clientid` is not an input of this action
+    hint: did you mean `client_id`?
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-not-an-input-of-this-action
     ");
 }
 
@@ -65,7 +73,11 @@ fn empty_inputs_are_their_defaults_and_booleans_are_yamls() {
 
 #[test]
 fn a_list_of_nothing_grants_nothing_by_mistake() {
-    assert_snapshot!(Step::new().input("allowed_tools", ",").fail(), @"input `allowed_tools` names no tool; accepted: names of tools, globs (`list_*`) and exclusions (`!delete_*`), split by commas or line breaks, or a JSON array of them");
+    assert_snapshot!(Step::new().input("allowed_tools", ",").fail(), @"
+    input `allowed_tools` lists no tools
+    hint: use tool names, globs (`list_*`), and exclusions (`!delete_*`), separated by commas or newlines, or a JSON array
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input-allowed_tools
+    ");
 }
 
 #[test]
@@ -96,18 +108,15 @@ fn a_base_configuration_stays_inside_the_workspace() {
 #[test]
 fn the_shapes_of_a_base_configuration() {
     for (text, found) in [
-        ("[]", "JSON in which the whole is no object"),
+        ("[]", "must be a JSON object"),
         (
             "{\"mcpServers\": []}",
-            "JSON in which mcpServers is no object",
+            "contains a key `mcpServers` whose value is not an object",
         ),
-        (
-            "{\"mcpServers\": {",
-            "it ends too early at line 1, column 16",
-        ),
+        ("{\"mcpServers\": {", "unexpected end at line 1, column 16"),
         (
             "missing.json",
-            "names the file `missing.json`, which is not there",
+            "names the file `missing.json`, which does not exist",
         ),
     ] {
         let errors = Step::new().input("base_config", text).fail();

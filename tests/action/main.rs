@@ -15,6 +15,7 @@ mod cases;
 mod claude_code;
 mod config_file;
 mod credentials;
+mod documents;
 mod exchange;
 mod harness;
 mod inputs;

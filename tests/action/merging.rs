@@ -2,7 +2,7 @@
 //! in the arguments too.
 
 use port_mcp_action::agents::format::Format;
-use port_mcp_action::agents::{Agent, Connection, Server, TokenPlacement, Written};
+use port_mcp_action::agents::{Agent, AgentOutputs, Connection, Server, TokenPlacement};
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
@@ -26,7 +26,7 @@ fn write(
     base: &str,
     connection: Connection,
     token_placement: TokenPlacement,
-) -> Written {
+) -> AgentOutputs {
     let server = Server {
         name: "port",
         url: &"https://mcp.port.io/v1".parse().unwrap(),
@@ -35,9 +35,9 @@ fn write(
         connection,
         token_placement,
         tools: &["list_blueprints".to_owned()],
-        withheld: &["delete_entity".to_owned()],
+        ungranted: &["delete_entity".to_owned()],
     };
-    agent.write(&server, agent.base_config(base).unwrap())
+    agent.render(&server, agent.parse_base_config(base).unwrap())
 }
 
 fn text(format: Format, value: &Value) -> String {
@@ -107,7 +107,12 @@ fn in_arguments(agent: &str, args: &str) -> Option<Value> {
     })
 }
 
-/// Any JSON but `null`, for which TOML has no form.
+/// Any key except YAML's merge key.
+fn any_key() -> impl Strategy<Value = String> {
+    "[^\u{0}]{1,8}".prop_filter("a merge key", |key| key != "<<")
+}
+
+/// Any JSON except `null`, which TOML cannot represent.
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(Value::from),
@@ -119,7 +124,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 20, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::hash_map("[^\u{0}]{1,8}", inner, 0..4)
+            prop::collection::hash_map(any_key(), inner, 0..4)
                 .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
@@ -156,7 +161,7 @@ proptest! {
             };
             prop_assert_eq!(&kept["command"], &command, "{}", agent);
             prop_assert!(ours.is_object(), "{}", agent);
-            prop_assert!(!written.replaced);
+            prop_assert!(!written.has_replaced);
 
             let line = written.mcp_config.expose_secret();
             prop_assert!(!line.contains('\n'));

@@ -11,10 +11,10 @@ version: 1
 rules:
   - name: production is for nobody
     when: {environment: production*}
-    ceiling: {tools: [list_blueprints], regions: [us]}
+    allow: {tools: [list_blueprints], regions: [us]}
   - name: agents on main
     when: {repository: acme/*, ref: refs/heads/main, event: [workflow_dispatch, schedule]}
-    ceiling:
+    allow:
       tools: ["list_*", get_page, "!list_plugins"]
       actions: [deploy, restart]
       servers: [127.0.0.1]
@@ -38,7 +38,7 @@ fn requests(step: &Step) -> Vec<String> {
 }
 
 #[test]
-fn what_is_below_the_ceiling_is_granted_as_without_one() {
+fn what_the_policy_allows_is_granted_as_without_one() {
     let run = step()
         .input("allowed_tools", "list_entities, get_page")
         .succeed();
@@ -57,20 +57,25 @@ fn what_is_above_is_refused_by_name_all_at_once() {
         .input("allowed_actions", "deploy, destroy")
         .input("connection", "mcp-remote");
     assert_snapshot!(step.fail(), @"
-    `upsert_entity` is above the ceiling of rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main
-    hint: ask for less, or ask whoever keeps the policy
+    tool `upsert_entity` is not allowed by rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main
+    hint: request less, or contact the policy owner
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#is-not-allowed-by
 
-    `list_plugins` is above the ceiling of rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main
-    hint: ask for less, or ask whoever keeps the policy
+    tool `list_plugins` is not allowed by rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main
+    hint: request less, or contact the policy owner
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#is-not-allowed-by
 
-    `read_only: false` is above the ceiling of rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main
-    hint: ask for less, or ask whoever keeps the policy
+    `read_only: false` is not allowed by rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main
+    hint: request less, or contact the policy owner
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#is-not-allowed-by
 
-    `connection: mcp-remote` is above the ceiling of rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main, which allows `direct`
-    hint: ask for less, or ask whoever keeps the policy
+    `connection: mcp-remote` is not allowed by rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main, which allows `direct`
+    hint: request less, or contact the policy owner
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#is-not-allowed-by
 
-    `allowed_actions: destroy` is above the ceiling of rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main, which allows `deploy` or `restart`
-    hint: ask for less, or ask whoever keeps the policy
+    `allowed_actions: destroy` is not allowed by rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main, which allows `deploy` or `restart`
+    hint: request less, or contact the policy owner
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#is-not-allowed-by
     ");
     assert_eq!(requests(&step).len(), 1, "no credentials were sent");
 }
@@ -84,24 +89,25 @@ fn what_a_pattern_asks_for_is_narrowed() {
     assert!(!run.outputs["tools"].contains("list_plugins"));
     assert!(run.outputs["mcp_config"].contains(r#""x-allowed-actions-to-run":"deploy,restart""#));
     assert_snapshot!(annotations(&run, "notice"), @"
-    `allowed_actions: *` was narrowed to what rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main allows: deploy, restart.
+    `allowed_actions: *` is limited to what rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main allows: deploy, restart.
 
-    `allowed_tools` was narrowed to what rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main allows, without `get_action_permissions`, `get_workflow_run`, `get_integration_sync_metrics`, `get_sidebar`, `list_plugins`.
+    `allowed_tools` is limited to what rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main allows. Not granted: `get_action_permissions`, `get_workflow_run`, `get_integration_sync_metrics`, `get_sidebar`, `list_plugins`.
     ");
     assert_snapshot!("policy.summary", run.summary);
 }
 
 #[test]
 fn an_agent_that_cannot_carry_a_narrower_list_is_refused() {
-    let text = TEXT.replace("      actions", "      read_only: false\n      actions");
+    let text = TEXT.replace("      actions", "      write: true\n      actions");
     let step = Step::against(port(&text))
         .input("policy", POLICY)
         .input("agent", "anthropic-api")
         .input("read_only", "false")
         .input("allowed_actions", "*");
     assert_snapshot!(step.fail(), @"
-    `allowed_actions: *` is above the ceiling of rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main, and `anthropic-api` sends the server no header that would narrow it
-    hint: ask for less, or ask whoever keeps the policy
+    `allowed_actions: *` is not allowed by rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main, and `anthropic-api` cannot send the header that would limit it
+    hint: request less, or contact the policy owner
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#is-not-allowed-by
     ");
 }
 
@@ -111,7 +117,7 @@ fn an_agent_that_keeps_to_no_list_is_refused() {
         let step = step().input("allowed_tools", "list_entities");
         let errors = step.input("agent", agent).fail();
         assert!(
-            errors.starts_with(&format!("`{agent}` does not keep to a list")),
+            errors.starts_with(&format!("`{agent}` does not enforce `allowed_tools`")),
             "{errors}"
         );
     }
@@ -119,14 +125,19 @@ fn an_agent_that_keeps_to_no_list_is_refused() {
 
 #[test]
 fn nothing_that_is_left() {
-    assert_snapshot!(step().input("allowed_tools", "describe_*, load_*").fail(), @"nothing is left of `allowed_tools`: the policy withholds `describe_user_details`, `load_skill`");
+    assert_snapshot!(step().input("allowed_tools", "describe_*, load_*").fail(), @"
+    `allowed_tools` grants no tools: the policy does not allow `describe_user_details`, `load_skill`
+    hint: list the tools that the agent needs by name
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#allowed_tools-grants-no-tools
+    ");
 }
 
 #[test]
 fn no_rule_for_the_run() {
     assert_snapshot!(step().variable("GITHUB_REF", "refs/pull/1/merge").fail(), @"
-    no rule of the policy acme/.github/policies/port-mcp.yml@main is for this run: repository `acme/catalog`, ref `refs/pull/1/merge`, environment unknown, workflow `acme/catalog/.github/workflows/agent.yml@refs/heads/main`, event `workflow_dispatch`
-    hint: ask whoever keeps the policy for a rule; `port-mcp policy explain` says why each one does not match
+    no rule in policy acme/.github/policies/port-mcp.yml@main matches this run: repository `acme/catalog`, ref `refs/pull/1/merge`, environment unknown, workflow `acme/catalog/.github/workflows/agent.yml@refs/heads/main`, event `workflow_dispatch`
+    hint: ask the policy owner to add a rule; `port-mcp policy explain` shows why each rule does not match
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#no-rule-in-policy--matches-this-run
     ");
 }
 
@@ -136,21 +147,24 @@ fn the_first_rule_that_matches_counts() {
         .input("environment", "Production-EU")
         .input("allowed_tools", "list_blueprints");
     assert_snapshot!(step.fail(), @"
-    a server of your own without `region` is above the ceiling of rule 1 (`production is for nobody`) of acme/.github/policies/port-mcp.yml@main, which allows `us`
-    hint: ask for less, or ask whoever keeps the policy
+    a custom server without `region` is not allowed by rule 1 (`production is for nobody`) of acme/.github/policies/port-mcp.yml@main, which allows `us`
+    hint: request less, or contact the policy owner
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#is-not-allowed-by
 
-    the server 127.0.0.1 is above the ceiling of rule 1 (`production is for nobody`) of acme/.github/policies/port-mcp.yml@main, which allows no other server
-    hint: ask for less, or ask whoever keeps the policy
+    the server 127.0.0.1 is not allowed by rule 1 (`production is for nobody`) of acme/.github/policies/port-mcp.yml@main, which allows no custom servers
+    hint: request less, or contact the policy owner
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#is-not-allowed-by
     ");
 }
 
 #[test]
 fn a_server_that_the_policy_does_not_know_gets_no_credentials() {
-    let text = "version: 1\nrules: [{ceiling: {tools: ['*']}}]";
+    let text = "version: 1\nrules: [{allow: {tools: ['*']}}]";
     let step = Step::against(port(text)).input("policy", POLICY);
     assert_snapshot!(step.fail(), @"
-    the server 127.0.0.1 is above the ceiling of rule 1 of acme/.github/policies/port-mcp.yml@main, which allows no other server
-    hint: ask for less, or ask whoever keeps the policy
+    the server 127.0.0.1 is not allowed by rule 1 of acme/.github/policies/port-mcp.yml@main, which allows no custom servers
+    hint: request less, or contact the policy owner
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#is-not-allowed-by
     ");
     assert_eq!(requests(&step).len(), 1, "no credentials were sent");
 }
@@ -160,16 +174,18 @@ fn a_private_policy_needs_a_token_that_reads_it() {
     let private = || Step::against(port(TEXT).private("acme/.github")).input("policy", POLICY);
     private().input("github_token", GITHUB_TOKEN).succeed();
     assert_snapshot!(private().fail(), @"
-    GitHub finds no policy there (404 Not Found)
-    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    the policy was not found on GitHub (404 Not Found)
+    request: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
     X-GitHub-Request-Id: [TRACE]
-    hint: check the spelling of `policy` (`owner/repo/path@ref`). GitHub says the same of a private repository that the token may not read: the job's own token reads this repository and public ones, so hand in the token of a GitHub App with `contents: read` on the policy's repository as `github_token`
+    hint: check the spelling of `policy` (`owner/repo/path@ref`); for a private repository, pass the token of a GitHub App with `contents: read` on it as `github_token`, since the default token can read only this repository and public ones
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-policy-was-not-found-on-github
     ");
     assert_snapshot!(private().input("github_token", "ghs_wrong").fail(), @"
-    GitHub does not accept `github_token` (401 Unauthorized: Bad credentials)
-    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    GitHub rejected `github_token` (401 Unauthorized: Bad credentials)
+    request: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
     X-GitHub-Request-Id: [TRACE]
-    hint: the token has lapsed or was mistyped; leave `github_token` out to use the job's own
+    hint: remove `github_token` to use the default token, or renew it: it is expired or invalid
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#github-rejected-github_token
     ");
 }
 
@@ -189,11 +205,16 @@ fn a_policy_in_the_workspace() {
         .input("policy", "ci/port-mcp.yml");
     step.succeed();
     assert_snapshot!(step.input("allowed_tools", "run_action").fail(), @"
-    `run_action` is above the ceiling of rule 2 (`agents on main`) of ci/port-mcp.yml
-    hint: ask for less, or ask whoever keeps the policy
+    tool `run_action` is not allowed by rule 2 (`agents on main`) of ci/port-mcp.yml
+    hint: request less, or contact the policy owner
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#is-not-allowed-by
     ");
     let errors = Step::new().input("policy", "ci/missing.yml").fail();
-    assert_snapshot!(errors, @"input `policy` names the file `ci/missing.yml`, which is not there (is the checkout before this step?); accepted: `owner/repo/path@ref`, or the path of a file in the workspace");
+    assert_snapshot!(errors, @"
+    input `policy` names the file `ci/missing.yml`, which does not exist (does `actions/checkout` run before this step?)
+    hint: use `owner/repo/path@ref`, or the path of a file in the workspace
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--names--which-does-not-exist
+    ");
     let step = Step::new();
     let outside = step.job.temp().join("policy.yml");
     std::fs::write(&outside, TEXT).unwrap();
@@ -204,20 +225,22 @@ fn a_policy_in_the_workspace() {
 #[test]
 fn a_broken_policy_refuses() {
     let broken = TEXT.replace(
-        "ceiling: {tools: [list_blueprints]",
-        "ceiling: {tool: [list_blueprints]",
+        "allow: {tools: [list_blueprints]",
+        "allow: {tool: [list_blueprints]",
     );
     let step = Step::against(port(&broken)).input("policy", POLICY);
     assert_snapshot!(step.fail(), @"
-    the policy acme/.github/policies/port-mcp.yml@main cannot be used: a key is unknown at line 6, column 15: expected one of `tools`, `actions`, `read_only`, `regions`, `servers`, `connection` (did you mean `tools`?)
-    hint: `port-mcp policy check` checks a file before it is committed; docs/policy.md has the format
+    policy acme/.github/policies/port-mcp.yml@main is invalid: unknown key at line 6, column 13: expected one of `tools`, `actions`, `write`, `regions`, `servers`, `connection` (did you mean `tools`?)
+    hint: see the format in docs/policy.md; run `port-mcp policy check` before you commit a policy
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#policy--is-invalid
     ");
     let huge = format!("{TEXT}#{}", "x".repeat(300 * 1024));
     let step = Step::against(port(&huge)).input("policy", POLICY);
     assert_snapshot!(step.fail(), @"
     the policy is larger than 256 KiB
-    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
-    hint: a policy is a short list of rules: `policy` names another file
+    request: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    hint: check that `policy` names the right file: policies are short
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-policy-is-
     ");
 }
 
@@ -239,40 +262,42 @@ fn a_policy_that_cannot_be_read_refuses() {
         errors
     };
     assert_snapshot!(failing(Fault::status(404).text("").into()), @"
-    GitHub finds no policy there (404 Not Found)
-    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    the policy was not found on GitHub (404 Not Found)
+    request: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
     X-GitHub-Request-Id: [TRACE]
-    hint: check the spelling of `policy` (`owner/repo/path@ref`). GitHub says the same of a private repository that the token may not read: the job's own token reads this repository and public ones, so hand in the token of a GitHub App with `contents: read` on the policy's repository as `github_token`
+    hint: check the spelling of `policy` (`owner/repo/path@ref`); for a private repository, pass the token of a GitHub App with `contents: read` on it as `github_token`, since the default token can read only this repository and public ones
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-policy-was-not-found-on-github
     ");
     assert_snapshot!(failing(Fault::status(403).header("x-ratelimit-remaining", "0").into()), @"
-    GitHub's rate limit is reached (403 Forbidden)
-    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    GitHub's rate limit was exceeded (403 Forbidden)
+    request: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
     X-GitHub-Request-Id: [TRACE]
-    hint: run the job again later, or hand in a `github_token` of its own
+    hint: run the job again later, or pass another token as `github_token`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#githubs-rate-limit-was-exceeded
     ");
     assert_snapshot!(failing(Fault::status(403).into()), @"
-    GitHub forbids reading the policy (403 Forbidden)
-    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    GitHub denied access (403 Forbidden)
+    request: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
     X-GitHub-Request-Id: [TRACE]
-    hint: give the job `permissions: contents: read`; a token of a person needs single sign-on for the organization
+    hint: give the job `permissions: contents: read`; authorize a personal access token for the organization's single sign-on
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#github-denied-access
     ");
     assert_snapshot!(failing(Fault::status(503).header("retry-after", "0").into()), @"
-    GitHub answers 503 Service Unavailable in place of the policy
-    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main, 5 times
+    GitHub returned an error for the policy (503 Service Unavailable)
+    request: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main (5 attempts)
     X-GitHub-Request-Id: [TRACE]
-    hint: see https://www.githubstatus.com, and run the job again later
+    hint: check https://www.githubstatus.com and run the job again later
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#github-returned-an-error-for-the-policy
     ");
     assert_snapshot!(failing(Fault::Redirect("https://api.github.com/repositories/1".to_owned())), @"
-    the repository of the policy has moved to https://api.github.com/repositories/1 (307 Temporary Redirect)
-    tried: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
-    hint: write its new name into `policy`
+    the repository of the policy moved to https://api.github.com/repositories/1 (307 Temporary Redirect)
+    request: GET http://[PORT]/repos/acme/.github/contents/policies/port-mcp.yml?ref=main
+    hint: use the new name in `policy`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-repository-of-the-policy-moved
     ");
+    assert!(failing(Fault::Hang).starts_with("the policy could not be read: no response within"));
     assert!(
-        failing(Fault::Hang)
-            .starts_with("the policy could not be read: there was no answer within")
-    );
-    assert!(
-        failing(Fault::Close).starts_with("the policy could not be read: the connection broke")
+        failing(Fault::Close).starts_with("the policy could not be read: the connection closed")
     );
 }
 
@@ -297,11 +322,7 @@ fn the_policy_is_fetched_while_the_token_is() {
     step.port.fault(Endpoint::Github, Fault::Hang);
     let step = step.input("timeout", "8s");
     step.fail();
-    assert!(
-        step.port
-            .tunnelled()
-            .contains(&"api.port.io:443".to_owned())
-    );
+    assert!(step.port.tunneled().contains(&"api.port.io:443".to_owned()));
     step.input("timeout", "60s").succeed();
 }
 
@@ -316,7 +337,7 @@ fn check_and_explain() {
     let (code, text) = port_mcp(&["policy", "check", path]);
     assert_eq!(
         (code, shown(text)),
-        (Some(0), "port-mcp.yml is a policy of 2 rules.\n".to_owned())
+        (Some(0), "port-mcp.yml is valid (2 rules).\n".to_owned())
     );
     let arguments = [
         "policy",
@@ -330,11 +351,11 @@ fn check_and_explain() {
     let (code, text) = port_mcp(&[&arguments[..], &["--ref", "refs/heads/main"]].concat());
     assert_eq!(code, Some(0));
     assert_snapshot!(shown(text), @"
-    rule 1 (`production is for nobody`) of port-mcp.yml is not: environment is unknown, not `production*`.
-    rule 2 (`agents on main`) of port-mcp.yml is for this run.
+    rule 1 (`production is for nobody`) of port-mcp.yml does not match: environment is unknown, expected `production*`.
+    rule 2 (`agents on main`) of port-mcp.yml matches. It allows:
       tools: get_page, list_*, !list_plugins
       actions: deploy, restart
-      read_only: true
+      write: false
       regions: any
       servers: 127.0.0.1
       connection: direct
@@ -342,14 +363,14 @@ fn check_and_explain() {
     let (code, text) = port_mcp(&[&arguments[..], &["--ref", "refs/heads/dev"]].concat());
     assert_eq!(code, Some(0));
     assert_snapshot!(shown(text), @"
-    rule 1 (`production is for nobody`) of port-mcp.yml is not: environment is unknown, not `production*`.
-    rule 2 (`agents on main`) of port-mcp.yml is not: ref is `refs/heads/dev`, not `refs/heads/main`.
-    No rule is for this run, so it would be refused.
+    rule 1 (`production is for nobody`) of port-mcp.yml does not match: environment is unknown, expected `production*`.
+    rule 2 (`agents on main`) of port-mcp.yml does not match: ref is `refs/heads/dev`, expected `refs/heads/main`.
+    No rule matches this run, so the step would fail.
     ");
 
     std::fs::write(&file, TEXT.replace("rules", "rule")).unwrap();
     let (code, text) = port_mcp(&["policy", "check", path]);
     assert_eq!(code, Some(1));
-    assert_snapshot!(shown(text), @"::error title=Port MCP::the policy port-mcp.yml cannot be used: a key is unknown at line 3, column 1: expected `version` or `rules` (did you mean `rules`?)%0Ahint: `port-mcp policy check` checks a file before it is committed; docs/policy.md has the format");
+    assert_snapshot!(shown(text), @"::error title=Port MCP::policy port-mcp.yml is invalid: unknown key at line 3, column 1: expected `version` or `rules` (did you mean `rules`?)%0Ahint: see the format in docs/policy.md; run `port-mcp policy check` before you commit a policy%0Asee: docs/troubleshooting.md#policy--is-invalid");
     assert_eq!(port_mcp(&["policy", "check", "/missing"]).0, Some(1));
 }

@@ -74,10 +74,11 @@ fn a_server_that_knows_only_the_later_opening() {
 fn the_session_is_closed_after_a_failure_too() {
     let step = Step::against(FakePort::builder().cursor_loop(true).page_size(5));
     assert_snapshot!(step.fail(), @"
-    the MCP server's list of tools never ends: it gives the same page twice
-    tried: POST http://[PORT]/v1
+    the tool list is endless: the MCP server returned the same page twice
+    request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: give Port's support the trace id; `verify: false` goes on without this look at the server, with tools by their names alone
+    hint: send the trace ID to Port's support; to skip this check, set `verify: false` and list exact tool names
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-tool-list-is-endless
     ");
     assert_eq!(looks(&step).last().unwrap().method, "DELETE");
 }
@@ -88,7 +89,7 @@ fn a_token_of_the_other_flow_is_tried() {
     let run = step.succeed();
     assert_eq!(run.outputs["access_token"], step.port.token(Flow::Oauth));
     assert_eq!(run.masks.len(), 3, "both tokens are masked");
-    assert_snapshot!(annotations(&run, "notice"), @"The MCP server refused the token of Port's REST exchange and accepted that of its own OAuth endpoint. `auth_method: oauth` asks there at once.");
+    assert_snapshot!(annotations(&run, "notice"), @"The MCP server rejected the token of Port's REST exchange, and accepted the token of its own OAuth endpoint. Set `auth_method: oauth` to skip the first.");
 }
 
 #[test]
@@ -96,10 +97,11 @@ fn no_flow_is_tried_but_the_one_that_was_asked_for() {
     let port = || FakePort::builder().accepts(Accepts::OauthOnly);
     let step = Step::against(port()).input("auth_method", "api");
     assert_snapshot!(step.fail(), @"
-    the MCP server does not accept the token (401 Unauthorized: The access token is unknown or has expired)
-    tried: POST http://[PORT]/v1
+    the MCP server rejected the token (401 Unauthorized: The access token is unknown or has expired)
+    request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: 127.0.0.1 refused a token that was issued a moment ago: check that `api_url` and `mcp_url` belong to one organization, and that the credentials may use MCP
+    hint: check that `api_url` and `mcp_url` belong to the same organization, and that the credentials may use MCP: 127.0.0.1 rejected a token that was just issued
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-rejected-the-token
     ");
     let step = Step::against(port()).input("auth_method", "oauth");
     assert_eq!(annotations(&step.succeed(), "notice"), "");
@@ -110,36 +112,39 @@ fn when_both_flows_fail_both_stories_are_told() {
     let refused = Fault::status(401)
         .json(json!({"error": "invalid_token", "error_description": "Unknown issuer"}));
     assert_snapshot!(meets(refused).fail(), @"
-    with `auth_method: api`: the MCP server does not accept the token (401 Unauthorized: Unknown issuer)
-    tried: POST http://[PORT]/v1
+    with `auth_method: api`: the MCP server rejected the token (401 Unauthorized: Unknown issuer)
+    request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    with `auth_method: oauth`: the MCP server does not accept the token (401 Unauthorized: Unknown issuer)
-    tried: POST http://[PORT]/v1
+    with `auth_method: oauth`: the MCP server rejected the token (401 Unauthorized: Unknown issuer)
+    request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: 127.0.0.1 refused a token that was issued a moment ago: check that `api_url` and `mcp_url` belong to one organization, and that the credentials may use MCP
+    hint: check that `api_url` and `mcp_url` belong to the same organization, and that the credentials may use MCP: 127.0.0.1 rejected a token that was just issued
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-rejected-the-token
     ");
 
     let step = Step::against(FakePort::builder().accepts(Accepts::OauthOnly));
     step.port
         .fault(Endpoint::Oauth, Fault::status(404).text("no such route"));
     assert_snapshot!(step.fail(), @"
-    with `auth_method: api`: the MCP server does not accept the token (401 Unauthorized: The access token is unknown or has expired)
-    tried: POST http://[PORT]/v1
+    with `auth_method: api`: the MCP server rejected the token (401 Unauthorized: The access token is unknown or has expired)
+    request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    with `auth_method: oauth`: the answer is 404 Not Found
-    tried: POST http://[PORT]/v1/token
+    with `auth_method: oauth`: Port's token endpoint was not found at this address (404 Not Found)
+    request: POST http://[PORT]/v1/token
     X-Trace-Id: [TRACE]
-    hint: 127.0.0.1 refused a token that was issued a moment ago: check that `api_url` and `mcp_url` belong to one organization, and that the credentials may use MCP
+    hint: check that `api_url` and `mcp_url` belong to the same organization, and that the credentials may use MCP: 127.0.0.1 rejected a token that was just issued
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-rejected-the-token
     ");
 }
 
 #[test]
 fn forbidden() {
     assert_snapshot!(meets(Fault::status(403).json(json!({"message": "MCP is not enabled"}))).fail(), @"
-    the MCP server forbids it (403 Forbidden: MCP is not enabled)
-    tried: POST http://[PORT]/v1
+    the MCP server denied access (403 Forbidden: MCP is not enabled)
+    request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: ask an administrator of your Port organization whether these credentials may use the MCP server, and whether an IP allow-list bars the runner's address
+    hint: ask an administrator of your Port organization whether these credentials may use the MCP server, and whether an IP allowlist blocks the runner's address
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-denied-access
     ");
 }
 
@@ -147,25 +152,38 @@ fn forbidden() {
 fn a_wrong_address() {
     assert_snapshot!(meets(Fault::status(404).text("not here")).fail(), @"
     there is no MCP server at this address (404 Not Found)
-    tried: POST http://[PORT]/v1
+    request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
     hint: check the path of `mcp_url`: Port's MCP server is at `/v1`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#there-is-no-mcp-server-at-this-address
+    ");
+}
+
+#[test]
+fn a_status_without_a_meaning() {
+    assert_snapshot!(meets(Fault::from(Fault::status(418).text(""))).fail(), @"
+    the MCP server returned an unexpected status (418 I'm a teapot)
+    request: POST http://[PORT]/v1
+    X-Trace-Id: [TRACE]
+    hint: check `mcp_url`, if you set it
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-returned-an-unexpected-status
     ");
 }
 
 #[test]
 fn no_mcp_server() {
     assert_snapshot!(meets(Fault::NotJson).fail(), @"
-    what answers is no MCP server: it sends text/html
-    tried: POST http://[PORT]/v1
+    the server is not an MCP server: it returned text/html
+    request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: something else than Port answers at 127.0.0.1: a proxy's login page, or an `api_url` or `mcp_url` that leads elsewhere
+    hint: check that 127.0.0.1 is Port: a proxy may have returned a login page, or `api_url` or `mcp_url` may point to another server
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-server-is-not-an-mcp-server
     ");
     let other = Fault::status(200).json(json!({"hello": "world"}));
     assert!(
         meets(other)
             .fail()
-            .starts_with("what answers is no MCP server: it sends JSON of another form")
+            .starts_with("the server is not an MCP server: it returned unexpected JSON")
     );
 }
 
@@ -173,10 +191,11 @@ fn no_mcp_server() {
 fn an_error_of_the_protocol() {
     let broken = json!({"jsonrpc": "2.0", "id": 0, "error": {"code": -32603, "message": "Internal\n::error::error"}});
     assert_snapshot!(meets(Fault::status(200).json(broken)).fail(), @"
-    the MCP server answers with error -32603: Internal ::error::error
-    tried: POST http://[PORT]/v1
+    the MCP server returned an invalid response: error -32603: Internal ::error::error
+    request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: give Port's support the trace id; `verify: false` goes on without this look at the server, with tools by their names alone
+    hint: send the trace ID to Port's support; to skip this check, set `verify: false` and list exact tool names
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-returned-an-invalid-response
     ");
 }
 
@@ -184,10 +203,11 @@ fn an_error_of_the_protocol() {
 fn a_redirect() {
     let elsewhere = FakePort::start();
     assert_snapshot!(meets(Fault::Redirect(elsewhere.mcp_url().to_owned())).fail(), @"
-    the answer is a redirect to http://[PORT]/v1 (307 Temporary Redirect)
-    tried: POST http://[PORT]/v1
+    the MCP server redirected the request to http://[PORT]/v1 (307 Temporary Redirect)
+    request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: redirects are not followed, since the request carries credentials: set `api_url` or `mcp_url` to the final address
+    hint: set `api_url` or `mcp_url` to the final address; redirects are not followed, because the request carries credentials
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#redirected-the-request
     ");
     assert!(elsewhere.received().is_empty(), "the token went elsewhere");
 }
@@ -203,16 +223,18 @@ fn what_may_pass_is_tried_again() {
     }
     step.succeed();
     assert_snapshot!(meets(Fault::status(502).header("retry-after", "0").text("bad gateway")).fail(), @"
-    the MCP server has a problem of its own (502 Bad Gateway)
-    tried: POST http://[PORT]/v1, 5 times
+    the MCP server returned a server error (502 Bad Gateway)
+    request: POST http://[PORT]/v1 (5 attempts)
     X-Trace-Id: [TRACE]
-    hint: see https://status.port.io, run the job again later, and give Port's support the trace id if it stays
+    hint: check https://status.port.io and run the job again later; if the error persists, send the trace ID to Port's support
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-returned-a-server-error
     ");
     assert_snapshot!(meets(Fault::status(429).header("retry-after", "240")).fail(), @"
-    the MCP server's rate limit is reached (429 Too Many Requests)
-    tried: POST http://[PORT]/v1
+    the MCP server's rate limit was exceeded (429 Too Many Requests)
+    request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: Port asks to wait 4m. Port counts requests by address and by credentials: lower the matrix's `max-parallel`, let one job connect for several steps, or raise `timeout`
+    hint: wait 4m; lower `max-parallel` in the matrix, use one connect step for several agent steps, or raise `timeout`; Port counts requests by IP address and by credentials
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-servers-rate-limit-was-exceeded
     ");
 }
 
@@ -221,7 +243,7 @@ fn no_answer_in_time() {
     // Long enough for the token, whatever the load; the first look is the last.
     let errors = meets(Fault::Hang).input("timeout", "8s").fail();
     assert!(
-        errors.starts_with("the MCP server could not be reached: there was no answer within"),
+        errors.starts_with("the MCP server could not be reached: no response within"),
         "{errors}"
     );
 }
@@ -232,8 +254,9 @@ fn tls_that_is_none() {
     let mcp = step.port.mcp_url().replace("http:", "https:");
     assert_snapshot!(step.input("mcp_url", mcp).fail(), @"
     the MCP server could not be reached: TLS failed (received corrupt message of type InvalidContentType)
-    tried: POST https://[PORT]/v1
-    hint: check that 127.0.0.1 speaks TLS on this port, and whether a proxy on the way inspects it
+    request: POST https://[PORT]/v1
+    hint: check that 127.0.0.1 speaks TLS on this port, and whether a proxy inspects the connection
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tls-failed
     ");
 }
 
@@ -241,7 +264,7 @@ fn tls_that_is_none() {
 fn an_answer_that_breaks_off() {
     let errors = meets(Fault::Truncated).fail();
     assert!(
-        errors.starts_with("the MCP server could not be reached: the connection broke"),
+        errors.starts_with("the MCP server could not be reached: the connection closed"),
         "{errors}"
     );
 }
@@ -251,14 +274,14 @@ fn more_than_can_be_a_list_of_tools() {
     let endless = FakePort::builder().tools(251).page_size(1);
     let errors = Step::against(endless).input("read_only", "false").fail();
     assert!(
-        errors.starts_with("the MCP server's list of tools is too long: more than 250 pages"),
+        errors.starts_with("the tool list is too long: more than 250 pages"),
         "{errors}"
     );
     let huge = Tool::new("get_all").description("x".repeat(17 * 1024 * 1024));
     for json in [true, false] {
         let errors = Step::against(FakePort::builder().json(json).offer(huge.clone())).fail();
         assert!(
-            errors.starts_with("the MCP server's list of tools is too long: more than 16 MiB"),
+            errors.starts_with("the tool list is too long: more than 16 MiB"),
             "{errors}"
         );
     }
@@ -267,10 +290,11 @@ fn more_than_can_be_a_list_of_tools() {
 #[test]
 fn an_identity_without_any_tool() {
     assert_snapshot!(Step::against(FakePort::builder().role(Role::None)).fail(), @"
-    the MCP server offers no tool at all
-    tried: POST http://[PORT]/v1
+    the MCP server offers no tools to these credentials
+    request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: the identity behind the credentials has no role or no permission that would give it one: look at its role in Port (Developer or Builder)
+    hint: check the role of these credentials in Port (Developer or Builder): the role may lack the permission for every tool
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-offers-no-tools-to-these-credentials
     ");
 }
 
@@ -317,10 +341,7 @@ fn without_a_look_nothing_is_asked() {
             .input("verify", "false")
             .input("allowed_tools", patterns)
             .fail();
-        assert!(
-            errors.contains("is not asked which tools a pattern stands for"),
-            "{errors}"
-        );
+        assert!(errors.contains("contains patterns"), "{errors}");
     }
 }
 
@@ -328,7 +349,7 @@ fn without_a_look_nothing_is_asked() {
 fn everything_works_through_a_proxy_at_ports_own_addresses() {
     let step = Step::behind_a_proxy(FakePort::builder());
     step.succeed();
-    let mut hosts = step.port.tunnelled();
+    let mut hosts = step.port.tunneled();
     hosts.dedup();
     assert_eq!(hosts, ["api.port.io:443", "mcp.port.io:443"]);
 }

@@ -11,7 +11,7 @@ fn a_cancelled_run_ends_at_once() {
     let step = Step::new().variable("RUNNER_DEBUG", "1");
     step.port.fault(Endpoint::Rest, Fault::Hang);
     let running = step.spawn();
-    running.wait_for_line("asking for a token");
+    running.wait_for_line("requesting a token");
     running.terminate();
     let finished = running.wait();
     assert_eq!(finished.exit, Some(130));
@@ -19,7 +19,7 @@ fn a_cancelled_run_ends_at_once() {
 
     step.port.fault(Endpoint::Rest, Fault::Hang);
     let running = step.spawn();
-    running.wait_for_line("asking for a token");
+    running.wait_for_line("requesting a token");
     running.interrupt();
     assert_eq!(running.wait().exit, Some(130));
 }
@@ -55,6 +55,9 @@ fn without_a_runner_it_says_so() {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text.contains("`GITHUB_OUTPUT` is not set"), "{text}");
+    assert!(
+        text.contains("`GITHUB_OUTPUT` is not set: not running in GitHub Actions"),
+        "{text}"
+    );
     assert!(text.contains("cargo run --example quickstart"), "{text}");
 }

@@ -76,7 +76,7 @@ fn another_agents_configuration_is_not_taken_for_a_path_and_quoted() {
     let other = r#"mcp_servers={port={http_headers={Authorization="Bearer hush-hush"}}}"#;
     let errors = Step::new().input("base_config", other).fail();
     assert!(
-        errors.contains("is neither text in the form that is asked for"),
+        errors.contains("is neither valid text nor the path of a file"),
         "{errors}"
     );
     assert!(!errors.contains("hush"), "{errors}");

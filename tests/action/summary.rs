@@ -19,9 +19,9 @@ fn it_says_what_was_held_back_and_why() {
         .succeed();
     let held_back = run.summary.split("| Not granted").nth(1).unwrap();
     assert_snapshot!(held_back.trim_end(), @"
-     | Why |
+     | Reason |
     |---|---|
-    | `run_action` | may change something, and is granted by its name only |
+    | `run_action` | not annotated as read-only: must be listed by name |
     ");
 }
 

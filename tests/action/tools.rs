@@ -48,10 +48,7 @@ fn the_tools_can_be_listed_before_the_first_run() {
     }
     let (code, text) = list(&[], "wrong-secret");
     assert_eq!(code, Some(1));
-    assert!(
-        text.contains("Port does not accept these credentials"),
-        "{text}"
-    );
+    assert!(text.contains("Port rejected the credentials"), "{text}");
 }
 
 fn granted(allowed_tools: &str) -> String {
@@ -81,20 +78,30 @@ fn names_globs_and_exclusions_become_names() {
 #[test]
 fn a_tool_that_was_replaced() {
     assert_snapshot!(refused("list_blueprints, get_entities, get_scorecard, search_port_sources"), @"
-    `get_entities` is not offered: Port replaced it by `list_entities`
+    tool `get_entities` is not available
+    hint: Port replaced it with `list_entities`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
 
-    `get_scorecard` is not offered: Port replaced it by `list_scorecards`
+    tool `get_scorecard` is not available
+    hint: Port replaced it with `list_scorecards`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
 
-    `search_port_sources` is not offered: Port replaced it by `search_port_knowledge_sources`
+    tool `search_port_sources` is not available
+    hint: Port replaced it with `search_port_knowledge_sources`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
     ");
 }
 
 #[test]
 fn a_tool_that_read_only_mode_withholds() {
     assert_snapshot!(refused("upsert_entity, create_entity"), @"
-    `upsert_entity` is not offered: the server withholds it in read-only mode; set `read_only: false` if the agent is to write
+    tool `upsert_entity` is not available
+    hint: Port hides it in read-only mode; to let the agent write, set `read_only: false`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
 
-    `create_entity` is not offered: Port replaced it by `upsert_entity`
+    tool `create_entity` is not available
+    hint: Port replaced it with `upsert_entity`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
     ");
     Step::new()
         .input("allowed_tools", "upsert_entity")
@@ -113,45 +120,69 @@ fn a_tool_that_read_only_mode_withholds() {
 #[test]
 fn a_near_miss() {
     assert_snapshot!(refused("list_entites, listBlueprints"), @"
-    `list_entites` is not offered: did you mean `list_entities`?
+    tool `list_entites` is not available
+    hint: did you mean `list_entities`?
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
 
-    `listBlueprints` is not offered: did you mean `list_blueprints`?
+    tool `listBlueprints` is not available
+    hint: did you mean `list_blueprints`?
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
     ");
 }
 
 #[test]
 fn a_stranger() {
-    assert_snapshot!(refused("send_mail"), @"`send_mail` is not offered: the server offers `list_blueprints`, `list_entities`, `list_scorecards`, `list_actions`, `get_action_permissions`, `track_action_run`, `list_workflows`, `get_workflow_run`, `list_self_service_triggers`, `describe_user_details`, `load_skill`, `search_port_knowledge_sources`, `simulate_blueprint_permissions`, `list_integrations`, `test_integration_mapping`, `get_integration_sync_metrics`, `get_page`, `get_sidebar`, `list_plugins`, `run_action`, `trigger_run`");
+    assert_snapshot!(refused("send_mail"), @"
+    tool `send_mail` is not available
+    hint: the available tools are: `list_blueprints`, `list_entities`, `list_scorecards`, `list_actions`, `get_action_permissions`, `track_action_run`, `list_workflows`, `get_workflow_run`, `list_self_service_triggers`, `describe_user_details`, `load_skill`, `search_port_knowledge_sources`, `simulate_blueprint_permissions`, `list_integrations`, `test_integration_mapping`, `get_integration_sync_metrics`, `get_page`, `get_sidebar`, `list_plugins`, `run_action`, `trigger_run`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
+    ");
 }
 
 #[test]
 fn a_glob_that_matches_nothing() {
-    assert_snapshot!(refused("list_*, purge_*"), @"`purge_*` matches none of the 21 tools that are offered: `list_blueprints`, `list_entities`, `list_scorecards`, `list_actions`, `get_action_permissions`, `track_action_run`, `list_workflows`, `get_workflow_run`, `list_self_service_triggers`, `describe_user_details`, `load_skill`, `search_port_knowledge_sources`, `simulate_blueprint_permissions`, `list_integrations`, `test_integration_mapping`, `get_integration_sync_metrics`, `get_page`, `get_sidebar`, `list_plugins`, `run_action`, `trigger_run`");
+    assert_snapshot!(refused("list_*, purge_*"), @"
+    pattern `purge_*` matches no tool
+    hint: the 21 available tools are: `list_blueprints`, `list_entities`, `list_scorecards`, `list_actions`, `get_action_permissions`, `track_action_run`, `list_workflows`, `get_workflow_run`, `list_self_service_triggers`, `describe_user_details`, `load_skill`, `search_port_knowledge_sources`, `simulate_blueprint_permissions`, `list_integrations`, `test_integration_mapping`, `get_integration_sync_metrics`, `get_page`, `get_sidebar`, `list_plugins`, `run_action`, `trigger_run`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#pattern--matches-no-tool
+    ");
 }
 
 #[test]
 fn nothing_that_is_left() {
-    assert_snapshot!(refused("list_*, !*"), @"nothing is left of `allowed_tools`: its exclusions (`!`) take all that it includes");
-    assert_snapshot!(refused("run_*, trigger_*"), @"nothing is left of `allowed_tools`: in read-only mode no pattern grants a tool that may change something, as every tool may that does not say it only reads; name it: `run_action`, `trigger_run`");
+    assert_snapshot!(refused("list_*, !*"), @"
+    `allowed_tools` grants no tools: its exclusions (`!`) remove everything that it includes
+    hint: list the tools that the agent needs by name
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#allowed_tools-grants-no-tools
+    ");
+    assert_snapshot!(refused("run_*, trigger_*"), @"
+    `allowed_tools` grants no tools: in read-only mode, patterns do not grant tools that are not annotated as read-only: `run_action`, `trigger_run`
+    hint: list the tools that the agent needs by name
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#allowed_tools-grants-no-tools
+    ");
 }
 
 #[test]
 fn a_list_of_exclusions_alone() {
-    assert_snapshot!(refused("!delete_*"), @"input `allowed_tools` only excludes: begin with what is granted, such as `*`; accepted: names of tools, globs (`list_*`) and exclusions (`!delete_*`), split by commas or line breaks, or a JSON array of them");
+    assert_snapshot!(refused("!delete_*"), @"
+    input `allowed_tools` contains only exclusions: add a pattern, such as `*`
+    hint: use tool names, globs (`list_*`), and exclusions (`!delete_*`), separated by commas or newlines, or a JSON array
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input-allowed_tools
+    ");
 }
 
 #[test]
 fn what_changes_something_in_read_only_mode_must_be_named() {
     let run = Step::new().succeed();
     assert!(!run.outputs["tools"].contains("run_action"));
-    assert_snapshot!(annotations(&run, "warning"), @"In read-only mode the server still offers tools that may change something, or do not say that they only read: `run_action`, `trigger_run`. They are granted only where `allowed_tools` names them, never by a pattern; granted here: none.");
+    assert_snapshot!(annotations(&run, "warning"), @"In read-only mode, the server still offers tools that are not annotated as read-only: `run_action`, `trigger_run`. Patterns do not grant them, only their names in `allowed_tools`. Granted: none.");
 
     let run = Step::new()
         .input("allowed_tools", "*, run_action")
         .succeed();
     assert!(run.outputs["tools"].contains("run_action"));
     assert!(!run.outputs["tools"].contains("trigger_run"));
-    assert!(annotations(&run, "warning").ends_with("granted here: `run_action`."));
+    assert!(annotations(&run, "warning").ends_with("Granted: `run_action`."));
 
     let run = Step::new().input("read_only", "false").succeed();
     assert!(run.outputs["tools"].contains("delete_entity"));
@@ -183,7 +214,7 @@ fn a_name_that_an_agent_could_misread_is_never_granted() {
         .input("allowed_tools", "list*")
         .succeed();
     assert!(!run.outputs["tools"].contains("Bash"));
-    assert_snapshot!(annotations(&run, "warning"), @"The server offers tools under names that MCP does not allow, and which an agent's list could misread. They are never granted: `list_x,Bash(*)`, `list ::error::y`.");
+    assert_snapshot!(annotations(&run, "warning"), @"The server offers tools with invalid names, which are never granted: `list_x,Bash(*)`, `list ::error::y`.");
     assert_eq!(annotations(&run, "error"), "");
 }
 
@@ -191,9 +222,9 @@ fn a_name_that_an_agent_could_misread_is_never_granted() {
 fn a_catalog_that_no_variable_can_hold() {
     let run = Step::against(FakePort::builder().tools(10_000).page_size(1000)).succeed();
     assert_snapshot!(annotations(&run, "warning"), @"
-    The output `allowed_tools` takes 145 KiB, and Linux lets a variable hold 128: a step that is handed it so will not start. Narrow `allowed_tools`, or use `config_file`.
+    The output `allowed_tools` is 145 KiB; the limit for an environment variable is 128 KiB, so a step that uses it may not start. Grant fewer tools, or use `config_file`.
 
-    The output `agent_args` takes 145 KiB, and Linux lets a variable hold 128: a step that is handed it so will not start. Narrow `allowed_tools`, or use `config_file`.
+    The output `agent_args` is 145 KiB; the limit for an environment variable is 128 KiB, so a step that uses it may not start. Grant fewer tools, or use `config_file`.
     ");
     assert!(run.log().len() < 20_000);
 }

@@ -1,47 +1,66 @@
-//! Whether a fact about a run is what a condition asks for.
+//! Whether an attribute of a run meets a condition.
 
-use super::format::OneOf;
+use super::RunContext;
+use super::file::{OneOf, When};
 use crate::access::pattern::Glob;
+use crate::text::{Quote, or_list};
+
+impl When {
+    /// Each condition that `run` does not meet, as a clause.
+    pub(super) fn unmet(&self, run: &RunContext) -> Vec<String> {
+        let unmet = self.all().filter(|(name, condition)| {
+            !run.attribute(name)
+                .is_some_and(|attribute| condition.is_met_by(name, attribute))
+        });
+        unmet
+            .map(|(name, condition)| {
+                let found = match run.attribute(name) {
+                    None => "unknown".to_owned(),
+                    Some(attribute) => format!("`{}`", Quote::new(attribute)),
+                };
+                let patterns = condition.patterns().iter().map(|p| Quote::new(p));
+                let patterns: Vec<Quote> = patterns.collect();
+                format!("{name} is {found}, expected {}", or_list(&patterns))
+            })
+            .collect()
+    }
+}
 
 impl OneOf {
-    /// Whether `fact` is what the condition called `name` asks for: matched by one of its patterns
-    /// and by no exclusion. A fact that is not known (empty) meets no condition, not even `*`.
-    pub(super) fn is_met_by(&self, name: &str, fact: &str) -> bool {
-        !fact.is_empty()
-            && self.includes().any(|pattern| is_match(name, pattern, fact))
-            && !self
-                .exclusions()
-                .any(|pattern| is_match(name, pattern, fact))
+    /// Whether one of the patterns of the condition `name` matches `attribute`, and no exclusion does.
+    fn is_met_by(&self, name: &str, attribute: &str) -> bool {
+        let matches = |pattern: &str| is_match(name, pattern, attribute);
+        self.includes().any(matches) && !self.exclusions().any(matches)
     }
 
-    /// The patterns of which one has to match.
+    /// The patterns, one of which must match.
     pub(super) fn includes(&self) -> impl Iterator<Item = &str> {
         let patterns = self.patterns().iter().map(String::as_str);
         patterns.filter(|pattern| !pattern.starts_with('!'))
     }
 
-    /// The patterns of which none may match, without their marks.
+    /// The patterns that must not match, without the leading `!`.
     pub(super) fn exclusions(&self) -> impl Iterator<Item = &str> {
         let patterns = self.patterns().iter();
         patterns.filter_map(|pattern| Some(pattern.strip_prefix('!')?.trim_start()))
     }
 }
 
-/// Whether `pattern` describes `fact`, as the condition called `name` compares.
-pub(super) fn is_match(name: &str, pattern: &str, fact: &str) -> bool {
+/// Whether `pattern` matches `attribute` in the way in which the condition `name` compares.
+pub(super) fn is_match(name: &str, pattern: &str, attribute: &str) -> bool {
     match name {
-        "ref" => Glob::new(pattern).matches(fact),
-        "workflow" => is_workflow(pattern, fact),
-        _ => Glob::ignoring_case(pattern).matches(fact),
+        "ref" => Glob::new(pattern).matches(attribute),
+        "workflow" => is_workflow(pattern, attribute),
+        _ => Glob::ignoring_case(pattern).matches(attribute),
     }
 }
 
-/// Whether `fact`, a workflow file at a ref, is what `pattern` describes. Path and ref are compared
-/// apart: a branch may be called `x@refs/heads/main`, and `MAIN` is another branch than `main`.
-fn is_workflow(pattern: &str, fact: &str) -> bool {
-    let (path, reference) = match fact.split_once("@refs/") {
+/// Whether `pattern` matches `attribute`, a workflow file at a ref. Path and ref are compared separately:
+/// a branch can be named `x@refs/heads/main`, and `MAIN` and `main` are different branches.
+fn is_workflow(pattern: &str, attribute: &str) -> bool {
+    let (path, reference) = match attribute.split_once("@refs/") {
         Some((path, reference)) => (path, format!("refs/{reference}")),
-        None => (fact, String::new()),
+        None => (attribute, String::new()),
     };
     match pattern.split_once('@') {
         None => Glob::ignoring_case(pattern).matches(path),

@@ -1,10 +1,10 @@
-//! What a policy says and cannot mean: rules that no run can ever meet.
+//! Rules and conditions that can never match.
 //!
-//! Such a policy can be used, and grants less than its author thinks; `port-mcp policy check` refuses
-//! it before it is committed.
+//! Such a policy is valid, but allows less than its author thinks. `port-mcp policy check` rejects it
+//! before it is committed.
 
 use super::condition::is_match;
-use super::format::{Entry, File, OneOf};
+use super::file::{Entry, File, OneOf};
 use crate::text::{Quote, nearest};
 
 /// The events that start a workflow
@@ -52,11 +52,11 @@ const EVENTS: [&str; 40] = [
     "installation",
 ];
 
-/// Where a ref begins; there are no others on GitHub that a workflow runs at.
+/// The beginnings of all refs at which GitHub runs workflows.
 const REFS: [&str; 3] = ["refs/heads/", "refs/tags/", "refs/pull/"];
 
 impl File {
-    /// Everything that can never be met, one clause for each.
+    /// Everything that can never match, one clause each.
     pub(super) fn lint(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (index, rule) in self.rules.iter().enumerate() {
@@ -64,7 +64,7 @@ impl File {
             for (name, condition) in rule.when.all() {
                 if let Some(why) = never(name, condition) {
                     found.push(format!(
-                        "rule {number} can never apply as it is meant: its `{name}` {why}"
+                        "rule {number} can never match as intended: its condition `{name}` {why}"
                     ));
                 }
             }
@@ -73,14 +73,14 @@ impl File {
                 .position(|above| above.covers(rule));
             if let Some(above) = above {
                 found.push(format!(
-                    "rule {number} can never apply: rule {} above it takes every run that it is for",
+                    "rule {number} can never match: rule {} matches all of its runs first",
                     above + 1
                 ));
             }
-            let tools = &rule.ceiling.tools;
-            if tools.includes().all(|pattern| tools.exclude(pattern)) {
+            let tools = &rule.allow.tools;
+            if tools.includes().all(|pattern| tools.excludes(pattern)) {
                 found.push(format!(
-                    "rule {number} allows no tool: its exclusions take all that `tools` includes"
+                    "rule {number} allows no tools: its exclusions remove everything that `tools` includes"
                 ));
             }
         }
@@ -88,7 +88,7 @@ impl File {
     }
 }
 
-/// Why no run can meet a condition, if none can.
+/// Why no run can meet a condition, if so.
 fn never(name: &str, condition: &OneOf) -> Option<String> {
     if condition.patterns().is_empty() {
         return Some("is an empty list".to_owned());
@@ -99,9 +99,9 @@ fn never(name: &str, condition: &OneOf) -> Option<String> {
             .any(|pattern| is_match(name, pattern, include))
     };
     if condition.includes().all(excluded) {
-        return Some("excludes all that it includes".to_owned());
+        return Some("excludes everything that it includes".to_owned());
     }
-    // A pattern that no run can meet is a mistake also beside others.
+    // A pattern that no run can meet is a mistake even if others can match.
     condition.includes().find_map(|pattern| {
         let why = match name {
             "ref" => no_ref(pattern),
@@ -110,7 +110,7 @@ fn never(name: &str, condition: &OneOf) -> Option<String> {
             "workflow" => no_workflow(pattern),
             _ => None,
         }?;
-        Some(format!("asks for `{}`, {why}", Quote::new(pattern)))
+        Some(format!("contains `{}`: {why}", Quote::new(pattern)))
     })
 }
 
@@ -124,10 +124,10 @@ fn no_ref(pattern: &str) -> Option<String> {
         return None;
     }
     Some(if pattern.starts_with("refs/") {
-        "and a ref begins with `refs/heads/`, `refs/tags/` or `refs/pull/`".to_owned()
+        "a ref begins with `refs/heads/`, `refs/tags/`, or `refs/pull/`".to_owned()
     } else {
         format!(
-            "and a ref is written in full: `refs/heads/{0}`, or `refs/tags/{0}`",
+            "write the full ref: `refs/heads/{0}` or `refs/tags/{0}`",
             Quote::new(pattern)
         )
     })
@@ -138,8 +138,8 @@ fn no_event(pattern: &str) -> Option<String> {
         return None;
     }
     Some(match nearest(pattern, EVENTS) {
-        Some(near) => format!("and there is no such event (did you mean `{near}`?)"),
-        None => "and there is no such event".to_owned(),
+        Some(near) => format!("there is no such event (did you mean `{near}`?)"),
+        None => "there is no such event".to_owned(),
     })
 }
 
@@ -151,7 +151,7 @@ fn no_repository(pattern: &str) -> Option<String> {
         && pattern.chars().all(is_name)
         && !pattern.starts_with('/')
         && !pattern.ends_with('/');
-    (!can_be).then(|| "and a repository is written as `owner/name`".to_owned())
+    (!can_be).then(|| "write a repository as `owner/name`".to_owned())
 }
 
 fn no_workflow(pattern: &str) -> Option<String> {
@@ -173,24 +173,23 @@ fn no_workflow(pattern: &str) -> Option<String> {
     let begins = path.contains('*') || path.contains("/.github/workflows/");
     let is_below = !first.starts_with('/') && !first.starts_with('.');
     (!(ends && begins && is_below)).then(|| {
-        "and a workflow is written with its repository: `owner/name/.github/workflows/agent.yml`"
+        "include the repository of the workflow: `owner/name/.github/workflows/agent.yml`"
             .to_owned()
     })
 }
 
 impl Entry {
-    /// Whether every run that `other` is for meets these conditions too, as far as can be told from
-    /// the patterns.
+    /// Whether every run that `other` matches meets these conditions too, as far as the patterns tell.
     fn covers(&self, other: &Self) -> bool {
         self.when.all().all(|(name, condition)| {
             let mut others = other.when.all();
-            // GitHub tells every run its repository, ref, workflow and event.
+            // GitHub gives every run its repository, ref, workflow, and event.
             let is_known = name != "environment";
-            let takes_all = condition.exclusions().next().is_none()
+            let matches_all = condition.exclusions().next().is_none()
                 && condition
                     .includes()
                     .any(|pattern| pattern.bytes().all(|b| b == b'*'));
-            (is_known && takes_all)
+            (is_known && matches_all)
                 || others
                     .find(|(other_name, _)| *other_name == name)
                     .is_some_and(|(_, other)| covers(name, condition, other))
@@ -198,8 +197,8 @@ impl Entry {
     }
 }
 
-/// Whether one condition holds wherever the other does: each pattern of the other, taken as text, is
-/// matched by one of the first, and what the first excludes the other excludes too.
+/// Whether one condition is met wherever the other is: it matches each pattern of the other, taken as
+/// text, and the other excludes everything that it excludes.
 fn covers(name: &str, condition: &OneOf, other: &OneOf) -> bool {
     let is_included = |text: &str| {
         condition

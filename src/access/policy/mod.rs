@@ -1,76 +1,83 @@
-//! An organization's policy: a file of rules, of which the first that matches a run is the ceiling
-//! of what the run may ask for.
+//! An organization's policy: a file of rules. The first rule that matches a run says what it allows.
 //!
 //! ```yaml
 //! version: 1
 //! rules:
 //!   - name: agents on main read
 //!     when: { repository: acme/*, ref: refs/heads/main }
-//!     ceiling: { tools: ["list_*", "get_*", "!list_plugins"] }
+//!     allow: { tools: ["list_*", "get_*", "!list_plugins"] }
 //! ```
 //!
-//! It is a guard-rail, not a wall: whoever writes a workflow may leave `policy` out. It becomes a
-//! wall where the credentials reach nothing but a reusable workflow that names the policy.
+//! A policy is advisory while a workflow can leave `policy` out. It is enforced where only a reusable
+//! workflow that names the policy can read the credentials.
 
+mod check;
 mod condition;
-mod format;
+mod explain;
+mod file;
 mod lint;
 
 use std::fmt;
 
-use super::pattern::Patterns;
-use super::{Refusal, Refusals};
-use crate::agents::Connection;
-use crate::port::{Actions, Region};
-use crate::text::{Quote, either};
-use format::{Ceiling, Entry, File, When};
+use clap::Args;
 
-/// A policy that was read, and what to call it.
+use super::pattern::Patterns;
+use crate::text::Quote;
+pub use check::{AccessRequest, Allowed};
+use file::{Allow, Entry, File};
+
+/// A parsed policy.
 #[derive(Debug)]
 pub struct Policy {
+    /// Where it was read from, for messages.
     origin: String,
     file: File,
 }
 
-/// Why a policy's text cannot be used. Then nothing is granted at all.
+/// The text of a policy is invalid. The step then fails: no rule is not the same as no limits.
 #[derive(Debug, thiserror::Error)]
-#[error("the policy {origin} cannot be used: {why}\nhint: {hint}")]
-pub struct Broken {
+#[error("policy {origin} is invalid: {problem}\nhint: {hint}")]
+pub struct PolicyError {
     origin: String,
-    why: String,
+    problem: String,
     hint: &'static str,
 }
 
 /// No rule of the policy matches the run.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "no rule of the policy {origin} is for this run: {run}\n\
-     hint: ask whoever keeps the policy for a rule; `port-mcp policy explain` says why each one does \
-     not match"
+    "no rule in policy {origin} matches this run: {run}\n\
+     hint: ask the policy owner to add a rule; `port-mcp policy explain` shows why each rule does not \
+     match"
 )]
-pub struct NoRule {
+pub struct NoMatchingRuleError {
     origin: String,
     run: String,
 }
 
-/// What is known of a run. An empty text is not known, and meets no condition.
-#[derive(Clone, Debug, Default)]
-pub struct Run {
-    /// `acme/catalog`
-    pub repository: String,
-    /// `refs/heads/main`
-    pub reference: String,
-    /// As the step says: GitHub does not tell a step the environment of its job.
-    pub environment: String,
-    /// `acme/catalog/.github/workflows/agent.yml@refs/heads/main`
-    pub workflow: String,
-    /// `push`
-    pub event: String,
+/// The attributes of a run that conditions compare. An unknown attribute meets no condition.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunContext {
+    /// Repository that runs the workflow, such as acme/catalog
+    #[arg(long)]
+    pub repository: Option<String>,
+    /// Branch, tag, or pull request, such as refs/heads/main
+    #[arg(long = "ref")]
+    pub reference: Option<String>,
+    /// Environment, as the step's input `environment` names it
+    #[arg(long)]
+    pub environment: Option<String>,
+    /// Workflow, such as acme/catalog/.github/workflows/agent.yml@refs/heads/main
+    #[arg(long)]
+    pub workflow: Option<String>,
+    /// Event, such as push
+    #[arg(long)]
+    pub event: Option<String>,
 }
 
-impl Run {
-    /// What a rule may ask about, by the names that it has there.
-    fn facts(&self) -> [(&'static str, &str); 5] {
+impl RunContext {
+    /// Each attribute under the name of the condition that compares it.
+    fn attributes(&self) -> [(&'static str, Option<&str>); 5] {
         [
             ("repository", &self.repository),
             ("ref", &self.reference),
@@ -78,64 +85,43 @@ impl Run {
             ("workflow", &self.workflow),
             ("event", &self.event),
         ]
+        .map(|(name, value)| (name, value.as_deref().filter(|value| !value.is_empty())))
+    }
+
+    fn attribute(&self, name: &str) -> Option<&str> {
+        let mut attributes = self.attributes().into_iter();
+        attributes.find(|(known, _)| *known == name)?.1
     }
 }
 
-impl fmt::Display for Run {
+impl fmt::Display for RunContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let facts = self.facts().map(|(name, fact)| match fact {
-            "" => format!("{name} unknown"),
-            fact => format!("{name} `{}`", Quote::new(fact)),
+        let attributes = self.attributes().map(|(name, value)| match value {
+            None => format!("{name} unknown"),
+            Some(value) => format!("{name} `{}`", Quote::new(value)),
         });
-        f.write_str(&facts.join(", "))
+        f.write_str(&attributes.join(", "))
     }
 }
 
-/// What a run asks for, as far as a ceiling limits it.
-#[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
-    /// `allowed_tools`
-    pub tools: &'a Patterns,
-    /// `allowed_actions`
-    pub actions: &'a Actions,
-    /// `read_only`
-    pub read_only: bool,
-    /// The regions that would be asked, in this order; none where both addresses are the user's own
-    /// and `region` is not set.
-    pub regions: &'a [Region],
-    /// The hosts of `api_url` and `mcp_url` that are not Port's own.
-    pub foreign_hosts: &'a [&'a str],
-    /// `connection`
-    pub connection: Connection,
-}
-
-/// The rule that is for a run.
+/// The rule that matches a run.
 #[derive(Debug)]
 pub struct Rule<'a> {
     /// ``rule 2 (`agents on main`) of acme/.github/port-mcp.yml@main``
     pub title: String,
-    ceiling: &'a Ceiling,
-}
-
-/// What a run may have of what it asked for.
-#[derive(Debug)]
-pub struct Allowed {
-    /// The actions that the agent may run: those that were asked for, or the ceiling's where `*` was.
-    pub actions: Actions,
-    /// The regions that may be asked, of those that would be.
-    pub regions: Vec<Region>,
+    allow: &'a Allow,
 }
 
 impl Policy {
-    /// Reads the text of a policy that stands at `origin`.
+    /// Parses the text of a policy; `origin` names it in messages.
     ///
     /// # Errors
-    /// When it is not YAML, or not of this format. The error holds none of the text.
-    pub fn parse(origin: &str, text: &str) -> Result<Self, Broken> {
-        let file = File::parse(text).map_err(|problem| Broken {
+    /// When the text is not YAML, or not in this format. The error quotes none of the text.
+    pub fn parse(origin: &str, text: &str) -> Result<Self, PolicyError> {
+        let file = File::parse(text).map_err(|error| PolicyError {
             origin: origin.to_owned(),
-            why: problem.what,
-            hint: problem.hint,
+            problem: error.problem,
+            hint: error.hint,
         })?;
         Ok(Self {
             origin: origin.to_owned(),
@@ -143,22 +129,22 @@ impl Policy {
         })
     }
 
-    /// What the policy says and cannot mean, one clause for each.
+    /// What the policy says without effect, such as a rule that never matches: one clause each.
     #[must_use]
     pub fn lint(&self) -> Vec<String> {
         self.file.lint()
     }
 
-    /// The rule that is for `run`: the first that matches.
+    /// The first rule that matches `run`.
     ///
     /// # Errors
-    /// When none does.
-    pub fn rule_for(&self, run: &Run) -> Result<Rule<'_>, NoRule> {
+    /// When no rule matches.
+    pub fn rule_for(&self, run: &RunContext) -> Result<Rule<'_>, NoMatchingRuleError> {
         let mut rules = self.file.rules.iter().enumerate();
         rules
             .find(|(_, entry)| entry.when.unmet(run).is_empty())
             .map(|(index, entry)| self.rule(index, entry))
-            .ok_or_else(|| NoRule {
+            .ok_or_else(|| NoMatchingRuleError {
                 origin: self.origin.clone(),
                 run: run.to_string(),
             })
@@ -171,174 +157,30 @@ impl Policy {
         };
         Rule {
             title: format!("rule {}{name} of {}", index + 1, self.origin),
-            ceiling: &entry.ceiling,
+            allow: &entry.allow,
         }
     }
 
-    /// For each rule down to the one that is for `run`, one line that says why it is or is not.
+    /// The number of rules.
     #[must_use]
-    pub fn explain(&self, run: &Run) -> Vec<String> {
-        let mut lines = Vec::new();
-        for (index, entry) in self.file.rules.iter().enumerate() {
-            let rule = self.rule(index, entry);
-            let unmet = entry.when.unmet(run);
-            if unmet.is_empty() {
-                lines.push(format!("{} is for this run.", rule.title));
-                lines.extend(rule.ceiling.lines());
-                return lines;
-            }
-            lines.push(format!("{} is not: {}.", rule.title, unmet.join("; ")));
-        }
-        lines.push("No rule is for this run, so it would be refused.".to_owned());
-        lines
-    }
-
-    /// How many rules there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
+    pub fn rule_count(&self) -> usize {
         self.file.rules.len()
     }
 }
 
-impl When {
-    /// Each condition that does not hold, as a clause.
-    fn unmet(&self, run: &Run) -> Vec<String> {
-        let facts = run.facts();
-        let fact = |name: &str| {
-            let fact = facts.iter().find(|(known, _)| *known == name);
-            fact.map_or("", |(_, fact)| *fact)
-        };
-        let unmet = self
-            .all()
-            .filter(|(name, condition)| !condition.is_met_by(name, fact(name)));
-        unmet
-            .map(|(name, condition)| {
-                let fact = match fact(name) {
-                    "" => "unknown".to_owned(),
-                    fact => format!("`{}`", Quote::new(fact)),
-                };
-                let patterns = condition.patterns().iter().map(|p| Quote::new(p));
-                let patterns: Vec<Quote> = patterns.collect();
-                format!("{name} is {fact}, not {}", either(&patterns))
-            })
-            .collect()
-    }
-}
-
 impl Rule<'_> {
-    /// The tools below the ceiling.
+    /// The tools that the rule allows.
     #[must_use]
     pub fn tools(&self) -> &Patterns {
-        &self.ceiling.tools
-    }
-
-    /// Checks all that a run asks for, but for the tools that its globs may yet match: those are
-    /// narrowed once it is known what is offered.
-    ///
-    /// # Errors
-    /// Everything that is above the ceiling.
-    pub fn check(&self, ask: &Ask<'_>) -> Result<Allowed, Refusals> {
-        let ceiling = self.ceiling;
-        let mut refusals = Vec::new();
-        let mut refuse = |what: String, allowed: String| {
-            refusals.push(Refusal::AboveCeiling {
-                what,
-                rule: self.title.clone(),
-                allowed,
-            });
-        };
-        let lists = |what: &str, all: Vec<String>| match all.as_slice() {
-            [] => format!(", which allows no {what}"),
-            all => format!(", which allows {}", either(all)),
-        };
-        for name in ask
-            .tools
-            .names
-            .iter()
-            .filter(|name| !ceiling.tools.grant(name))
-        {
-            refuse(format!("`{name}`"), String::new());
-        }
-        if ceiling.read_only && !ask.read_only {
-            refuse("`read_only: false`".to_owned(), String::new());
-        }
-        let may_ask = |region: &Region| {
-            ceiling
-                .regions
-                .as_ref()
-                .is_none_or(|all| all.contains(region))
-        };
-        let regions: Vec<Region> = ask.regions.iter().copied().filter(may_ask).collect();
-        if let Some(all) = &ceiling.regions
-            && regions.is_empty()
-        {
-            let what = match ask.regions {
-                [] => "a server of your own without `region`".to_owned(),
-                [only] => format!("`region: {only}`"),
-                _ => "`region: auto`".to_owned(),
-            };
-            refuse(
-                what,
-                lists("region", all.iter().map(ToString::to_string).collect()),
-            );
-        }
-        if let Some(ways) = ceiling
-            .connection
-            .as_ref()
-            .filter(|all| !all.contains(&ask.connection))
-        {
-            let ways = ways.iter().map(ToString::to_string).collect();
-            refuse(
-                format!("`connection: {}`", ask.connection),
-                lists("connection", ways),
-            );
-        }
-        for host in ask
-            .foreign_hosts
-            .iter()
-            .filter(|host| !ceiling.serves(host))
-        {
-            let servers = ceiling
-                .servers
-                .iter()
-                .map(|host| Quote::new(host).to_string());
-            refuse(
-                format!("the server {host}"),
-                lists("other server", servers.collect()),
-            );
-        }
-        let every = ceiling.actions.iter().any(|action| action == "*");
-        let actions = match ask.actions {
-            asked if every => asked.clone(),
-            Actions::All => Actions::Only(ceiling.actions.clone()),
-            Actions::Only(asked) => {
-                for action in asked
-                    .iter()
-                    .filter(|action| !ceiling.actions.contains(action))
-                {
-                    let known = ceiling
-                        .actions
-                        .iter()
-                        .map(|action| Quote::new(action).to_string());
-                    refuse(
-                        format!("`allowed_actions: {action}`"),
-                        lists("action", known.collect()),
-                    );
-                }
-                Actions::Only(asked.clone())
-            }
-        };
-        if refusals.is_empty() {
-            Ok(Allowed { actions, regions })
-        } else {
-            Err(Refusals(refusals))
-        }
+        &self.allow.tools
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agents::Connection;
+    use crate::port::{Actions, Region};
     use proptest::prelude::*;
 
     fn policy(text: &str) -> Result<Policy, String> {
@@ -346,16 +188,16 @@ mod tests {
     }
 
     fn rule(when: &str) -> String {
-        format!("version: 1\nrules:\n- when: {when}\n  ceiling: {{tools: ['*']}}\n")
+        format!("version: 1\nrules:\n- when: {when}\n  allow: {{tools: ['*']}}\n")
     }
 
-    fn run() -> Run {
-        Run {
-            repository: "acme/catalog".to_owned(),
-            reference: "refs/heads/main".to_owned(),
-            environment: String::new(),
-            workflow: "acme/catalog/.github/workflows/agent.yml@refs/heads/main".to_owned(),
-            event: "push".to_owned(),
+    fn run() -> RunContext {
+        RunContext {
+            repository: Some("acme/catalog".to_owned()),
+            reference: Some("refs/heads/main".to_owned()),
+            environment: None,
+            workflow: Some("acme/catalog/.github/workflows/agent.yml@refs/heads/main".to_owned()),
+            event: Some("push".to_owned()),
         }
     }
 
@@ -389,8 +231,10 @@ mod tests {
 
     #[test]
     fn no_name_of_a_branch_passes_for_another() {
-        let of = |reference: &str| Run {
-            workflow: format!("acme/catalog/.github/workflows/agent.yml@{reference}"),
+        let of = |reference: &str| RunContext {
+            workflow: Some(format!(
+                "acme/catalog/.github/workflows/agent.yml@{reference}"
+            )),
             ..run()
         };
         for pattern in ["acme/*@refs/heads/main", "ACME/Catalog/*@refs/heads/m*n"] {
@@ -409,38 +253,39 @@ mod tests {
     #[test]
     fn a_broken_policy_says_where() {
         let broken = |text: &str| policy(text).unwrap_err();
-        let ceiling =
-            |ceiling: &str| broken(&format!("version: 1\nrules:\n  - ceiling: {ceiling}\n"));
+        let allow = |allow: &str| broken(&format!("version: 1\nrules:\n  - allow: {allow}\n"));
         let all = [
             broken(""),
             broken("version: 2\nrules: []\n"),
             broken("version: 1\nrules: []\n"),
-            broken("version: 1\nrules:\n  - ceiling:\n      tools: ['*']\n      tool: x\n"),
+            broken("version: 1\nrules:\n  - allow:\n      tools: ['*']\n      tool: x\n"),
             broken(&rule("{repo: acme/*}")),
             broken(&rule("{repository: {a: b}}")),
             broken("version: 1\nrules:\n  - when: {event: push}\n"),
-            ceiling("{}"),
-            ceiling("{tools: []}"),
-            ceiling("{tools: ['list_?', 'a b']}"),
-            ceiling("{tools: [*]}"),
-            ceiling("{tools: ['*'], regions: [europe]}"),
-            ceiling("{tools: ['*'], connection: [tunnel]}"),
-            ceiling("{tools: ['*'], read_only: 1}"),
-            ceiling("{tools: ['*'], actions: ['deploy,restart']}"),
+            allow("{}"),
+            allow("{tools: []}"),
+            allow("{tools: ['list_?', 'a b']}"),
+            allow("{tools: [*]}"),
+            allow("{tools: ['*'], regions: [europe]}"),
+            allow("{tools: ['*'], connection: [tunnel]}"),
+            allow("{tools: ['*'], write: 1}"),
+            allow("{tools: ['*'], actions: ['deploy,restart']}"),
             broken(&rule("{environment: }")),
             broken(&rule("")),
-            ceiling("{tools: ['*'], regions: }"),
-            ceiling("{tools: ['*'], connection: ~}"),
-            ceiling(""),
+            allow("{tools: ['*'], regions: }"),
+            allow("{tools: ['*'], connection: ~}"),
+            allow(""),
+            broken("version: 1\nrules:\n- ceiling: {tools: ['*']}\n"),
+            allow("{tools: ['*'], read_only: false}"),
             broken("- [}"),
             broken("password: hunter2hunter2"),
             broken("version: hunter2hunter2\nrules: []"),
             broken("hunter2hunter2"),
             broken("version: 1\nrules: [{hunter2: x}]"),
-            ceiling("{tools: ['*'], regions: ['hunter2, expected `hunter2`']}"),
-            ceiling("{tools: ['*'], servers: ['*']}"),
-            ceiling("{tools: ['*'], servers: ['https://port.acme.example']}"),
-            ceiling("{tools: ['*'], servers: ['port.acme.example:8443']}"),
+            allow("{tools: ['*'], regions: ['hunter2, expected `hunter2`']}"),
+            allow("{tools: ['*'], servers: ['*']}"),
+            allow("{tools: ['*'], servers: ['https://port.acme.example']}"),
+            allow("{tools: ['*'], servers: ['port.acme.example:8443']}"),
             broken(&rule(r#"{ref: "refs/heads/mai\0"}"#)),
             broken(&rule("{ref: ['!refs/heads/main']}")),
             broken(&rule("{ref: ''}")),
@@ -450,38 +295,40 @@ mod tests {
         }
         let all: Vec<&str> = all.iter().filter_map(|text| text.lines().next()).collect();
         insta::assert_snapshot!(all.join("\n"), @"
-        the policy port-mcp.yml cannot be used: the key `version` is missing at line 1, column 1
-        the policy port-mcp.yml cannot be used: its `version` is not 1, the only one that is known
-        the policy port-mcp.yml cannot be used: it has no rules
-        the policy port-mcp.yml cannot be used: a key is unknown at line 5, column 7: expected one of `tools`, `actions`, `read_only`, `regions`, `servers`, `connection` (did you mean `tools`?)
-        the policy port-mcp.yml cannot be used: a key is unknown at line 3, column 10: expected one of `repository`, `ref`, `environment`, `workflow`, `event`
-        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 3, column 22: expected a pattern or a list of patterns
-        the policy port-mcp.yml cannot be used: the key `ceiling` is missing at line 3, column 5
-        the policy port-mcp.yml cannot be used: the key `tools` is missing at line 3, column 14
-        the policy port-mcp.yml cannot be used: in rule 1, `tools` names no tool
-        the policy port-mcp.yml cannot be used: in rule 1, entry 1 of `tools` is neither a tool's name nor a pattern: `*` is the only wildcard, and a name has up to 128 letters, digits and `_`, `-`, `.`
-        the policy port-mcp.yml cannot be used: it is not the YAML of a policy: a syntax error at line 3, column 24
-        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 3, column 39: expected `eu` or `us`
-        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 3, column 42: expected `direct` or `mcp-remote`
-        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 3, column 40: expected a boolean
-        the policy port-mcp.yml cannot be used: in rule 1, entry 1 of `actions` is no identifier of a Port action
-        the policy port-mcp.yml cannot be used: `rules[0].when.environment` has no value
-        the policy port-mcp.yml cannot be used: `rules[0].when` has no value
-        the policy port-mcp.yml cannot be used: `rules[0].ceiling.regions` has no value
-        the policy port-mcp.yml cannot be used: `rules[0].ceiling.connection` has no value
-        the policy port-mcp.yml cannot be used: the key `tools` is missing at line 3, column 13
-        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 1, column 1: expected a policy with `version` and `rules`
-        the policy port-mcp.yml cannot be used: a key is unknown at line 1, column 1: expected `version` or `rules`
-        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 1, column 10: expected a whole number
-        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 1, column 1: expected a policy with `version` and `rules`
-        the policy port-mcp.yml cannot be used: a key is unknown at line 2, column 10: expected one of `name`, `when`, `ceiling`
-        the policy port-mcp.yml cannot be used: a value is not what it has to be at line 3, column 39: expected `eu` or `us`
-        the policy port-mcp.yml cannot be used: in rule 1, entry 1 of `servers` is no name of a host: it has no scheme, port, path or wildcard
-        the policy port-mcp.yml cannot be used: in rule 1, entry 1 of `servers` is no name of a host: it has no scheme, port, path or wildcard
-        the policy port-mcp.yml cannot be used: in rule 1, entry 1 of `servers` is no name of a host: it has no scheme, port, path or wildcard
-        the policy port-mcp.yml cannot be used: the condition `ref` of rule 1 holds a control character
-        the policy port-mcp.yml cannot be used: the condition `ref` of rule 1 only excludes
-        the policy port-mcp.yml cannot be used: the condition `ref` of rule 1 holds an empty pattern
+        policy port-mcp.yml is invalid: the key `version` is missing at line 1, column 1
+        policy port-mcp.yml is invalid: `version` must be 1
+        policy port-mcp.yml is invalid: `rules` is empty
+        policy port-mcp.yml is invalid: unknown key at line 5, column 7: expected one of `tools`, `actions`, `write`, `regions`, `servers`, `connection` (did you mean `tools`?)
+        policy port-mcp.yml is invalid: unknown key at line 3, column 10: expected one of `repository`, `ref`, `environment`, `workflow`, `event`
+        policy port-mcp.yml is invalid: invalid value at line 3, column 22: expected a pattern or a list of patterns
+        policy port-mcp.yml is invalid: the key `allow` is missing at line 3, column 5
+        policy port-mcp.yml is invalid: the key `tools` is missing at line 3, column 12
+        policy port-mcp.yml is invalid: in rule 1, `tools` is empty
+        policy port-mcp.yml is invalid: in rule 1, entry 1 of `tools` is not a valid name or pattern: `*` is the only wildcard, and a name has up to 128 letters, digits, `_`, `-`, or `.`
+        policy port-mcp.yml is invalid: YAML syntax error at line 3, column 22
+        policy port-mcp.yml is invalid: invalid value at line 3, column 37: expected `eu` or `us`
+        policy port-mcp.yml is invalid: invalid value at line 3, column 40: expected `direct` or `mcp-remote`
+        policy port-mcp.yml is invalid: invalid value at line 3, column 34: expected a boolean
+        policy port-mcp.yml is invalid: in rule 1, entry 1 of `actions` is not a valid identifier of a Port action
+        policy port-mcp.yml is invalid: `rules[0].when.environment` has no value
+        policy port-mcp.yml is invalid: `rules[0].when` has no value
+        policy port-mcp.yml is invalid: `rules[0].allow.regions` has no value
+        policy port-mcp.yml is invalid: `rules[0].allow.connection` has no value
+        policy port-mcp.yml is invalid: the key `tools` is missing at line 3, column 11
+        policy port-mcp.yml is invalid: the key `ceiling` at line 3, column 3 was replaced by `allow`
+        policy port-mcp.yml is invalid: the key `read_only` at line 3, column 27 was replaced by `write`
+        policy port-mcp.yml is invalid: invalid value at line 1, column 1: expected a policy with `version` and `rules`
+        policy port-mcp.yml is invalid: unknown key at line 1, column 1: expected `version` or `rules`
+        policy port-mcp.yml is invalid: invalid value at line 1, column 10: expected an integer
+        policy port-mcp.yml is invalid: invalid value at line 1, column 1: expected a policy with `version` and `rules`
+        policy port-mcp.yml is invalid: unknown key at line 2, column 10: expected one of `name`, `when`, `allow`
+        policy port-mcp.yml is invalid: invalid value at line 3, column 37: expected `eu` or `us`
+        policy port-mcp.yml is invalid: in rule 1, entry 1 of `servers` is not a host name: remove the scheme, port, path, or wildcard
+        policy port-mcp.yml is invalid: in rule 1, entry 1 of `servers` is not a host name: remove the scheme, port, path, or wildcard
+        policy port-mcp.yml is invalid: in rule 1, entry 1 of `servers` is not a host name: remove the scheme, port, path, or wildcard
+        policy port-mcp.yml is invalid: the condition `ref` of rule 1 contains a control character
+        policy port-mcp.yml is invalid: the condition `ref` of rule 1 contains only exclusions
+        policy port-mcp.yml is invalid: the condition `ref` of rule 1 contains an empty pattern
         ");
     }
 
@@ -490,8 +337,8 @@ mod tests {
         let lint = |text: &str| policy(text).unwrap().lint().join("\n");
         let two = |first: &str, second: &str| {
             format!(
-                "version: 1\nrules:\n- when: {first}\n  ceiling: {{tools: ['*']}}\n- when: {second}\n  \
-                 ceiling: {{tools: ['*']}}\n"
+                "version: 1\nrules:\n- when: {first}\n  allow: {{tools: ['*']}}\n- when: {second}\n  \
+                 allow: {{tools: ['*']}}\n"
             )
         };
         let bad = [
@@ -517,7 +364,7 @@ mod tests {
                 "{ref: [refs/heads/*, '!refs/heads/x']}",
                 "{ref: [refs/heads/m*, '!refs/heads/x']}",
             ),
-            "version: 1\nrules: [{ceiling: {tools: [list_pages, '!list_*']}}]".to_owned(),
+            "version: 1\nrules: [{allow: {tools: [list_pages, '!list_*']}}]".to_owned(),
         ];
         let found: Vec<String> = bad.iter().map(|text| lint(text)).collect();
         insta::assert_snapshot!(found.join("\n"));
@@ -549,12 +396,12 @@ mod tests {
             "['*', !delete_* ]",
             "['*', !delete_entity '']",
         ] {
-            let text = format!("version: 1\nrules:\n  - ceiling: {{tools: {list}}}\n");
+            let text = format!("version: 1\nrules:\n  - allow: {{tools: {list}}}\n");
             assert!(policy(&text).is_err(), "{list}");
         }
         for entry in ["!delete_*", "! delete_*", "!delete_* x"] {
             let text = format!(
-                "version: 1\nrules:\n  - ceiling:\n      tools:\n        - '*'\n        - {entry}\n"
+                "version: 1\nrules:\n  - allow:\n      tools:\n        - '*'\n        - {entry}\n"
             );
             assert!(policy(&text).is_err(), "{entry}");
         }
@@ -568,8 +415,8 @@ mod tests {
             .nth(1)
             .and_then(|rest| rest.split("```").next());
         let policy = policy(example.unwrap()).unwrap();
-        let run = Run {
-            event: "schedule".to_owned(),
+        let run = RunContext {
+            event: Some("schedule".to_owned()),
             ..run()
         };
         assert!(
@@ -577,7 +424,7 @@ mod tests {
                 .rule_for(&run)
                 .unwrap()
                 .title
-                .starts_with("rule 2 (`everybody reads`)")
+                .starts_with("rule 2 (`everyone reads`)")
         );
     }
 
@@ -602,16 +449,16 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the ceiling and whatever is asked: what passes is within both.
+        /// Whatever a rule allows and a run requests, the result is within both.
         #[test]
-        fn what_passes_is_below_the_ceiling(
-            (read_only, eu_only, direct_only, actions) in choice(),
+        fn what_is_allowed_is_requested_and_within_the_rule(
+            (writes, eu_only, direct_only, actions) in choice(),
             (asked_read_only, asked_eu, asked_direct, asked_actions) in choice(),
             foreign: bool,
         ) {
             let list = |yes, list: &str| if yes { list.to_owned() } else { String::new() };
             let text = format!(
-                "version: 1\nrules:\n- ceiling:\n    tools: ['list_*']\n    read_only: {read_only}\n    \
+                "version: 1\nrules:\n- allow:\n    tools: ['list_*']\n    write: {writes}\n    \
                  actions: {}\n{}{}",
                 serde_json::json!(actions),
                 list(eu_only, "    regions: [eu]\n"),
@@ -624,18 +471,18 @@ mod tests {
             } else {
                 Actions::Only(asked_actions.iter().map(ToString::to_string).collect())
             };
-            let tools = Patterns::read(["list_entities", "list_*"]).unwrap();
-            let outcome = rule.check(&Ask {
+            let tools = Patterns::parse(["list_entities", "list_*"]).unwrap();
+            let outcome = rule.check(&AccessRequest {
                 tools: &tools,
                 actions: &asked_actions,
                 read_only: asked_read_only,
                 regions: &[if asked_eu { Region::Eu } else { Region::Us }],
-                foreign_hosts: if foreign { &["port.acme.example"] } else { &[] },
+                custom_hosts: if foreign { &["port.acme.example"] } else { &[] },
                 connection: if asked_direct { Connection::Direct } else { Connection::McpRemote },
             });
             let Ok(granted) = outcome else { return Ok(()) };
             prop_assert!(!foreign);
-            prop_assert!(!read_only || asked_read_only);
+            prop_assert!(writes || asked_read_only);
             prop_assert!(!eu_only || asked_eu);
             prop_assert!(!direct_only || asked_direct);
             match granted.actions {

@@ -10,7 +10,7 @@ const POLICY: &str = "acme/.github/port-mcp.yml@main";
 
 /// A policy that allows whatever these steps ask for.
 fn allowing(port: fake_port::Builder) -> Step {
-    let text = "version: 1\nrules:\n- name: P\n  ceiling: {tools: ['*'], read_only: false, actions: ['*'], servers: [127.0.0.1]}\n";
+    let text = "version: 1\nrules:\n- name: P\n  allow: {tools: ['*'], write: true, actions: ['*'], servers: [127.0.0.1]}\n";
     Step::against(port.policy_file("acme/.github", "port-mcp.yml", "main", text))
         .input("policy", POLICY)
 }
@@ -30,7 +30,8 @@ fn is_found(agent: &str, base: &Value, key: &str) {
     let run = with_base(Step::new(), agent, base).succeed();
     let warnings = annotations(&run, "warning");
     assert!(
-        warnings.contains(key) && warnings.contains("of `base_config`"),
+        warnings.contains(&format!("{key} in `base_config`"))
+            && warnings.contains("If this is not intended: "),
         "{agent} {base}: {warnings}"
     );
     let errors = with_base(allowing(FakePort::builder()), agent, base).fail();
@@ -38,6 +39,8 @@ fn is_found(agent: &str, base: &Value, key: &str) {
         errors.contains(key) && errors.contains("(`P`)"),
         "{agent} {base}: {errors}"
     );
+    let (_, rule) = errors.split_once(" in `base_config` ").unwrap();
+    assert!(rule.contains("does not allow\nhint: "), "{errors}");
 }
 
 /// Nothing is said of it, and it is taken under a policy too.
@@ -86,9 +89,8 @@ fn h2_tools_that_an_agent_cannot_tell_apart_are_refused_by_name() {
         if are_one {
             let errors = step(granted).fail();
             assert!(
-                errors.contains(&format!(
-                    "`{granted}` is for this agent the same as `{twin}`"
-                )),
+                errors.contains(&format!("tool `{granted}` is ambiguous"))
+                    && errors.contains(&format!("for it and for `{twin}`")),
                 "{agent}: {errors}"
             );
             // A pattern leaves both out, and says so.
@@ -98,7 +100,7 @@ fn h2_tools_that_an_agent_cannot_tell_apart_are_refused_by_name() {
                 "{agent}"
             );
             assert!(
-                annotations(&run, "warning").contains("cannot tell these tools"),
+                annotations(&run, "warning").contains("cannot distinguish these tools from others"),
                 "{agent}"
             );
         } else {
@@ -117,7 +119,7 @@ fn h2_also_where_the_server_is_not_asked() {
         .input("allowed_tools", "a_b, a.b")
         .fail();
     assert!(
-        errors.contains("`a_b` is for this agent the same as `a.b`"),
+        errors.contains("tool `a_b` is ambiguous: this agent uses the name `mcp__port__a_b` for it and for `a.b`"),
         "{errors}"
     );
 }
@@ -369,7 +371,7 @@ fn m4_a_second_way_to_the_same_server_is_seen() {
                 annotations(&step.succeed(), "warning")
             };
             assert!(
-                said.contains("leads to the same MCP server"),
+                said.contains("connects to the same MCP server"),
                 "{agent} {base}: {said}"
             );
         }
@@ -436,7 +438,7 @@ fn m4_port_has_several_names() {
         let step = Step::behind_a_proxy(FakePort::builder()).input("base_config", base.to_string());
         let warnings = annotations(&step.succeed(), "warning");
         assert!(
-            warnings.contains("leads to the same MCP server"),
+            warnings.contains("connects to the same MCP server"),
             "{name}: {warnings}"
         );
     }
@@ -480,7 +482,7 @@ fn m4_a_server_whose_tools_would_pass_for_ours_is_seen() {
         let step = with_base(Step::new(), agent, &base);
         let warnings = annotations(&step.succeed(), "warning");
         assert!(
-            warnings.contains("under which its tools look like this step's"),
+            warnings.contains("that makes its tools look like this step's"),
             "{agent}: {warnings}"
         );
     }
@@ -504,7 +506,7 @@ fn m4_the_tokens_variable_goes_to_no_other_server() {
 
 #[test]
 fn b04_exclusions_work_in_conditions() {
-    let text = "version: 1\nrules:\n- when: {ref: ['refs/heads/*', '!refs/heads/dependabot/*']}\n  ceiling: {tools: ['*'], servers: [127.0.0.1]}\n";
+    let text = "version: 1\nrules:\n- when: {ref: ['refs/heads/*', '!refs/heads/dependabot/*']}\n  allow: {tools: ['*'], servers: [127.0.0.1]}\n";
     let at = |reference: &str| {
         Step::against(FakePort::builder().policy_file("acme/.github", "port-mcp.yml", "main", text))
             .input("policy", POLICY)
@@ -512,7 +514,7 @@ fn b04_exclusions_work_in_conditions() {
     };
     at("refs/heads/main").succeed();
     let errors = at("refs/heads/dependabot/npm/x").fail();
-    assert!(errors.starts_with("no rule of the policy"), "{errors}");
+    assert!(errors.starts_with("no rule in policy"), "{errors}");
 }
 
 /// In the image no variable of the job chooses whom the credentials are sent to; elsewhere it is said.
@@ -529,7 +531,7 @@ fn m3_variables_that_choose_the_trusted_roots() {
     } else {
         let notices = annotations(&step.succeed(), "notice");
         assert!(
-            notices.contains("`SSL_CERT_FILE` chooses the certificate authorities"),
+            notices.contains("`SSL_CERT_FILE` selects the trusted certificate authorities"),
             "{notices}"
         );
     }
@@ -621,7 +623,7 @@ fn u09_the_shape_that_an_editor_writes_is_read() {
     let notices = annotations(&step.succeed(), "notice");
     assert!(
         notices.contains(
-            "has servers under `servers`, which `claude-code` does not read: it reads `mcpServers`"
+            "contains servers in `servers`, which `claude-code` ignores: it reads `mcpServers`"
         ),
         "{notices}"
     );
@@ -659,7 +661,7 @@ fn l5_u11_every_output_that_becomes_a_variable_is_measured() {
             Step::against(FakePort::builder().tools(14_000).page_size(1000)).input("agent", agent);
         let warnings = annotations(&step.succeed(), "warning");
         assert!(
-            warnings.contains(&format!("The output {output} takes")),
+            warnings.contains(&format!("The output {output} is")),
             "{agent}: {warnings}"
         );
     }
@@ -671,10 +673,7 @@ fn l5_u11_every_output_that_becomes_a_variable_is_measured() {
 fn a_name_that_an_agent_keeps_for_itself_is_refused() {
     for name in ["workspace", "ide", "computer-use"] {
         let errors = Step::new().input("server_name", name).fail();
-        assert!(
-            errors.contains("a name that `claude-code` keeps for itself"),
-            "{errors}"
-        );
+        assert!(errors.contains("which `claude-code` reserves"), "{errors}");
     }
     Step::new()
         .input("agent", "codex")
@@ -690,27 +689,30 @@ fn u06_rules_that_can_never_apply_are_found_before_they_are_committed() {
         std::fs::write(&file, text).unwrap();
         port_mcp(&["policy", "check", file.to_str().unwrap()])
     };
+    let shown = directory.path().join("p.yml").display().to_string();
     let rule =
-        |when: &str| format!("version: 1\nrules:\n- when: {when}\n  ceiling: {{tools: ['*']}}\n");
+        |when: &str| format!("version: 1\nrules:\n- when: {when}\n  allow: {{tools: ['*']}}\n");
     for (text, found) in [
-        (rule("{ref: main}"), "a ref is written in full"),
+        (rule("{ref: main}"), "write the full ref"),
         (
             rule("{event: pull-request}"),
             "did you mean `pull_request`?",
         ),
         (rule("{repository: catalog}"), "`owner/name`"),
         (
-            rule("{}") + "- when: {event: push}\n  ceiling: {tools: ['*']}\n",
-            "rule 1 above it takes every run",
+            rule("{}") + "- when: {event: push}\n  allow: {tools: ['*']}\n",
+            "rule 1 matches all of its runs first",
         ),
     ] {
         let (code, said) = check(&text);
         assert_eq!(code, Some(1), "{said}");
+        let header = format!("policy {shown} contains rules without effect:");
+        assert!(said.contains(&header), "{said}");
         assert!(said.contains(found), "{said}");
     }
     let (code, said) = check(&rule("{ref: 'refs/heads/*', event: [push, schedule]}"));
     assert_eq!(
-        (code, said.contains("is a policy of 1 rule")),
+        (code, said.contains("is valid (1 rule)")),
         (Some(0), true),
         "{said}"
     );
@@ -718,11 +720,11 @@ fn u06_rules_that_can_never_apply_are_found_before_they_are_committed() {
 
 #[test]
 fn no_request_is_made_of_a_region_that_the_policy_does_not_allow() {
-    let text = "version: 1\nrules:\n- ceiling: {tools: ['*'], regions: [us]}\n";
+    let text = "version: 1\nrules:\n- allow: {tools: ['*'], regions: [us]}\n";
     let port = FakePort::builder().policy_file("acme/.github", "port-mcp.yml", "main", text);
     let step = Step::behind_a_proxy(port).input("policy", POLICY);
     step.succeed();
-    let asked = step.port.tunnelled();
+    let asked = step.port.tunneled();
     assert!(
         !asked.iter().any(|host| host.starts_with("api.port.io")),
         "{asked:?}"

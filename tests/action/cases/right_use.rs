@@ -82,7 +82,7 @@ fn b07_b08_a_configuration_is_read_as_leniently_as_the_agent_reads_it() {
                 assert!(config(&run)[servers(agent)]["docs"].is_object(), "{agent}");
             } else {
                 assert!(
-                    step(agent, base).fail().contains("a syntax error at line"),
+                    step(agent, base).fail().contains("syntax error at line"),
                     "{agent}"
                 );
             }
@@ -98,7 +98,7 @@ fn b07_b08_a_configuration_is_read_as_leniently_as_the_agent_reads_it() {
 
 #[test]
 fn b08_a_mark_before_any_text() {
-    let text = "\u{feff}version: 1\nrules:\n- ceiling: {tools: ['*'], servers: [127.0.0.1]}\n";
+    let text = "\u{feff}version: 1\nrules:\n- allow: {tools: ['*'], servers: [127.0.0.1]}\n";
     Step::new()
         .file("p.yml", text)
         .input("policy", "p.yml")
@@ -169,12 +169,12 @@ fn b11_without_a_summary_file_the_step_goes_on() {
     step.job.without("GITHUB_STEP_SUMMARY");
     let run = step.succeed();
     assert!(run.outputs["mcp_config"].contains("mcpServers"));
-    assert!(annotations(&run, "warning").contains("The job summary is missing"));
+    assert!(annotations(&run, "warning").contains("The job summary was not written"));
 }
 
 #[test]
 fn b12_b13_ports_own_hosts_are_known_in_all_their_names() {
-    let text = "version: 1\nrules:\n- ceiling: {tools: ['*'], regions: [eu]}\n";
+    let text = "version: 1\nrules:\n- allow: {tools: ['*'], regions: [eu]}\n";
     for (api, mcp, region) in [
         ("", "https://mcp.getport.io/v1", "eu"),
         ("https://api.getport.io", "https://mcp.port.io", "eu"),
@@ -193,7 +193,7 @@ fn b12_b13_ports_own_hosts_are_known_in_all_their_names() {
             .input("mcp_url", mcp);
         let run = step.succeed();
         assert!(
-            run.log().contains(&format!(", region {region}.")),
+            run.log().contains(&format!(", region `{region}`).")),
             "{api} {mcp}: {}",
             run.log()
         );
@@ -201,7 +201,7 @@ fn b12_b13_ports_own_hosts_are_known_in_all_their_names() {
         if region == "eu" {
             step.succeed();
         } else {
-            assert!(step.fail().contains("`region: us` is above the ceiling"));
+            assert!(step.fail().contains("`region: us` is not allowed by"));
         }
     }
 }
@@ -237,7 +237,7 @@ fn b14_a_path_may_hold_a_blank() {
 fn u02_values_of_a_set_in_any_case() {
     let step = Step::behind_a_proxy(FakePort::builder());
     let run = step.input("region", "US").succeed();
-    assert!(run.log().contains("region us"));
+    assert!(run.log().contains("region `us`"));
     Step::new()
         .input("agent", "Claude-Code")
         .input("connection", "DIRECT")
@@ -263,7 +263,7 @@ fn u03_a_json_array_is_a_list() {
     for wrong in [r#"["a""#, "[1]", "[list_entities]"] {
         let errors = Step::new().input("allowed_tools", wrong).fail();
         assert!(
-            errors.contains("begins as a JSON array and is none of texts"),
+            errors.contains("starts like a JSON array, but is not an array of strings"),
             "{errors}"
         );
     }
@@ -273,7 +273,7 @@ fn u03_a_json_array_is_a_list() {
 /// it is asked for nothing else.
 #[test]
 fn u12_a_policy_on_gitea() {
-    let text = "version: 1\nrules:\n- ceiling: {tools: ['*'], servers: [127.0.0.1]}\n";
+    let text = "version: 1\nrules:\n- allow: {tools: ['*'], servers: [127.0.0.1]}\n";
     let base64 = {
         use base64::Engine as _;
         base64::prelude::BASE64_STANDARD.encode(text)
@@ -301,19 +301,15 @@ fn u12_a_policy_on_gitea() {
     with(&file).succeed();
     let mut other = file.clone();
     other["type"] = "symlink".into();
-    assert!(with(&other).fail().contains("is not one file"));
+    assert!(with(&other).fail().contains("is not a file"));
     other["type"] = "file".into();
     other["content"] = "%%%".into();
     assert!(with(&other).fail().contains("is not UTF-8"));
-    assert!(
-        with(&json!([file, file]))
-            .fail()
-            .contains("is not one file")
-    );
+    assert!(with(&json!([file, file])).fail().contains("is not a file"));
     assert!(
         with(&json!({"unexpected": true}))
             .fail()
-            .contains("is not one file")
+            .contains("is not a file")
     );
 }
 
@@ -352,7 +348,7 @@ mod region {
         assert_eq!(run.outputs["mcp_url"], "https://mcp.us.port.io/v1");
         let notice = annotations(&run, "notice");
         assert!(
-            notice.contains("region `us`") && notice.contains("`region: us` saves that request"),
+            notice.contains("belong to region `us`") && notice.contains("Set `region: us`"),
             "{notice}"
         );
 
@@ -375,14 +371,14 @@ mod region {
         step.port.fault(Endpoint::Rest, Fault::status(401));
         let errors = step.fail();
         assert!(
-            errors.contains("with `region: eu`: Port does not accept"),
+            errors.contains("with `region: eu`: Port rejected the credentials"),
             "{errors}"
         );
         assert!(
-            errors.contains("with `region: us`: Port does not accept"),
+            errors.contains("with `region: us`: Port rejected the credentials"),
             "{errors}"
         );
-        assert!(errors.contains("so it is not the region"), "{errors}");
+        assert!(errors.contains("both regions rejected them"), "{errors}");
         assert_eq!(hosts(&step).len(), 2, "each once");
     }
 
@@ -396,7 +392,10 @@ mod region {
         let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(401).into());
         step.port.fault(Endpoint::Rest, Fault::status(403));
         let errors = step.fail();
-        assert!(errors.contains("`region: us`: Port forbids it"), "{errors}");
+        assert!(
+            errors.contains("`region: us`: Port denied access"),
+            "{errors}"
+        );
     }
 
     #[test]
@@ -412,9 +411,7 @@ mod region {
             .input("mcp_url", "https://mcp.us.port.io/v1")
             .fail();
         assert!(
-            errors.contains(
-                "input `region` is `eu`, and `api_url` or `mcp_url` is Port's own of `us`"
-            ),
+            errors.contains("input `region` is `eu`, but `api_url` or `mcp_url` is in region `us`"),
             "{errors}"
         );
     }
@@ -426,7 +423,7 @@ mod region {
             .input("mcp_url", "https://mcp.us.port.io/v1")
             .fail();
         assert!(
-            errors.contains("is of the region `eu`, and `mcp_url` is of `us`"),
+            errors.contains("is in region `eu`, but `mcp_url` is in region `us`"),
             "{errors}"
         );
     }
@@ -439,28 +436,28 @@ mod region {
             };
             let errors = step().fail();
             assert!(
-                errors.contains(&format!("from a `{given}` that is not Port's own")),
+                errors.contains(&format!("the custom `{given}` does not tell the region")),
                 "{errors}"
             );
             assert!(
-                errors.contains(&format!("or a `{missing}` too")),
+                errors.contains(&format!("or set `{missing}` too")),
                 "{errors}"
             );
             let run = step().input("region", "us").run();
-            assert!(!run.log().contains("cannot be told"));
+            assert!(!run.log().contains("does not tell the region"));
         }
     }
 
     #[test]
     fn a_policys_regions_do_not_match_servers_of_the_users_own() {
         let text =
-            "version: 1\nrules:\n- ceiling: {tools: ['*'], regions: [eu], servers: [127.0.0.1]}\n";
+            "version: 1\nrules:\n- allow: {tools: ['*'], regions: [eu], servers: [127.0.0.1]}\n";
         let port = || FakePort::builder().policy_file("acme/.github", "p.yml", "main", text);
         let step = || Step::against(port()).input("policy", "acme/.github/p.yml@main");
         assert!(
             step()
                 .fail()
-                .contains("a server of your own without `region` is above the ceiling")
+                .contains("a custom server without `region` is not allowed by")
         );
         step().input("region", "eu").succeed();
         step().input("region", "us").fail();

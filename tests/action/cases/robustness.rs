@@ -119,7 +119,7 @@ fn l14_pings_while_replies_hang_end_the_look() {
         );
     });
     let errors = server.step().input("timeout", "60s").fail();
-    assert!(errors.contains("100 messages beside it"), "{errors}");
+    assert!(errors.contains("100 other messages"), "{errors}");
 }
 
 /// A handler is in place before anything else is done: a process that is told to end as soon as it is
@@ -160,9 +160,9 @@ fn l16_a_pipe_in_the_place_of_a_file_is_not_waited_for() {
         let run = step.run();
         if variable == "GITHUB_STEP_SUMMARY" {
             assert_eq!(run.exit, Some(0), "{}", run.log());
-            assert!(annotations(&run, "warning").contains("names something that is no file"));
+            assert!(annotations(&run, "warning").contains("does not name a file"));
         } else {
-            assert!(annotations(&run, "error").contains("names something that is no file"));
+            assert!(annotations(&run, "error").contains("does not name a file"));
             assert!(step.port.received().is_empty());
         }
     }
@@ -244,8 +244,7 @@ fn l19_nothing_acts_as_a_wildcard_that_is_not_documented() {
         "'127.0.0.1:80'",
         "'http://127.0.0.1'",
     ] {
-        let text =
-            format!("version: 1\nrules:\n- ceiling: {{tools: ['*'], servers: [{servers}]}}\n");
+        let text = format!("version: 1\nrules:\n- allow: {{tools: ['*'], servers: [{servers}]}}\n");
         assert!(with(&text).fail().contains("`servers`"), "{servers}");
     }
     for condition in [
@@ -253,10 +252,10 @@ fn l19_nothing_acts_as_a_wildcard_that_is_not_documented() {
         r#"["refs/heads/*", "!refs/heads/x\0"]"#,
     ] {
         let text = format!(
-            "version: 1\nrules:\n- when: {{ref: {condition}}}\n  ceiling: {{tools: ['*'], servers: [127.0.0.1]}}\n"
+            "version: 1\nrules:\n- when: {{ref: {condition}}}\n  allow: {{tools: ['*'], servers: [127.0.0.1]}}\n"
         );
-        assert!(with(&text).fail().contains("holds a control character"));
+        assert!(with(&text).fail().contains("contains a control character"));
     }
-    let text = "version: 1\nrules:\n- when: {ref: 'refs/heads/mai?'}\n  ceiling: {tools: ['*'], servers: [127.0.0.1]}\n";
-    assert!(with(text).fail().starts_with("no rule of the policy"));
+    let text = "version: 1\nrules:\n- when: {ref: 'refs/heads/mai?'}\n  allow: {tools: ['*'], servers: [127.0.0.1]}\n";
+    assert!(with(text).fail().starts_with("no rule in policy"));
 }

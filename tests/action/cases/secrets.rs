@@ -116,7 +116,7 @@ fn step(place: Place, secret: &str, github_token: &str, text: &str) -> Option<St
     const POLICY: &str = "acme/.github/port-mcp.yml@main";
     let rule = |name: &str, when: &str| {
         format!(
-            "version: 1\nrules:\n- name: {}\n  when: {{ref: [{}]}}\n  ceiling: {{tools: ['*'], servers: [127.0.0.1]}}\n",
+            "version: 1\nrules:\n- name: {}\n  when: {{ref: [{}]}}\n  allow: {{tools: ['*'], servers: [127.0.0.1]}}\n",
             json!(name),
             json!(when)
         )
@@ -245,7 +245,7 @@ proptest! {
         prop_assert!(!read.contains(&hidden.to_lowercase()), "{:?}\n{}", place, read);
         if matches!((whose, place), (Whose::ClientSecret, Place::Input(_) | Place::BaseConfigFile)) {
             prop_assert_eq!(run.exit, Some(1));
-            prop_assert!(read.contains("holds the client secret"), "{}", read);
+            prop_assert!(read.contains("contains the client secret"), "{}", read);
         }
     }
 }
@@ -347,7 +347,7 @@ fn l4_a_short_secret_leaves_the_commands_whole() {
         let run = step.run();
         assert_eq!(run.exit, Some(1));
         assert!(!annotations(&run, "error").is_empty(), "{}", run.stdout);
-        assert!(run.refusals.is_empty());
+        assert!(run.command_errors.is_empty());
 
         let run = Step::against(FakePort::builder().credentials("id", secret)).succeed();
         let warning = annotations(&run, "warning");
@@ -355,7 +355,7 @@ fn l4_a_short_secret_leaves_the_commands_whole() {
         assert!(run.outputs["tools"].contains("list_entities"));
     }
     let run = Step::against(FakePort::builder().credentials("id", "0123456")).succeed();
-    assert!(annotations(&run, "warning").contains("`client_secret` has 7 characters"));
+    assert!(annotations(&run, "warning").contains("`client_secret` has only 7 characters"));
 }
 
 #[test]
@@ -366,10 +366,10 @@ fn l7_a_file_that_is_no_policy_is_not_quoted() {
         "hunter2hunter2",
         "- hunter2hunter2",
         "version: 1\nrules:\n- hunter2hunter2: {}",
-        "version: 1\nrules:\n- ceiling: {tools: ['hunter2hunter2?']}",
-        "version: 1\nrules:\n- ceiling: {tools: ['*'], actions: ['hunter2hunter2 x']}",
-        "version: 1\nrules:\n- ceiling: {tools: ['*'], regions: [hunter2hunter2]}",
-        "version: 1\nrules:\n- ceiling: {tools: [!hunter2hunter2 x]}",
+        "version: 1\nrules:\n- allow: {tools: ['hunter2hunter2?']}",
+        "version: 1\nrules:\n- allow: {tools: ['*'], actions: ['hunter2hunter2 x']}",
+        "version: 1\nrules:\n- allow: {tools: ['*'], regions: [hunter2hunter2]}",
+        "version: 1\nrules:\n- allow: {tools: [!hunter2hunter2 x]}",
         "version: 1\nrules: *hunter2hunter2",
         "hunter2hunter2: [}",
     ];
@@ -378,10 +378,7 @@ fn l7_a_file_that_is_no_policy_is_not_quoted() {
             .file("p.yml", text)
             .input("policy", "p.yml")
             .fail();
-        assert!(
-            errors.contains("the policy p.yml cannot be used"),
-            "{errors}"
-        );
+        assert!(errors.contains("policy p.yml is invalid"), "{errors}");
         assert!(!errors.contains("hunter2"), "{errors}");
 
         let directory = tempfile::tempdir().unwrap();
@@ -408,7 +405,7 @@ fn a_secret_in_an_input_of_another_name_is_refused() {
     ] {
         let step = Step::against(FakePort::builder().credentials("id", "s3cr3t-value"));
         let errors = step.input(name, value.replace("{}", "s3cr3t-value")).fail();
-        let first = format!("input `{name}` holds the client secret; ");
+        let first = format!("input `{name}` contains the client secret\n");
         assert!(errors.contains(&first), "{errors}");
     }
     // A shorter one is found everywhere by chance.

@@ -1,4 +1,4 @@
-// One job: the action's step, then the agent's, each as the workflow has it.
+// Runs one job: the step of the action and then the steps of the agent, as in its workflow.
 
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -11,76 +11,76 @@ const repository = fileURLToPath(new URL("../../..", import.meta.url));
 const programs = dirname(dirname(fileURLToPath(import.meta.resolve("yaml/package.json"))));
 const LIMIT = 120_000;
 
-// What every proof has instead of the workflow's own inputs: a name that every
-// agent has to get right, and a server that offers what is not granted.
+// Inputs that replace those of the workflow: a server name that is difficult for some
+// agents, and a server that has tools that are not granted.
 const INPUTS = { server_name: "port-prod", read_only: "false", allowed_tools: "list_blueprints" };
 
 /**
- * Runs the workflow of an agent; returns the action's outputs and what it said, and what
- * the agent did. Against it may stand keys of `base_config`, files of the checkout, and
- * changes of the agent's step; what hostile programs leave behind are marks.
+ * Runs the workflow of an agent. Returns the outputs and the log of the action, and what the
+ * agent did. Hostile tests add keys to `base_config` (`base`) and files to the checkout
+ * (`files`), or change the step of the agent (`change`). Hostile programs create marks.
  */
 export async function run(name, agent, { script, inputs, wrongToken = false, base, files, change, startsAgent = true }) {
   const root = mkdtempSync(join(tmpdir(), "port-mcp-agents-"));
-  const place = (path) => {
+  const directory = (path) => {
     mkdirSync(join(root, path));
     return join(root, path);
   };
-  const job = { home: place("home"), work: place("work"), temp: place("temp") };
-  const marks = place("marks");
+  const job = { home: directory("home"), work: directory("work"), temp: directory("temp") };
+  const marks = directory("marks");
   const hostile = { server: INPUTS.server_name, mark: (mark) => join(marks, mark) };
-  // So npx finds the bridge wherever a step starts it, and asks no registry.
-  for (const directory of [job.work, job.temp]) {
-    symlinkSync(programs, join(directory, "node_modules"));
+  // So that npx finds the bridge wherever a step starts it, and does not use a registry.
+  for (const parent of [job.work, job.temp]) {
+    symlinkSync(programs, join(parent, "node_modules"));
   }
-  const sandbox = await start();
-  // At another address, so that it is no second way to the MCP server.
+  const port = await start();
+  // On another address, so that the model's URL does not lead to the MCP server.
   const models = await start();
   try {
     const steps = Object.values(parse(readFileSync(join(repository, `docs/workflows/${name}.yml`), "utf8")).jobs)[0].steps;
     change?.(steps.at(-1));
     const connecting = steps.findIndex(({ id }) => id === "port");
     const given = steps[connecting].with;
-    // What installs the program is not run: it is there.
+    // Skips steps that install programs, because the programs are already installed.
     const following = steps.slice(connecting + 1).filter(({ run }) => !run?.startsWith("npm install"));
     const prepared = agent.prepare?.({ ...job, given, model: models.model(script), write: writeTo(job.home) }) ?? {};
     if (base) {
       const config = JSON.parse(prepared.base_config ?? given.base_config ?? "{}");
-      prepared.base_config = JSON.stringify({ ...config, ...base({ ...hostile, mcp: sandbox.mcp }) });
+      prepared.base_config = JSON.stringify({ ...config, ...base({ ...hostile, mcp: port.mcp }) });
     }
-    const { outputs, said } = connect({ ...given, ...INPUTS, ...prepared, ...inputs }, job, sandbox);
+    const { outputs, stdout } = connect({ ...given, ...INPUTS, ...prepared, ...inputs }, job, port);
     if (!startsAgent) {
-      return { said, log: said };
+      return { stdout, log: stdout };
     }
-    // What the action itself has asked the server is no matter of the agent's.
-    const before = (await sandbox.received()).length;
+    // The requests of the action itself do not count.
+    const before = (await port.received()).length;
     const emitted = wrongToken ? withoutToken(outputs, job) : outputs;
-    // Where a model is shown the names of many tools alone, the script has whole names.
-    const whole = (name) => (name === agent.shell?.name ? name : outputs.allowed_tools.replace(INPUTS.allowed_tools, name));
-    const names = agent.showsNamesAlone ? script.map(whole) : script;
+    // If the agent shows the model only the names of tools, the script needs full names.
+    const fullName = (name) => (name === agent.shell?.name ? name : outputs.allowed_tools.replace(INPUTS.allowed_tools, name));
+    const names = agent.showsOnlyNames ? script.map(fullName) : script;
     const model = models.model(names);
-    // A hostile model asks for the same in another order.
+    // A hostile model requests the same tools in another order.
     const otherModel = models.model([...names].reverse());
-    for (const [path, content] of Object.entries(files?.({ ...hostile, mcp: sandbox.mcp, model: otherModel }) ?? {})) {
+    for (const [path, content] of Object.entries(files?.({ ...hostile, mcp: port.mcp, model: otherModel }) ?? {})) {
       writeTo(job.work)(path, content);
     }
-    const byHand = inputs.token_placement === "env" ? { PORT_MCP_TOKEN: emitted.access_token } : {};
+    const tokenVariable = inputs.token_placement === "env" ? { PORT_MCP_TOKEN: emitted.access_token } : {};
     let status = 0;
     let log = "";
     for (const step of following) {
       const command = step === steps.at(-1) ? agent.command : undefined;
-      const ended = await runStep(agent, { ...step, run: command ?? step.run }, { emitted, job, model, byHand });
+      const ended = await runStep(agent, { ...step, run: command ?? step.run }, { emitted, job, model, tokenVariable });
       status = ended.status;
       log += ended.log;
       if (status !== 0) {
         break;
       }
     }
-    const received = [...(await sandbox.received()).slice(before), ...(await models.received())];
+    const received = [...(await port.received()).slice(before), ...(await models.received())];
     const isRedirected = received.some(({ path }) => path.startsWith(`${new URL(otherModel).pathname}/`));
-    return { outputs, said, status, log, received, requests: toServer(received), turns: turns(received), marks: readdirSync(marks), isRedirected };
+    return { outputs, stdout, status, log, received, requests: toServer(received), turns: turns(received), marks: readdirSync(marks), isRedirected };
   } finally {
-    sandbox.stop();
+    port.stop();
     models.stop();
     rmSync(root, { recursive: true, force: true });
   }
@@ -94,14 +94,14 @@ const writeTo = (directory) => (path, value) => {
 
 async function start() {
   const process = spawn(join(repository, "target/debug/fake-port"), { stdio: ["ignore", "pipe", "inherit"] });
-  let said = "";
+  let output = "";
   for await (const part of process.stdout) {
-    said += part;
-    if (said.includes("MCP_URL=") && said.endsWith("\n")) {
+    output += part;
+    if (output.includes("MCP_URL=") && output.endsWith("\n")) {
       break;
     }
   }
-  const [, api, mcp] = said.match(/API_URL=(\S+)\nMCP_URL=(\S+)/);
+  const [, api, mcp] = output.match(/API_URL=(\S+)\nMCP_URL=(\S+)/);
   return {
     api,
     mcp,
@@ -111,22 +111,22 @@ async function start() {
   };
 }
 
-// How often the model was asked with tools to choose from: otherwise it is for a
-// title or a summary, and no turn of the script.
+// Counts the requests to the model that contain tools. Requests without tools are for a
+// title or a summary, and not for a turn of the script.
 function turns(received) {
   const requests = received.filter(({ method, path }) => method === "POST" && path.startsWith("/model/"));
   const tools = ({ tools = [], input = [] }) => [...tools, ...[input].flat().flatMap((item) => item.tools ?? [])];
   return requests.filter(({ body }) => tools(JSON.parse(body)).length).length;
 }
 
-// What came to the MCP server: JSON-RPC, and the headers.
+// The requests to the MCP server: JSON-RPC messages with headers.
 function toServer(received) {
   return received
     .filter(({ method, path }) => method === "POST" && path === "/v1")
     .map(({ headers, body }) => ({ ...JSON.parse(body), headers: Object.fromEntries(headers) }));
 }
 
-// The action's step: its outputs, and what it said.
+// Runs the step of the action. Returns its outputs and its log.
 function connect(inputs, job, { api, mcp }) {
   const outputFile = join(job.temp, "outputs");
   writeFileSync(outputFile, "");
@@ -151,10 +151,10 @@ function connect(inputs, job, { api, mcp }) {
   for (const [, name, , value] of readFileSync(outputFile, "utf8").matchAll(/^(\w+)<<(.+)\n([\s\S]*?)\n?\2$/gm)) {
     outputs[name] = value;
   }
-  return { outputs, said: stdout };
+  return { outputs, stdout };
 }
 
-// The outputs and the file as they would be with another token.
+// Replaces the token in the outputs and in the file.
 function withoutToken({ access_token: token, ...outputs }, job) {
   if (outputs.config_file) {
     const file = join(job.temp, outputs.config_file);
@@ -164,11 +164,11 @@ function withoutToken({ access_token: token, ...outputs }, job) {
   return { access_token: "wrong", ...Object.fromEntries(changed) };
 }
 
-// An action of an agent's own: the stand-in that the jobs under act use too.
+// The fake action in place of an agent's own action, which the jobs under act also use.
 const actionOf = (uses) => join(repository, "tests/e2e/fake-actions", uses.split("@")[0].split("/")[1], "main.js");
 
-// A step after the action's, with the script's model in the place of the agent's: its status.
-async function runStep(agent, step, { emitted, job, model, byHand }) {
+// Runs a step after the step of the action, with the scripted model. Returns its status and its log.
+async function runStep(agent, step, { emitted, job, model, tokenVariable }) {
   const filled = (section) =>
     Object.fromEntries(
       Object.entries(section ?? {}).map(([name, value]) => [
@@ -181,7 +181,7 @@ async function runStep(agent, step, { emitted, job, model, byHand }) {
     );
   const runner = { PATH: process.env.PATH, HOME: job.home, TERM: "dumb", CI: "true", RUNNER_TEMP: job.temp, GITHUB_WORKSPACE: job.work };
   const own = { INPUTS: JSON.stringify(filled(step.with)), NODE_PATH: programs, MODEL_URL: model };
-  const environment = { ...runner, ...byHand, ...filled(step.env), ...agent.environment?.(model, writeTo(job.home)), ...(step.uses && own) };
+  const environment = { ...runner, ...tokenVariable, ...filled(step.env), ...agent.environment?.(model, writeTo(job.home)), ...(step.uses && own) };
   const command = step.uses ? ["node", actionOf(step.uses)] : ["bash", "-e", "-o", "pipefail", "-c", step.run];
   const log = [];
   const child = spawn(command[0], command.slice(1), { cwd: job.work, env: environment, stdio: ["ignore", "pipe", "pipe"] });
@@ -201,8 +201,8 @@ async function runStep(agent, step, { emitted, job, model, byHand }) {
   return { status, log: log.join("") };
 }
 
-// Ends whatever still runs of a job, bridges and daemons of the agent's own
-// included: all of it has the job's home, which no other process has.
+// Stops all processes of a job, including bridges and daemons of the agent. They have the
+// job's home directory, and other processes do not.
 function stopAll({ home }) {
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     try {
@@ -210,7 +210,7 @@ function stopAll({ home }) {
         process.kill(Number(pid), "SIGKILL");
       }
     } catch {
-      // It is gone already, or another user's.
+      // The process has already ended, or belongs to another user.
     }
   }
 }

@@ -1,8 +1,7 @@
-// Starts the real agents as the workflows of docs/workflows start them, on what
-// the action emits: each with the right token, with a wrong one, and with every
-// place for the token and every connection that it can do. The model follows a
-// script: it asks for a tool that is granted, then for one that is not. Then some of
-// them once more, against configurations and checkouts that others wrote (hostile/).
+// Runs the real agents as in the workflows in docs/workflows, on the outputs of the action:
+// with every token placement and every connection that the agent supports, and with a wrong
+// token. The model follows a script: it requests a granted tool, and then a tool that is not
+// granted. Then runs some of the agents with hostile configurations and checkouts (hostile/).
 //
 // prove.js [AGENT...]
 
@@ -12,8 +11,8 @@ import { run } from "./job.js";
 import { typeErrors } from "./types.js";
 
 const GRANTED = "list_blueprints";
-const REFUSED = "delete_entity";
-const SCRIPT = [GRANTED, REFUSED];
+const NOT_GRANTED = "delete_entity";
+const SCRIPT = [GRANTED, NOT_GRANTED];
 
 const VARIANTS = {
   "token in the configuration": { connection: "direct", token_placement: "inline" },
@@ -26,86 +25,87 @@ const WARNING = /^::warning .*`base_config`/m;
 
 const calls = (requests) => requests.filter(({ method }) => method === "tools/call").map(({ params }) => params.name);
 
-// The agent connects with the token and the headers that it was given, sees the
-// tools, and calls what it may.
+// The agent connects with the token and the headers of its configuration, lists the tools,
+// and calls the granted tool.
 function connects(agent, { requests, outputs, status }) {
-  assert(requests.some(({ method }) => method === "tools/list"), "it has not asked for the tools");
+  assert(requests.some(({ method }) => method === "tools/list"), "the agent did not list the tools");
   for (const { headers } of requests) {
-    assert.equal(headers.authorization, `Bearer ${outputs.access_token}`, "a request came without the token");
+    assert.equal(headers.authorization, `Bearer ${outputs.access_token}`, "a request did not have the token");
     assert.equal(headers["x-read-only-mode"], "0");
     assert.equal(headers["x-allowed-actions-to-run"], "");
   }
-  if (agent.callsWithoutModel || agent.keepsToTheList) {
-    assert(calls(requests).includes(GRANTED), "the granted call has not reached the server");
+  if (agent.callsWithoutModel || agent.enforcesTools) {
+    assert(calls(requests).includes(GRANTED), "the granted call did not reach the server");
   }
-  if (!agent.keepsToTheList) {
-    assert.equal(status, 0, "a command of its step has failed");
+  if (!agent.enforcesTools) {
+    assert.equal(status, 0, "a command of the step failed");
   }
 }
 
-// The model has asked for both tools.
-function keepsToTheList(keeps, { requests, turns }) {
-  assert(turns >= SCRIPT.length, "the model has not asked for the other tool");
-  assert.equal(calls(requests).includes(REFUSED), !keeps, "the list of tools did not work as its file here says");
+// The model requested both tools.
+function enforcesTools(expected, { requests, turns }) {
+  assert(turns >= SCRIPT.length, "the model did not request the other tool");
+  assert.equal(calls(requests).includes(NOT_GRANTED), !expected, "the agent does not enforce the tools as its file states");
 }
 
-function isRefused(agent, { requests, status }) {
-  assert(requests.length > 0, "it has not tried to connect");
+function isRejected(agent, { requests, status }) {
+  assert(requests.length > 0, "the agent did not connect");
   for (const { headers } of requests) {
     assert.equal(headers.authorization, "Bearer wrong");
   }
   assert.deepEqual(calls(requests), []);
   if (agent.failsWithoutServer) {
-    assert.notEqual(status, 0, "it went on without the server");
+    assert.notEqual(status, 0, "the agent continued without the server");
   }
 }
 
-// A model that was talked into it asks the program's own shell for the token.
+// A hostile prompt makes the model request the token from the agent's shell.
 function showsTheToken({ outputs, received }) {
   return received.some(({ path, body }) => path.startsWith("/model/") && body.includes(outputs.access_token.slice(1)));
 }
 
 function keepsTheToken(agent, job) {
-  assert(job.turns > 0, "the model was not asked");
-  assert(!showsTheToken(job), "the model was shown the token");
-  if (!agent.shell.endsIt) {
-    assert(calls(job.requests).includes(GRANTED), "the granted call has not reached the server");
+  assert(job.turns > 0, "the model received no request");
+  assert(!showsTheToken(job), "the token reached the model");
+  if (!agent.shell.endsAgent) {
+    assert(calls(job.requests).includes(GRANTED), "the granted call did not reach the server");
   }
 }
 
-async function proofs(name) {
+async function endToEndTests(name) {
   const { default: agent } = await import(`./real/${name}.js`);
   for (const [variant, inputs] of Object.entries(VARIANTS)) {
-    if (agent.expandsNothing && inputs.token_placement === "env") {
+    if (agent.expandsNoVariables && inputs.token_placement === "env") {
       continue;
     }
     const job = await run(name, agent, { script: SCRIPT, inputs });
-    prove(`${name}, ${variant}: connects and works`, job, () => connects(agent, job));
-    if (agent.keepsToTheList) {
-      const keeps = agent.keepsToTheList(job.outputs);
-      prove(`${name}, ${variant}: ${keeps ? "no other call arrives" : "other calls arrive, as documented"}`, job, () => keepsToTheList(keeps, job));
+    prove(`${name}, ${variant}: connects and calls the tool`, job, () => connects(agent, job));
+    if (agent.enforcesTools) {
+      const expected = agent.enforcesTools(job.outputs);
+      const what = expected ? "other calls do not reach the server" : "other calls reach the server, as documented";
+      prove(`${name}, ${variant}: ${what}`, job, () => enforcesTools(expected, job));
     }
   }
   if (agent.shell) {
     const script = [agent.shell.name, GRANTED];
     const inputs = { token_placement: "env" };
     const job = await run(name, agent, { script, inputs });
-    prove(`${name}, hostile prompt (A7, A8): its shell does not show the token`, job, () => keepsTheToken(agent, job));
+    prove(`${name}, hostile prompt (A7, A8): the shell does not print the token`, job, () => keepsTheToken(agent, job));
     const { change, base } = agent.shell;
     if (change || base) {
       const open = await run(name, agent, { script, inputs, change, base });
-      prove(`${name}, hostile prompt, unprotected: its shell shows the token`, open, () => assert(showsTheToken(open)));
+      prove(`${name}, hostile prompt, unprotected: the shell prints the token`, open, () => assert(showsTheToken(open)));
     }
   }
   const job = await run(name, agent, { script: SCRIPT, inputs: {}, wrongToken: true });
-  prove(`${name}, wrong token: is refused`, job, () => isRefused(agent, job));
+  prove(`${name}, wrong token: is rejected`, job, () => isRejected(agent, job));
 }
 
-// What has gone wrong for those who granted the one tool: by name, in order.
+// Lists violations of the grant, sorted by name.
 function harm({ marks, requests, isRedirected }) {
   const found = {
     "no granted call": !calls(requests).includes(GRANTED),
-    "another call": calls(requests).includes(REFUSED),
+    "another call": calls(requests).includes(NOT_GRANTED),
     "other headers": requests.some(({ headers }) => headers["x-read-only-mode"] !== "0"),
     "another model": isRedirected,
   };
@@ -115,23 +115,24 @@ function harm({ marks, requests, isRedirected }) {
 function harmless(agent, job) {
   assert.deepEqual(harm(job), []);
   connects(agent, job);
-  keepsToTheList(true, job);
+  enforcesTools(true, job);
 }
 
-// What hostile/ has for an agent: configurations that the action mends, those that it can
-// only warn of, and a checkout, whose files do harm to each step that is open to them.
-async function holds(name) {
+// Runs the tests in hostile/ for an agent: configurations that the action corrects,
+// configurations that it can only warn about, and a checkout. Without the documented
+// protection, the files of the checkout do harm.
+async function hostileTests(name) {
   const { default: agent } = await import(`./real/${name}.js`);
   const { default: hostile } = await import(`./hostile/${name}.js`);
   const environment = hostile.environment ?? agent.environment;
   const against = (what) => run(name, { ...agent, environment }, { script: SCRIPT, inputs: VARIANTS["token in the environment"], ...what });
-  for (const [what, base] of Object.entries(hostile.mended)) {
+  for (const [what, base] of Object.entries(hostile.corrected)) {
     const job = await against({ base });
     prove(`${name}, base_config with ${what}: the grant holds`, job, () => harmless(agent, job));
   }
   for (const [what, base] of Object.entries(hostile.warned)) {
     const job = await against({ base, startsAgent: false });
-    prove(`${name}, base_config with ${what}: is warned of`, job, () => assert.match(job.said, WARNING));
+    prove(`${name}, base_config with ${what}: causes a warning`, job, () => assert.match(job.stdout, WARNING));
   }
   if (!hostile.checkout) {
     return;
@@ -140,7 +141,7 @@ async function holds(name) {
   const script = [...SCRIPT, ...Array(moreCalls).fill(GRANTED)];
   const job = await against({ script, files, change: reads });
   prove(`${name}, hostile checkout (${cases}): the grant holds`, job, () => {
-    assert.doesNotMatch(job.said, WARNING);
+    assert.doesNotMatch(job.stdout, WARNING);
     harmless(agent, job);
   });
   for (const [what, { harm: expected, change, ...others }] of Object.entries(open)) {
@@ -149,27 +150,27 @@ async function holds(name) {
   }
 }
 
-// The request that a workflow makes of a provider's API is what the provider's own
-// package takes; and the package would have taken no other.
-async function fits(name) {
+// The request of a workflow to a provider's API has the type in the provider's package, and
+// the type rejects a changed request.
+async function typeTests(name) {
   const { default: api } = await import(`./typed/${name}.js`);
   const job = await run(name, api, { script: SCRIPT, inputs: {} });
   const body = job.received.findLast(({ path }) => path.startsWith("/model/"))?.body;
-  prove(`${name}: the request is of the type in the provider's package`, job, () => {
+  prove(`${name}: the request has the type in the provider's package`, job, () => {
     assert.equal(job.status, 0, "the request failed");
     assert.equal(typeErrors(api.type, body), "");
     assert.match(typeErrors(api.type, body.replace('"type":', '"typo":')), /error TS/);
   });
 }
 
-assert(Number.parseInt(process.versions.node) >= 22, "the agents want Node 22, and npm has not installed it");
+assert(Number.parseInt(process.versions.node) >= 22, "the agents require Node 22, but npm did not install it");
 
 let passed = 0;
 let failed = 0;
 
-function prove(what, { log }, proof) {
+function prove(what, { log }, check) {
   try {
-    proof();
+    check();
     passed += 1;
     console.log(`passed  ${what}`);
   } catch (error) {
@@ -182,13 +183,13 @@ const named = (directory) => readdirSync(new URL(directory, import.meta.url)).ma
 const chosen = process.argv.slice(2);
 const isChosen = (name) => chosen.length === 0 || chosen.includes(name);
 for (const name of named("real").filter(isChosen)) {
-  await proofs(name);
+  await endToEndTests(name);
 }
 for (const name of named("hostile").filter(isChosen)) {
-  await holds(name);
+  await hostileTests(name);
 }
 for (const name of named("typed").filter(isChosen)) {
-  await fits(name);
+  await typeTests(name);
 }
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exitCode = failed || !passed ? 1 : 0;

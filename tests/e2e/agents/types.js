@@ -1,14 +1,14 @@
-// Whether JSON is of a type, as TypeScript's compiler says.
+// Checks JSON against a type with the TypeScript compiler.
 
 import { spawnSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-// Beside the packages, where the compiler finds them.
+// Next to the packages, where the compiler finds them.
 const directory = dirname(dirname(dirname(fileURLToPath(import.meta.resolve("yaml/package.json")))));
 
-/** The compiler's errors for this JSON in the place of a value of this type; none if it fits. */
+/** Returns the compiler's errors for this JSON as a value of this type. Empty if it has the type. */
 export function typeErrors(type, json) {
   const file = join(directory, "emitted.ts");
   writeFileSync(file, `export const emitted: ${type} = ${json};\n`);

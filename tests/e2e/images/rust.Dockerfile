@@ -1,7 +1,7 @@
-# What rust:1.95-slim-bookworm is made of, for where it cannot be pulled: Debian,
-# a linker, and the toolchain and CA bundle of the machine that builds it.
+# The contents of rust:1.95-slim-bookworm, for machines that cannot pull it: Debian, a
+# linker, and the toolchain and CA bundle of the machine.
 FROM debian:bookworm-slim
-# hadolint ignore=DL3008 # Debian keeps no older version to pin.
+# hadolint ignore=DL3008 # Debian does not keep older versions, so none can be pinned.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*

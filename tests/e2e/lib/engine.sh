@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The Docker engine and the base images: the machine's, or the registry's, or as
-# a last resort our own. What is made once stays for the next run.
+# The Docker engine and the base images. Uses those of the machine, then those of the
+# registry, and otherwise builds its own, which are kept for the next run.
 
 engine() {
   if ! docker info >/dev/null 2>&1; then
@@ -13,7 +13,7 @@ start_engine() {
   local log=$scratch/dockerd.log deadline
   if ! command -v dockerd >/dev/null; then
     need dockerd docker.io
-    # Only an init system would have done it.
+    # An init system would have done this.
     cgroupfs-mount
   fi
   dockerd >"$log" 2>&1 &
@@ -22,7 +22,7 @@ start_engine() {
   until docker info >/dev/null 2>&1; do
     if ((SECONDS > deadline)) || ! kill -0 "$engine_pid"; then
       tail -n 20 "$log" >&2
-      fail 'no Docker engine runs here and none could be started'
+      fail 'no Docker engine is running and none could be started'
     fi
     sleep 0.2
   done
@@ -37,7 +37,7 @@ images() {
 # base_image NAME MAKER
 base_image() {
   if ! docker image inspect "$1" >/dev/null 2>&1 && ! docker pull --quiet "$1"; then
-    echo "making $1, which is neither here nor to be had"
+    echo "building $1, which is not available"
     "$2" "$1"
   fi
 }
@@ -53,13 +53,13 @@ debian_from_packages() {
   rm -rf --one-file-system "$root"
 }
 
-# The context is put together on the way: a toolchain is too large to copy twice.
+# Streams the build context, because the toolchain is too large to copy twice.
 rust_from_toolchain() {
   local sysroot version
   sysroot=$(rustc --print sysroot)
   version=$(rustc --version)
   if [[ $version != 'rustc 1.95.'* ]]; then
-    fail "$1 cannot be made of $version"
+    fail "$1 cannot be built from $version"
   fi
   tar --create --absolute-names \
     --exclude="$sysroot/share" \

@@ -1,30 +1,29 @@
 # shellcheck shell=bash
-# The fake Port server on loopback, and the secrets that no log may show.
+# The fake Port server on loopback, and the secrets that no log may contain.
 
 client_id='e2e-client'
-# Random, and with what JSON, URLs and forms must encode.
+# Random, and with characters that JSON, URLs, and forms must encode.
 client_secret="$(head --bytes 24 /dev/urandom | base64)\"%&=\\+"
 
 start_fake_port() {
-  local log=$scratch/sandbox.log
+  local log=$scratch/fake-port.log
   cargo build --quiet --locked --package fake-port --bin fake-port
-  # cargo replaces itself with the program, so this is the sandbox's own id.
+  # cargo replaces itself with the program, so this is the process ID of the server.
   cargo run --quiet --locked --package fake-port --bin fake-port -- \
     --client-id "$client_id" --client-secret "$client_secret" >"$log" &
   fake_port_pid=$!
   until grep --quiet --no-messages '^MCP_URL=' "$log"; do
-    kill -0 "$fake_port_pid" || fail 'the sandbox did not start'
+    kill -0 "$fake_port_pid" || fail 'the fake Port server did not start'
     sleep 0.1
   done
   # shellcheck source=/dev/null
   source "$log"
   echo "$API_URL"
-  # A model that calls one tool, and then says good-bye.
-  # shellcheck disable=SC2034 # of organization.sh
+  # A model that calls one tool and then ends the conversation.
+  # shellcheck disable=SC2034 # used by organization.sh
   model_url=$API_URL/model/list_blueprints
 
-  # Port hands out one token until it lapses, so these are the ones that the
-  # action will get.
+  # Port returns the same token until it expires, so the action gets these tokens.
   secrets=(
     "$client_secret"
     "$(jq --null-input --arg id "$client_id" --arg secret "$client_secret" '{clientId: $id, clientSecret: $secret}' |
@@ -34,8 +33,8 @@ start_fake_port() {
   )
 }
 
-# hang COMMAND...: runs it until it has asked for a token, to which no answer comes.
-# Leaves its process in $hanging_pid.
+# hang COMMAND...: runs the command until it has requested a token. The request gets no
+# response. Sets $hanging_pid.
 hang() {
   local before
   before=$(requests)
@@ -43,12 +42,12 @@ hang() {
   "$@" &
   hanging_pid=$!
   until (($(requests) > before)); do
-    kill -0 "$hanging_pid" || fail 'it ended before it asked for a token'
+    kill -0 "$hanging_pid" || fail 'the command ended before it requested a token'
     sleep 0.1
   done
 }
 
-# outage true|false: whether the MCP server is away for every client but the action.
+# outage true|false: makes the MCP server unavailable to all clients except the action.
 outage() {
   curl --silent --show-error --fail --json "$1" "$API_URL/control/outage"
 }
@@ -57,9 +56,8 @@ requests() {
   curl --silent --show-error --fail "$API_URL/control/received" | jq length
 }
 
-# The secrets as they stand, in a JSON string, in a URL, and in base64 from each
-# of the three offsets at which they may begin, less the characters that they
-# would share with their neighbours.
+# Prints the secrets as plain text, in a JSON string, in a URL, and in base64 for each of
+# the three possible offsets, without the characters that depend on adjacent text.
 traces() {
   jq --null-input --raw-output '
     $ARGS.positional[]
@@ -75,8 +73,8 @@ traces() {
 # no_secret_in FILE
 no_secret_in() {
   if grep --fixed-strings --line-number --file=<(traces) "$1" >"$scratch/leaks"; then
-    # The line numbers alone: one leak is enough.
+    # Only the line numbers, to not leak the secret again.
     cut --delimiter=: --fields=1 "$scratch/leaks" >&2
-    fail 'these lines of the log hold a secret'
+    fail 'these lines of the log contain a secret'
   fi
 }

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# The agents' programs, and the node and npm of GitHub's runners, from npm.
+# The agents' programs, and the versions of node and npm on GitHub's runners, from npm.
 
-# shellcheck disable=SC2154 # of .ci/lib.sh
+# shellcheck disable=SC2154 # set by .ci/lib.sh
 programs=$cache/agents
 
-# They are large, so they stay from one run to the next, out of the source. Not by
-# `npm ci`, which wants the lock to name every platform's build.
+# The programs are large, so they are kept between runs, outside of the source. Does not
+# use `npm ci`, which requires that the lockfile names the builds of all platforms.
 install_programs() {
   local source=$repository/tests/e2e/agents
   if ! cmp --silent "$source/package-lock.json" "$programs/installed"; then

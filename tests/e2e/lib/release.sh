@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# The steps of a release, and the look at its result.
+# The steps of a release, and the checks of its result.
 
 version=$(sed --quiet 's/^version = "\(.*\)"/\1/p' Cargo.toml | head --lines 1)
 action=$scratch/released
 dist=$scratch/dist
 
-# Listens on loopback, at a port of its own choice that its log names.
+# Listens on loopback. It chooses a port and writes it to its log.
 start_registry() {
   local log=$scratch/registry.log address=''
   need docker-registry
@@ -32,16 +32,16 @@ check() {
   repository_of "$action"
   revision=$(git -C "$action" rev-parse HEAD)
   if (cd "$action" && .github/release/check v1); then
-    fail 'that was no version'
+    fail 'an invalid version was accepted'
   fi
   (cd "$action" && .github/release/check "$version" && .github/release/notes "$version")
 }
 
-# What every job would wait for if the action named its Dockerfile: no runner of
-# GitHub's keeps layers from one job to the next.
+# Measures how long every job would wait if the action used its Dockerfile: GitHub's
+# runners do not keep layers between jobs.
 build_image() {
   local started=$SECONDS
-  # As in the workflow.
+  # As in the release workflow.
   BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build --quiet --no-cache --build-arg "VERSION=$version" --build-arg "REVISION=$revision" \
     --tag "$name:$version-x64" "$action"
   build_seconds=$((SECONDS - started))
@@ -62,7 +62,7 @@ sbom() {
   [[ -x $cache/cargo/bin/cargo-cyclonedx ]] ||
     cargo install --quiet --locked --root "$cache/cargo" cargo-cyclonedx@0.5.9
   (cd "$action" && PATH=$cache/cargo/bin:$PATH .github/release/sbom "$scratch/sbom.json")
-  [[ ! $(git -C "$action" status --short) ]] || fail 'it has left something in the tree'
+  [[ ! $(git -C "$action" status --short) ]] || fail 'the script left files in the repository'
   jq --exit-status --raw-output '"\(.components | length) components of \(.metadata.component.name) \(.metadata.component.version)"' "$scratch/sbom.json"
 }
 
@@ -73,7 +73,41 @@ release_commits() {
   grep "docker://$name@$digest" "$action/action.yml"
 }
 
-# As a job that has never seen the image, which so has to be pulled.
+# The documents and the templates name the second commit, and nothing names OWNER.
+documents() {
+  local commit uses file
+  commit=$(git -C "$action" rev-parse HEAD^)
+  git -C "$action" show "$commit:action.yml" | grep "docker://$name@$digest"
+  git -C "$action" show "$commit:.github/workflows/port-agent.yml" | grep "uses: e2e-org/port-mcp-action@$(git -C "$action" rev-parse HEAD^^) # v$version\$"
+  uses=$(cd "$action" && grep --recursive '^[ -]*uses: .*/port-mcp-action' README.md docs .github/workflow-templates)
+  for file in README.md docs/ .github/workflow-templates/; do
+    grep --quiet "^$file" <<<"$uses" || fail "$file does not use the action"
+  done
+  if grep --invert-match --extended-regexp "uses: e2e-org/port-mcp-action(/[a-z./-]*)?@$commit # v$version\$" <<<"$uses"; then
+    fail 'these lines do not pin the release'
+  fi
+  if (cd "$action" && grep --recursive --word-regexp -e OWNER -e '<!-- owner -->' README.md SECURITY.md docs .github/workflow-templates); then
+    fail 'these lines still name the placeholder'
+  fi
+  excerpts
+}
+
+# Apart from indentation, each YAML block of the README is still part of a checked file.
+excerpts() {
+  local files blocks block
+  files=$(cd "$action" && sed 's/^ *//' docs/{workflows,examples}/*.yml .github/workflow-templates/*.yml tests/e2e/workflows/*.yml)
+  mapfile -t -d $'\f' blocks < <(awk '
+    /^ *```$/ && inside { inside = 0; printf "\f" }
+    inside { sub(/^ */, ""); print }
+    /^ *```yaml$/ { inside = 1 }
+  ' "$action/README.md")
+  ((${#blocks[@]})) || fail 'README.md has no YAML block'
+  for block in "${blocks[@]}"; do
+    [[ $'\n'$files$'\n' == *$'\n'"$block"* ]] || fail "not part of a checked file: $block"
+  done
+}
+
+# Runs a job that has to pull the image, because it is not on the machine.
 by_digest() {
   docker image rm --force "$(docker image inspect --format '{{.Id}}' "$name:$version-x64")" >/dev/null
   if docker image inspect "$name@$digest" >/dev/null 2>&1; then
@@ -94,28 +128,27 @@ without_docker() {
   done
   (run_act binary --env "PORT_MCP_BINARIES=$mirror") || { show_log; fail 'act failed'; }
   show_log
-  in_log 'The token is ***.' 'Everything in mcp__port__list_blueprints is on offer.'
+  in_log 'The token is ***.' 'All tools in mcp__port__list_blueprints are available.'
   not_in_log 'docker run image=127'
 }
 
-# No download is tried without a digest to hold it against.
-refusals() {
-  refusal "$repository" X64 'This commit is no release'
-  refusal "$action" RISCV64 'There is no binary for Linux on RISCV64, only linux-x64.'
+# Without a digest, nothing is downloaded.
+missing_binaries() {
+  missing_binary "$repository" X64 'No binary for this commit'
+  missing_binary "$action" RISCV64 'No binary for Linux on RISCV64 (available: linux-x64)'
 }
 
-# refusal TREE ARCHITECTURE TEXT
-refusal() {
-  local said
-  if said=$(RUNNER_OS=Linux RUNNER_ARCH=$2 RUNNER_TEMP=$scratch "$1/binary/connect"); then
-    fail 'it ended well'
+# missing_binary DIRECTORY ARCHITECTURE TEXT
+missing_binary() {
+  local output
+  if output=$(RUNNER_OS=Linux RUNNER_ARCH=$2 RUNNER_TEMP=$scratch "$1/binary/connect"); then
+    fail 'the binary action succeeded'
   fi
-  grep --fixed-strings -- "$3" <<<"$said" || fail "it said: $said"
+  grep --fixed-strings -- "$3" <<<"$output" || fail "unexpected message: $output"
 }
 
-# One byte too many: first in what an earlier call of the job has left, where any
-# step may write, and which a new download replaces; then in both. A runner empties
-# the directory.
+# Adds a byte to the binary that an earlier call kept, which a new download must replace,
+# and then to the binary on the mirror too, which must fail.
 tampered() {
   local left
   left=$(find "$scratch/runner-temp" -name '*-port-mcp-linux-x64')
@@ -126,13 +159,9 @@ tampered() {
   cmp "$left" "$dist/port-mcp-linux-x64"
   printf '\0' >>"$left"
   printf '\0' >>"$dist/port-mcp-linux-x64"
-  refused
-}
-
-refused() {
   if (run_act binary --env "PORT_MCP_BINARIES=$mirror"); then
     show_log
-    fail 'act ended well'
+    fail 'act succeeded'
   fi
   show_log
   in_log 'It was not run.' 'Failure - Main Connect to Port'
@@ -140,5 +169,5 @@ refused() {
 }
 
 comparison() {
-  echo "until the action runs: $build_seconds s from source, $digest_seconds by digest"
+  echo "time until the action runs: $build_seconds s from source, $digest_seconds by digest"
 }

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Workflows in act, which takes the part of GitHub's runner.
+# Runs workflows in act, in place of GitHub's runner.
 
 log=$scratch/act.log
 
-# act asks git for the commit at every turn, and is slow without an answer.
+# act often asks git for the commit, and is slow outside of a repository.
 repository_of() {
   git -C "$1" init --quiet
   git -C "$1" config user.name e2e
@@ -19,10 +19,10 @@ run_act() {
 
 # act_on DIRECTORY WORKFLOW [ARGUMENT...]
 #
-# To be run in a subshell, which becomes act: its process can then be signalled.
+# Call it in a subshell, which act replaces, so that signals reach act.
 act_on() {
-  # RUNNER_TEMP is /tmp here. GitHub's runner shares it between a job and its
-  # actions, act does not. The cache server would listen beyond loopback.
+  # RUNNER_TEMP is /tmp here. GitHub's runner shares it between a job and its actions, but
+  # act does not. The cache server would listen on other interfaces than loopback.
   exec act "${event:-workflow_dispatch}" --directory "$1" --workflows "$2" \
     --platform "ubuntu-latest=$runner_image" --pull=false --rm --no-cache-server \
     --network host --container-options "--volume $scratch/runner-temp:/tmp --volume $programs:/agents:ro --volume /etc/ssl/certs:/etc/ssl/certs:ro" \
@@ -36,7 +36,7 @@ succeeds() {
   local status=0
   (run_act "$1") || status=$?
   show_log
-  ((status == 0)) || fail "act ended with $status"
+  ((status == 0)) || fail "act exited with status $status"
   in_log 'The token is ***.' 'Success - Post Connect to Port'
 }
 
@@ -45,12 +45,12 @@ fails() {
   local status=0
   (run_act "$1") || status=$?
   show_log
-  ((status)) || fail 'act ended well'
+  ((status)) || fail 'act succeeded'
   in_log 'Failure - Main Connect to Port' 'Success - Post Connect to Port'
   not_in_log 'Run Main Never'
 }
 
-# The log is looked through before it is shown, and shown whatever it holds else.
+# Searches the log for secrets before it prints the log.
 show_log() {
   no_secret_in "$log"
   cat "$log"

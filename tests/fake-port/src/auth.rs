@@ -16,7 +16,7 @@ use crate::{server::Port, tokens::Flow};
 
 const TOKEN_TYPE: &str = "Bearer";
 
-/// The properties of a REST exchange: these, and no others.
+/// The properties of a REST exchange. No others are allowed.
 const PROPERTIES: [&str; 2] = ["clientId", "clientSecret"];
 
 #[derive(Serialize)]
@@ -47,7 +47,7 @@ pub(crate) async fn rest(State(port): State<Arc<Port>>, body: Bytes) -> Response
         return invalid_request("body must NOT have additional properties");
     }
     if PROPERTIES.map(|property| given[property].as_str()) != port.credentials().map(Some) {
-        return refusal(
+        return error_response(
             StatusCode::UNAUTHORIZED,
             "invalid_credentials",
             "Invalid credentials supplied to the generate token API",
@@ -55,7 +55,7 @@ pub(crate) async fn rest(State(port): State<Arc<Port>>, body: Bytes) -> Response
     }
     Json(RestToken {
         ok: true,
-        access_token: port.tokens.hand_out(Flow::Rest),
+        access_token: port.tokens.issue(Flow::Rest),
         expires_in: port.claimed_expires_in(),
         token_type: TOKEN_TYPE,
     })
@@ -63,11 +63,11 @@ pub(crate) async fn rest(State(port): State<Arc<Port>>, body: Bytes) -> Response
 }
 
 fn invalid_request(message: &str) -> Response {
-    refusal(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message)
+    error_response(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message)
 }
 
-/// An error in the form that Port's REST API gives it.
-pub(crate) fn refusal(status: StatusCode, error: &str, message: &str) -> Response {
+/// An error in the format of Port's REST API.
+pub(crate) fn error_response(status: StatusCode, error: &str, message: &str) -> Response {
     let body = json!({"ok": false, "error": error, "message": message});
     (status, Json(body)).into_response()
 }
@@ -120,14 +120,14 @@ pub(crate) async fn oauth(
         );
     }
     let token = OauthToken {
-        access_token: port.tokens.hand_out(Flow::Oauth),
+        access_token: port.tokens.issue(Flow::Oauth),
         token_type: TOKEN_TYPE,
         expires_in: port.claimed_expires_in(),
     };
     ([(header::CACHE_CONTROL, "no-store")], Json(token)).into_response()
 }
 
-/// An error in the form of RFC 6749, section 5.2.
+/// An error in the format of RFC 6749, section 5.2.
 pub(crate) fn oauth_error(status: StatusCode, error: &str, description: &str) -> Response {
     let body = json!({"error": error, "error_description": description});
     (status, Json(body)).into_response()

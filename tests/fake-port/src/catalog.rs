@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::offers::{Kind, Offer, Role};
 
-/// Every tool, as an identity with the role of a builder sees them.
+/// Every tool. An identity with the role Builder sees all of them.
 #[rustfmt::skip]
 pub(crate) fn offers() -> Vec<Offer> {
     vec![
@@ -108,7 +108,7 @@ fn offer(
     }
 }
 
-/// What a tool of this kind says about itself.
+/// The annotations of a tool of this kind.
 pub(crate) fn hints(kind: Kind, destructive: bool) -> ToolAnnotations {
     ToolAnnotations::new()
         .read_only(matches!(kind, Kind::Read))
@@ -140,7 +140,7 @@ pub(crate) fn schema(takes: &[&str]) -> JsonObject {
     schema
 }
 
-/// What a tool answers to an identity with this role.
+/// The result of a tool for an identity with this role.
 pub(crate) fn call(role: Role, name: &str, arguments: &JsonObject) -> Value {
     match name {
         "list_blueprints" => json!({"blueprints": blueprints()}),

@@ -1,4 +1,4 @@
-//! Misbehavior on demand.
+//! Faults on request.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,7 +17,7 @@ use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// A part of the fake Port server that can be made to misbehave on its own.
+/// A part of the fake Port server that has its own queue of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
@@ -48,38 +48,38 @@ pub(crate) const REST_PATH: &str = "/v1/auth/access_token";
 pub(crate) const OAUTH_PATH: &str = "/v1/token";
 pub(crate) const MCP_PATH: &str = "/v1";
 pub(crate) const REPOS_PREFIX: &str = "/repos/";
-/// Where GitHub Enterprise Server has its API; GitHub.com has it at the root of a host.
+/// The path of the API on GitHub Enterprise Server. On GitHub.com, it is at the root of a host.
 pub(crate) const GHES_PREFIX: &str = "/api/v3";
 
-/// What happens to one request instead of the normal behavior.
+/// The behavior for one request, instead of the normal one.
 ///
-/// As JSON a fault is `"hang"`, `{"redirect":"https://…"}` or
+/// In JSON, a fault is `"hang"`, `{"redirect":"https://…"}`, or
 /// `{"status":{"status":503,"headers":[["retry-after","0"]],"body":"…"}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// A canned answer; [`Fault::status`] starts one.
-    Status(Answer),
-    /// No answer until the fake Port server stops.
+    /// A fixed response; [`Fault::status`] creates one.
+    Status(FixedResponse),
+    /// No response until the fake Port server stops.
     Hang,
-    /// The connection is closed without a single byte of an answer.
+    /// The connection is closed without a single byte of a response.
     Close,
-    /// The answer announces more than it sends, and breaks off in the middle of a token.
+    /// The response is shorter than its `Content-Length`, and ends in the middle of a token.
     Truncated,
     /// A valid token response of 8 MiB, without `Content-Length`.
     Huge,
-    /// A web page with status 200, as a proxy's login page would be.
+    /// A web page with status 200, like a proxy's login page.
     NotJson,
-    /// A redirect that keeps method and body (307), so a client that follows it hands its
+    /// A redirect that keeps the method and the body (307): a client that follows it sends its
     /// credentials to this address.
     Redirect(String),
-    /// A 401 whose message repeats the request's `Authorization` and body, credentials included.
+    /// A 401 whose message repeats the request's `Authorization` and body, including credentials.
     Echo,
 }
 
-/// An answer with this status, these headers and this body, whatever was asked.
+/// A response with fixed status, headers, and body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct FixedResponse {
     status: u16,
     #[serde(default)]
     headers: Vec<(String, String)>,
@@ -88,16 +88,19 @@ pub struct Answer {
 }
 
 impl Fault {
-    /// A canned answer with an empty body; [`Answer::header`], [`Answer::json`] and
-    /// [`Answer::text`] add to it.
+    /// A fixed response with an empty body. [`FixedResponse::header`], [`FixedResponse::json`], and
+    /// [`FixedResponse::text`] add to it.
     ///
     /// # Panics
     ///
-    /// When the number has not three digits, as every HTTP status has.
+    /// When the status does not have three digits.
     #[must_use]
-    pub fn status(status: u16) -> Answer {
-        assert!((100..1000).contains(&status), "{status} is no HTTP status");
-        Answer {
+    pub fn status(status: u16) -> FixedResponse {
+        assert!(
+            (100..1000).contains(&status),
+            "{status} is not an HTTP status"
+        );
+        FixedResponse {
             status,
             headers: Vec::new(),
             body: String::new(),
@@ -105,30 +108,30 @@ impl Fault {
     }
 }
 
-impl Answer {
-    /// Adds a header. One that the fake Port server would set by itself, such as `x-trace-id` or
-    /// `x-ratelimit-reset`, replaces the fake Port server's.
+impl FixedResponse {
+    /// Adds a header. It replaces a header that the fake Port server sets, such as `x-trace-id` or
+    /// `x-ratelimit-reset`.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Answers with this JSON and its content type.
+    /// Sets the body to this JSON, and its content type.
     #[must_use]
     pub fn json(self, value: impl Serialize) -> Self {
         let body = serde_json::to_string(&value).unwrap_or_else(|error| error.to_string());
         self.header("content-type", "application/json").body(body)
     }
 
-    /// Answers with this text and its content type.
+    /// Sets the body to this text, and its content type.
     #[must_use]
     pub fn text(self, text: impl Into<String>) -> Self {
         self.header("content-type", "text/plain; charset=utf-8")
             .body(text)
     }
 
-    /// Answers with this text as an event stream, which ends with it.
+    /// Sets the body to this text as an event stream, which then ends.
     #[must_use]
     pub fn events(self, text: impl Into<String>) -> Self {
         self.header("content-type", "text/event-stream").body(text)
@@ -140,36 +143,36 @@ impl Answer {
     }
 }
 
-impl From<Answer> for Fault {
-    fn from(answer: Answer) -> Self {
-        Self::Status(answer)
+impl From<FixedResponse> for Fault {
+    fn from(response: FixedResponse) -> Self {
+        Self::Status(response)
     }
 }
 
 impl Fault {
-    /// Whether this can be sent at all.
+    /// Checks that this fault can be sent.
     ///
     /// # Errors
     ///
-    /// What is wrong with the status or with each header that HTTP does not allow.
+    /// Lists the status and the headers that HTTP does not allow.
     fn check(&self) -> Result<(), String> {
         let mut wrong = Vec::new();
         match self {
-            Self::Status(answer) => {
-                if StatusCode::from_u16(answer.status).is_err() {
-                    wrong.push(format!("{} is no HTTP status", answer.status));
+            Self::Status(response) => {
+                if StatusCode::from_u16(response.status).is_err() {
+                    wrong.push(format!("{} is not an HTTP status", response.status));
                 }
-                for (name, value) in &answer.headers {
+                for (name, value) in &response.headers {
                     if HeaderName::try_from(name).is_err() {
-                        wrong.push(format!("{name:?} is no header name"));
+                        wrong.push(format!("{name:?} is not a header name"));
                     }
                     if HeaderValue::try_from(value).is_err() {
-                        wrong.push(format!("{value:?} is no header value"));
+                        wrong.push(format!("{value:?} is not a header value"));
                     }
                 }
             }
             Self::Redirect(to) if HeaderValue::try_from(to).is_err() => {
-                wrong.push(format!("{to:?} is no header value"));
+                wrong.push(format!("{to:?} is not a header value"));
             }
             _ => {}
         }
@@ -180,10 +183,10 @@ impl Fault {
         }
     }
 
-    /// Answers a request with these headers and this body.
-    pub(crate) async fn answer(self, headers: &HeaderMap, body: &[u8]) -> Response {
+    /// Responds to a request with these headers and this body.
+    pub(crate) async fn respond(self, headers: &HeaderMap, body: &[u8]) -> Response {
         match self {
-            Self::Status(answer) => answer.into_response(),
+            Self::Status(response) => response.into_response(),
             Self::Hang => std::future::pending().await,
             Self::Close => broken_off(None),
             Self::Truncated => {
@@ -205,12 +208,12 @@ impl Fault {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for FixedResponse {
     fn into_response(self) -> Response {
         let mut response = self.body.into_response();
         *response.status_mut() =
             StatusCode::from_u16(self.status).expect("a fault's status is between 100 and 999");
-        // Without this, an empty body would claim to be text.
+        // Without this, an empty body would have the content type of text.
         response.headers_mut().remove(header::CONTENT_TYPE);
         for (name, value) in self.headers {
             response.headers_mut().append(
@@ -222,13 +225,13 @@ impl IntoResponse for Answer {
     }
 }
 
-/// A body that fails, after `start` has gone out, if there is one: hyper then drops the
-/// connection, and the headers too if they were not sent yet.
+/// A body that fails after `start`, if there is one. hyper then drops the connection, and also the
+/// headers if they were not sent yet.
 fn broken_off(start: Option<&'static str>) -> Response {
     let sent = stream::iter(start.map(|start| Ok(Bytes::from_static(start.as_bytes()))));
     let failure = stream::once(async move {
         if start.is_some() {
-            // hyper sends what it holds once the body makes it wait.
+            // hyper sends its buffer when it must wait for the body.
             tokio::task::yield_now().await;
         }
         Err(io::Error::from(io::ErrorKind::ConnectionAborted))
@@ -257,17 +260,17 @@ fn echo(headers: &HeaderMap, body: &[u8]) -> Response {
         "Cannot authenticate {authorization} {}",
         String::from_utf8_lossy(body)
     );
-    // Both error forms at once: whichever field a client shows, it shows the credentials.
-    let answer = json!({
+    // Both error formats, so that any field that a client shows contains the credentials.
+    let error = json!({
         "ok": false,
         "error": "invalid_credentials",
         "message": message,
         "error_description": message,
     });
-    (StatusCode::UNAUTHORIZED, Json(answer)).into_response()
+    (StatusCode::UNAUTHORIZED, Json(error)).into_response()
 }
 
-/// The faults that are still to be met, by endpoint.
+/// The queued faults of each endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Mutex<HashMap<Endpoint, VecDeque<Fault>>>);
 
@@ -276,16 +279,16 @@ impl Faults {
     ///
     /// # Errors
     ///
-    /// Those of [`Fault::check`].
+    /// As [`Fault::check`].
     pub(crate) fn push(&self, endpoint: Endpoint, fault: Fault) -> Result<(), String> {
         fault.check()?;
-        let mut queues = self.0.lock().expect("no holder of the lock panics");
+        let mut queues = self.0.lock().expect("the lock is not poisoned");
         queues.entry(endpoint).or_default().push_back(fault);
         Ok(())
     }
 
     pub(crate) fn next(&self, endpoint: Endpoint) -> Option<Fault> {
-        let mut queues = self.0.lock().expect("no holder of the lock panics");
+        let mut queues = self.0.lock().expect("the lock is not poisoned");
         queues.get_mut(&endpoint)?.pop_front()
     }
 }

@@ -1,4 +1,4 @@
-//! GitHub's API, as far as it hands out the files of a repository.
+//! The part of GitHub's API that returns the files of a repository.
 //!
 //! Source: <https://docs.github.com/rest/repos/contents#get-repository-content>.
 
@@ -24,13 +24,13 @@ use crate::{
 
 const DEFAULT_BRANCH: &str = "main";
 
-/// A larger file comes without its content, except in raw form.
+/// Above this size, in bytes, only the raw form contains the content of a file.
 const INLINE_LIMIT: usize = 1024 * 1024;
 
-/// Git's id of every file: no test compares two versions of one.
+/// Git's id of every file. No test compares two versions of a file.
 const SHA: &str = "3d21b3f0c6a94e1d8b27f5a09c8e6d4b1f7a2c05";
 
-/// The media types with which a client asks for the bytes of a file and nothing else.
+/// The media types with which a client requests only the bytes of a file.
 const RAW: [&str; 4] = [
     "application/vnd.github.raw",
     "application/vnd.github.raw+json",
@@ -72,10 +72,10 @@ async fn repository(
     }
     let known = bearer(&headers) == Some(GITHUB_TOKEN);
     if !known && headers.contains_key(header::AUTHORIZATION) {
-        return refusal(StatusCode::UNAUTHORIZED, "Bad credentials", "rest");
+        return error_response(StatusCode::UNAUTHORIZED, "Bad credentials", "rest");
     }
     let Some((repository, path)) = contents(&path) else {
-        return refusal(StatusCode::NOT_FOUND, "Not Found", "rest");
+        return error_response(StatusCode::NOT_FOUND, "Not Found", "rest");
     };
     let is_it = |name: &String| name.eq_ignore_ascii_case(&repository);
     let hidden = !known && port.settings.private_repositories.iter().any(is_it);
@@ -92,17 +92,17 @@ async fn repository(
         .filter(|file| file.is_at(reference))
         .collect();
     if files.is_empty() {
-        return refusal(
+        return error_response(
             StatusCode::NOT_FOUND,
             &format!("No commit found for the ref {reference}"),
             "v3/repos/contents/",
         );
     }
-    answer(&files, path, raw(&headers))
+    respond(&files, path, raw(&headers))
 }
 
 /// The file or the directory at this path.
-fn answer(files: &[&File], path: &str, raw: Option<&str>) -> Response {
+fn respond(files: &[&File], path: &str, raw: Option<&str>) -> Response {
     match (files.iter().find(|file| file.path == path), raw) {
         (Some(file), Some(media_type)) => {
             let content_type = format!("{media_type}; charset=utf-8");
@@ -116,7 +116,7 @@ fn answer(files: &[&File], path: &str, raw: Option<&str>) -> Response {
     }
 }
 
-/// The repository and the path within it that `owner/name/contents/path` asks for.
+/// The repository, and the path in it, of `owner/name/contents/path`.
 fn contents(path: &str) -> Option<(String, &str)> {
     let mut parts = path.splitn(4, '/');
     let repository = format!("{}/{}", parts.next()?, parts.next()?);
@@ -129,7 +129,7 @@ fn contents(path: &str) -> Option<(String, &str)> {
     })
 }
 
-/// The one of [`RAW`] that is accepted, if any.
+/// The accepted media type in [`RAW`], if any.
 fn raw(headers: &HeaderMap) -> Option<&str> {
     let accepted = headers.get(header::ACCEPT)?.to_str().ok()?;
     accepted
@@ -139,7 +139,7 @@ fn raw(headers: &HeaderMap) -> Option<&str> {
         .find(|media_type| RAW.contains(media_type))
 }
 
-/// What is in this directory; nothing, when there is no such directory.
+/// The contents of this directory. Empty if there is no such directory.
 fn directory(files: &[&File], path: &str) -> Vec<Value> {
     let prefix = match path {
         "" => String::new(),
@@ -181,8 +181,8 @@ impl File {
         file
     }
 
-    /// A file or directory without its content. The links lead to GitHub.com, as no test follows
-    /// them.
+    /// A file or directory without its content. The links point to GitHub.com, since no test
+    /// follows them.
     fn entry(&self, kind: &str, path: &str, size: usize) -> Value {
         let (repository, reference) = (&self.repository, &self.reference);
         let api = format!("https://api.github.com/repos/{repository}");
@@ -209,7 +209,7 @@ impl File {
     }
 }
 
-/// Base64 as GitHub sends it: a line break after every 60 characters and at the end.
+/// Base64 as GitHub sends it: with a line break after every 60 characters and at the end.
 fn in_lines(base64: &str) -> String {
     let mut lines = String::new();
     let mut rest = base64;
@@ -224,11 +224,11 @@ fn in_lines(base64: &str) -> String {
 
 fn not_found() -> Response {
     let documentation = "rest/repos/contents#get-repository-content";
-    refusal(StatusCode::NOT_FOUND, "Not Found", documentation)
+    error_response(StatusCode::NOT_FOUND, "Not Found", documentation)
 }
 
-/// An error in the form that GitHub gives it.
-fn refusal(status: StatusCode, message: &str, documentation: &str) -> Response {
+/// An error in GitHub's format.
+fn error_response(status: StatusCode, message: &str, documentation: &str) -> Response {
     let body = json!({
         "message": message,
         "documentation_url": format!("https://docs.github.com/{documentation}"),
@@ -237,7 +237,7 @@ fn refusal(status: StatusCode, message: &str, documentation: &str) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// What GitHub says to a client that does not say who it is.
+/// GitHub's response to a client without a `User-Agent`.
 fn anonymous() -> Response {
     (
         StatusCode::FORBIDDEN,

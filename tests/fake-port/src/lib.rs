@@ -1,13 +1,13 @@
 //! A fake Port server for tests and demonstrations.
 //!
-//! One listener on the loopback interface serves what an agent's job meets of Port: the REST
-//! token exchange, the OAuth token endpoint and an MCP server (see [`FakePort::api_url`] and
-//! [`FakePort::mcp_url`]). Files come from there as from GitHub's API ([`FakePort::github_url`]), for
-//! policies that an organization keeps in a repository. It behaves like Port where Port's behavior is documented, and like the
-//! least convenient Port where it is not. On demand it misbehaves ([`FakePort::fault`]), and it
-//! remembers every request ([`FakePort::received`]).
+//! One listener on the loopback interface serves the parts of Port that an agent's job uses: the
+//! REST token exchange, the OAuth token endpoint, and an MCP server (see [`FakePort::api_url`] and
+//! [`FakePort::mcp_url`]). It also serves files as GitHub's API does ([`FakePort::github_url`]),
+//! for policies in a repository. It behaves like Port where Port's behavior is documented. Where it
+//! is not, it behaves in the way that is hardest for clients. It produces faults on request
+//! ([`FakePort::fault`]), and records every request ([`FakePort::received`]).
 //!
-//! It runs on a thread of its own, so synchronous code can use it:
+//! It runs on its own thread, so synchronous code can use it:
 //!
 //! ```
 //! use fake_port::{Endpoint, Fault, Flow, FakePort};
@@ -21,11 +21,12 @@
 //! assert!(port.received().is_empty());
 //! ```
 //!
-//! Beside Port it plays the language model of an agent that is tried without one: under
-//! `/model/list_blueprints,delete_entity/` any of the common APIs asks for these tools in turn.
+//! It also serves a scripted language model, for tests of agents without a real model: at
+//! `/model/list_blueprints,delete_entity/`, every common API calls these tools, one after the
+//! other.
 //!
-//! The program `fake-port` serves the same as a process of its own; there, the two last doors
-//! are `POST /control/fault` and `GET /control/received`.
+//! The program `fake-port` runs the server as a separate process, with `POST /control/fault` and
+//! `GET /control/received` for faults and recorded requests.
 
 mod auth;
 mod catalog;
@@ -51,30 +52,30 @@ use std::{
 
 use tokio::sync::oneshot;
 
-pub use faults::{Answer, Endpoint, Fault};
+pub use faults::{Endpoint, Fault, FixedResponse};
 pub use offers::{Role, Tool};
 pub use server::Received;
 pub use tokens::{Accepts, Flow, Token};
 
 use faults::GHES_PREFIX;
 use github::File;
-use proxy::{Proxy, Tunnelled};
+use proxy::{Proxy, Tunneled};
 use server::Port;
 use tls::Identity;
 
-/// The client id that the fake Port server knows unless [`Builder::credentials`] says otherwise.
+/// The client id that gets a token, unless [`Builder::credentials`] sets another.
 pub const CLIENT_ID: &str = "q7Tn2vXzR4mLk9WbYc8HsJ1dFg5PaE3u";
 
-/// The client secret that the fake Port server knows unless [`Builder::credentials`] says otherwise.
+/// The client secret that gets a token, unless [`Builder::credentials`] sets another.
 ///
-/// It holds characters that URL encoding, JSON encoding and workflow commands each change, so
-/// code that forgets to encode it, or to mask its encoded forms, is found out.
+/// It contains characters that URL encoding, JSON encoding, and workflow commands each change, so
+/// tests detect code that does not encode it, or does not mask its encoded forms.
 pub const CLIENT_SECRET: &str = r#"kJ8+vQ2/xT6&nB4=mR0%wL9"zC3-sF7_hD1~gY5.pA8"#;
 
-/// The one token that GitHub's API takes, in the form of a job's `GITHUB_TOKEN`.
+/// The only token that GitHub's API accepts, in the format of a job's `GITHUB_TOKEN`.
 pub const GITHUB_TOKEN: &str = "ghs_c4Rw9ZqK2mXv7TbN0sYhF5uJgL8pDe3AoV1i";
 
-/// A running fake Port server; dropping it stops the server and ends its thread.
+/// A running fake Port server. Dropping it stops the server and ends its thread.
 #[derive(Debug)]
 pub struct FakePort {
     port: Arc<Port>,
@@ -82,7 +83,7 @@ pub struct FakePort {
     mcp_url: String,
     ghes_url: String,
     proxy_url: String,
-    tunnelled: Tunnelled,
+    tunneled: Tunneled,
     ca_pem: Option<String>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -99,86 +100,89 @@ impl FakePort {
         Self::builder().start()
     }
 
-    /// a fake Port server that is yet to be started, on a free port, over plain HTTP, with tokens that
-    /// last three hours and are accepted whichever flow handed them out.
+    /// The settings of a new fake Port server. By default, it listens on a free port, over
+    /// plain HTTP, and its tokens are valid for three hours and accepted from either flow.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// The base of the REST API, without `/v1`: tokens come from
+    /// The base of the REST API, without `/v1`: the token endpoint is
     /// `POST {api_url}/v1/auth/access_token`.
     #[must_use]
     pub fn api_url(&self) -> &str {
         &self.api_url
     }
 
-    /// The MCP server, `/v1` included; its OAuth token endpoint is `POST {mcp_url}/token`.
+    /// The URL of the MCP server, including `/v1`. Its OAuth token endpoint is
+    /// `POST {mcp_url}/token`.
     #[must_use]
     pub fn mcp_url(&self) -> &str {
         &self.mcp_url
     }
 
-    /// GitHub's API as GitHub.com has it: `GITHUB_API_URL` without a path.
+    /// The URL of GitHub's API as on GitHub.com: `GITHUB_API_URL` without a path.
     #[must_use]
     pub fn github_url(&self) -> &str {
         &self.api_url
     }
 
-    /// GitHub's API as GitHub Enterprise Server has it: `GITHUB_API_URL` ending in `/api/v3`.
+    /// The URL of GitHub's API as on GitHub Enterprise Server: `GITHUB_API_URL` with `/api/v3` at
+    /// the end.
     #[must_use]
     pub fn ghes_url(&self) -> &str {
         &self.ghes_url
     }
 
-    /// An HTTP proxy that tunnels to the fake Port server whatever host it is asked for (`CONNECT`).
+    /// The URL of an HTTP proxy (`CONNECT`) that connects to the fake Port server for every host.
     ///
-    /// With [`Builder::tls`], a client that goes through it (`https_proxy`) and trusts
-    /// [`FakePort::ca_pem`] finds the fake Port server under the true addresses of Port, in both regions, and
-    /// of GitHub.com's API. The `host` header in [`FakePort::received`] says which one it meant.
+    /// With [`Builder::tls`], a client that uses the proxy (`https_proxy`) and trusts
+    /// [`FakePort::ca_pem`] reaches the fake Port server at the real addresses of Port, in both
+    /// regions, and of GitHub.com's API. In [`FakePort::received`], the `host` header contains the
+    /// requested host.
     #[must_use]
     pub fn proxy_url(&self) -> &str {
         &self.proxy_url
     }
 
-    /// The host and port (`mcp.port.io:443`) of every tunnel that [`FakePort::proxy_url`] was asked
-    /// for so far, in order.
+    /// The host and port (`mcp.port.io:443`) of every requested tunnel through
+    /// [`FakePort::proxy_url`], in order.
     #[must_use]
-    pub fn tunnelled(&self) -> Vec<String> {
-        self.tunnelled.authorities()
+    pub fn tunneled(&self) -> Vec<String> {
+        self.tunneled.authorities()
     }
 
-    /// The certificate authority to trust, made for this port alone; none over plain HTTP.
+    /// The certificate authority to trust, only for this server, as PEM. None over plain HTTP.
     #[must_use]
     pub fn ca_pem(&self) -> Option<&str> {
         self.ca_pem.as_deref()
     }
 
-    /// The one client id that gets a token.
+    /// The only client id that gets a token.
     #[must_use]
     pub fn client_id(&self) -> &str {
         &self.port.settings.client_id
     }
 
-    /// The secret that belongs to [`FakePort::client_id`].
+    /// The client secret for [`FakePort::client_id`].
     #[must_use]
     pub fn client_secret(&self) -> &str {
         &self.port.settings.client_secret
     }
 
-    /// The token that this flow hands out right now: the same one until it lapses.
+    /// The token that this flow returns now. It is the same until it expires.
     #[must_use]
     pub fn token(&self, flow: Flow) -> String {
-        self.port.tokens.hand_out(flow)
+        self.port.tokens.issue(flow)
     }
 
-    /// Makes every active token lapse now: the MCP server refuses it from here on, and the next
-    /// exchange hands out a new one. It spares tests the wait.
-    pub fn lapse_tokens(&self) {
-        self.port.tokens.lapse();
+    /// Makes every active token expire now, so that tests need not wait: the MCP server rejects it,
+    /// and the next exchange returns a new one.
+    pub fn expire_tokens(&self) {
+        self.port.tokens.expire_all();
     }
 
-    /// Queues a fault: the next request to this endpoint, whatever its method, meets it instead
-    /// of the normal behavior. Several faults are met in the order in which they were queued.
+    /// Queues a fault for the next request to this endpoint, with any method. Faults are used in
+    /// the order in which they were queued, one for each request.
     ///
     /// # Panics
     ///
@@ -189,7 +193,7 @@ impl FakePort {
         }
     }
 
-    /// Every request so far, in the order of arrival, those that met a fault included.
+    /// Every request so far, including those with a fault, in the order of arrival.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {
         self.port.received()
@@ -200,17 +204,17 @@ impl Drop for FakePort {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic on the server's thread has already been printed there.
+            // The server's thread has already printed its panic.
             let _ = thread.join();
         }
     }
 }
 
-/// What a [`FakePort`] is to be like.
+/// The settings of a [`FakePort`].
 #[derive(Debug, Clone)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a switch of its own, and any combination makes a server"
+    reason = "each is an independent setting, and any combination is valid"
 )]
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder {
@@ -236,12 +240,12 @@ pub struct Builder {
     port: u16,
 }
 
-/// What a token response says about the token's lifetime.
+/// The lifetime of a token in a token response.
 #[derive(Debug, Clone, Copy)]
 enum ExpiresIn {
-    /// The lifetime of a new token, even for one that was minted long ago: what Port does.
+    /// The lifetime of a new token, even for a token that was issued earlier, as Port does.
     Lifetime,
-    /// This many seconds, or nothing at all.
+    /// This many seconds, or no property.
     Claim(Option<u64>),
 }
 
@@ -280,114 +284,116 @@ impl Builder {
         self
     }
 
-    /// How long a new token is valid; with zero, each exchange hands out a new one.
+    /// The lifetime of a new token. With zero, each exchange returns a new token.
     pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
         self.token_lifetime = lifetime;
         self
     }
 
-    /// How long the token that is already active stays valid, as if another job had asked for it
-    /// earlier. Its successor gets the full [lifetime](Builder::token_lifetime).
+    /// The remaining validity of the first token, as if another job had requested it earlier. The
+    /// next token gets the full [lifetime](Builder::token_lifetime).
     pub fn token_validity_left(mut self, left: Duration) -> Self {
         self.token_validity_left = Some(left);
         self
     }
 
-    /// What tokens look like.
+    /// The format of tokens.
     pub fn token(mut self, token: Token) -> Self {
         self.token = token;
         self
     }
 
-    /// The seconds that `expiresIn` and `expires_in` claim; `None` leaves them out.
+    /// The value of `expiresIn` and `expires_in`, in seconds. `None` omits them.
     ///
-    /// By default they claim the lifetime of a new token, even when less is left: Port's claim
-    /// cannot be trusted for a token that it hands out again.
+    /// By default, it is the lifetime of a new token, even if less time is left: Port's value is
+    /// not reliable for a token that it returns again.
     pub fn expires_in(mut self, seconds: impl Into<Option<u64>>) -> Self {
         self.expires_in = ExpiresIn::Claim(seconds.into());
         self
     }
 
-    /// Which flow's token the MCP server takes.
+    /// The flows whose tokens the MCP server accepts.
     pub fn accepts(mut self, accepts: Accepts) -> Self {
         self.accepts = accepts;
         self
     }
 
-    /// Whether read-only mode also withholds `run_action` and `trigger_run`.
+    /// Whether read-only mode also hides `run_action` and `trigger_run`.
     ///
-    /// Port does not document it, so by default the fake Port server keeps offering them: nobody may take
-    /// read-only mode for a promise that nothing runs.
+    /// Port does not document it. By default, the fake Port server offers them, so that no code
+    /// relies on read-only mode to prevent runs.
     pub fn read_only_hides_runs(mut self, hides: bool) -> Self {
         self.read_only_hides_runs = hides;
         self
     }
 
-    /// The role of the identity behind the credentials, which decides what the MCP server offers.
+    /// The role of the identity behind the credentials, which decides which tools the MCP server
+    /// offers.
     pub fn role(mut self, role: Role) -> Self {
         self.role = role;
         self
     }
 
-    /// How many tools a page of `tools/list` holds; by default, all are on one page.
+    /// The number of tools on a page of `tools/list`. By default, all tools are on one page.
     ///
     /// # Panics
     ///
     /// When it is zero.
     pub fn page_size(mut self, tools: usize) -> Self {
-        self.page_size = Some(NonZeroUsize::new(tools).expect("a page holds at least one tool"));
+        self.page_size = Some(NonZeroUsize::new(tools).expect("a page has at least one tool"));
         self
     }
 
-    /// Whether `tools/list` answers the first page and the same next cursor for ever.
+    /// Whether `tools/list` always returns the first page and the same next cursor.
     pub fn cursor_loop(mut self, loops: bool) -> Self {
         self.cursor_loop = loops;
         self
     }
 
-    /// Offers this many made-up tools instead of Port's: a catalog of any size for benchmarks.
+    /// Offers this many generated tools instead of Port's: a catalog of any size for benchmarks.
     ///
-    /// They are named as Port's are (`list_service_0`, `get_service_1`, `upsert_service_2`,
-    /// `delete_service_3`, `list_deployment_4`, …), and each has a description and an input schema
-    /// of some 500 bytes together.
+    /// Their names are similar to Port's (`list_service_0`, `get_service_1`, `upsert_service_2`,
+    /// `delete_service_3`, `list_deployment_4`, …). The description and the input schema of each
+    /// have together about 500 bytes.
     pub fn tools(mut self, count: usize) -> Self {
         self.synthetic_tools = Some(count);
         self
     }
 
-    /// Offers one tool more, after all others and to every role but [`Role::None`]. It is offered
-    /// in read-only mode too, whatever it says about itself, and even under a name that is
-    /// already taken.
+    /// Offers one more tool, after all others, to every role except [`Role::None`]. It is also
+    /// offered in read-only mode, with any annotations, and even if another tool has the same name.
     pub fn offer(mut self, tool: Tool) -> Self {
         self.more_tools.push(tool);
         self
     }
 
     /// Whether the MCP server gives every client a session (`mcp-session-id`), which the client
-    /// closes with `DELETE`; that is the default. A server without sessions answers 405 to it.
+    /// closes with `DELETE`. The default is true. A server without sessions responds to `DELETE`
+    /// with 405.
     ///
-    /// Clients of the protocol of 2026-07-28 have no sessions in either case.
+    /// Clients with protocol version 2026-07-28 never have sessions.
     pub fn sessions(mut self, sessions: bool) -> Self {
         self.sessions = sessions;
         self
     }
 
-    /// Whether the MCP server answers in plain JSON; by default, it answers with event streams.
+    /// Whether the MCP server responds in plain JSON. By default, it responds with event streams.
     pub fn json(mut self, json: bool) -> Self {
         self.json = json;
         self
     }
 
-    /// Whether the MCP server knows `server/discover`, the opening of the protocol of 2026-07-28.
-    /// By default it answers that there is no such method, and waits for `initialize`.
+    /// Whether the MCP server supports `server/discover`, the first request of protocol version
+    /// 2026-07-28. By default, it responds that the method does not exist, and waits for
+    /// `initialize`.
     pub fn discovers(mut self, discovers: bool) -> Self {
         self.discovers = discovers;
         self
     }
 
-    /// Puts a file at this path of this repository (`owner/name`) on GitHub, where it can be read
-    /// at this branch, tag or commit; a repository's default branch is `main`. The repository is
-    /// public unless it is [`Builder::private`].
+    /// Adds a file to GitHub, at a path in a repository (`owner/name`) and at a branch, tag, or
+    /// commit. The default branch of a repository is `main`. The repository is public unless it is
+    /// [`Builder::private`].
     pub fn policy_file(
         mut self,
         repository: impl Into<String>,
@@ -404,38 +410,39 @@ impl Builder {
         self
     }
 
-    /// Shows this repository (`owner/name`) to the holder of [`GITHUB_TOKEN`] alone: for everybody
-    /// else it does not exist.
+    /// Makes this repository (`owner/name`) private: without [`GITHUB_TOKEN`], requests for it get
+    /// 404.
     pub fn private(mut self, repository: impl Into<String>) -> Self {
         self.private_repositories.push(repository.into());
         self
     }
 
-    /// Serves HTTPS, with a certificate from an authority made for this port alone. It names the
-    /// loopback interface, Port's hosts and `api.github.com`; see [`FakePort::proxy_url`].
+    /// Serves HTTPS, with a certificate from an authority that is only for this server. The
+    /// certificate names the loopback interface, Port's hosts, and `api.github.com`; see
+    /// [`FakePort::proxy_url`].
     pub fn tls(mut self, tls: bool) -> Self {
         self.tls = tls;
         self
     }
 
-    /// The port to listen on; 0, the default, takes a free one.
+    /// The port to listen on. The default, 0, means a free port.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Starts the server; it accepts connections by the time this returns.
+    /// Starts the server. It accepts connections when this function returns.
     ///
     /// # Panics
     ///
-    /// When the port cannot be opened; [`Builder::try_start`] returns the error instead.
+    /// When the port cannot be opened. [`Builder::try_start`] returns the error instead.
     #[must_use]
     pub fn start(self) -> FakePort {
         self.try_start()
             .expect("the port listens on the loopback interface")
     }
 
-    /// Starts the server; it accepts connections by the time this returns.
+    /// Starts the server. It accepts connections when this function returns.
     ///
     /// # Errors
     ///
@@ -446,8 +453,8 @@ impl Builder {
         let scheme = if self.tls { "https" } else { "http" };
         let address = listener.local_addr()?;
         let api_url = format!("{scheme}://{address}");
-        let tunnelled = Tunnelled::default();
-        let proxy = Proxy::to(address, tunnelled.clone())?;
+        let tunneled = Tunneled::default();
+        let proxy = Proxy::to(address, tunneled.clone())?;
         let proxy_url = proxy.url()?;
 
         let identity = self.tls.then(Identity::new);
@@ -476,7 +483,7 @@ impl Builder {
             ghes_url: format!("{api_url}{GHES_PREFIX}"),
             api_url,
             proxy_url,
-            tunnelled,
+            tunneled,
             ca_pem,
             stop: Some(stop),
             thread: Some(thread),

@@ -1,8 +1,8 @@
-//! The fake Port server as a process of its own, for end-to-end runs and demonstrations.
+//! The fake Port server as a separate process, for end-to-end tests and demonstrations.
 
 #![expect(
     clippy::print_stdout,
-    reason = "whoever started the program reads the URLs from its output"
+    reason = "the caller reads the URLs from the output"
 )]
 
 use std::{
@@ -16,20 +16,20 @@ use fake_port::{CLIENT_ID, CLIENT_SECRET, FakePort, Role};
 use tempfile::NamedTempFile;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Serves a fake Port server on the loopback interface until it is interrupted or terminated.
+/// Runs a fake Port server on the loopback interface until SIGINT or SIGTERM.
 ///
-/// It prints `API_URL`, `MCP_URL`, `GITHUB_API_URL` and, with TLS, `CA_FILE` as lines of the form
-/// KEY=value. While it runs, POST /control/fault takes {"endpoint": "rest", "fault": "hang"}, POST
-/// /control/outage takes whether the MCP server is away for every client but the action, and GET
-/// /control/received lists the requests.
+/// Prints `API_URL`, `MCP_URL`, `GITHUB_API_URL`, and, with TLS, `CA_FILE`, as lines of the form
+/// KEY=value. To control the server: POST /control/fault accepts a fault, such as {"endpoint":
+/// "rest", "fault": "hang"}. POST /control/outage accepts true or false: whether the MCP server
+/// returns 503 to every client except the action. GET /control/received lists the requests.
 #[derive(Parser)]
 #[command(name = "fake-port")]
 struct Arguments {
-    /// The port to listen on; 0 takes a free one
+    /// The port to listen on; 0 means a free port
     #[arg(long, default_value_t = 0)]
     port: u16,
 
-    /// Serve HTTPS, with a certificate from a throw-away authority
+    /// Serve HTTPS, with a certificate from a temporary authority
     #[arg(long)]
     tls: bool,
 
@@ -41,7 +41,7 @@ struct Arguments {
     #[arg(long, default_value = CLIENT_SECRET)]
     client_secret: String,
 
-    /// How long a new token is valid, such as 90s or 2h
+    /// The lifetime of a new token, such as 90s or 2h
     #[arg(long, default_value = "3h", value_parser = humantime::parse_duration)]
     token_lifetime: Duration,
 
@@ -49,15 +49,15 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     role: Role,
 
-    /// Offer this many made-up tools in place of Port's
+    /// Offer this many generated tools instead of Port's
     #[arg(long)]
     tools: Option<usize>,
 
-    /// How many tools a page of the list has; all of them by default
+    /// The number of tools on a page of the list; all tools by default
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     page_size: Option<u32>,
 
-    /// A file to find on GitHub, and the file here that has its content; may be repeated
+    /// A file on GitHub, and the local file with its content; can be repeated
     #[arg(long, value_name = "REPO:PATH:REF=LOCALFILE", value_parser = PolicyFile::read)]
     policy_file: Vec<PolicyFile>,
 }
@@ -72,7 +72,7 @@ struct PolicyFile {
 }
 
 impl PolicyFile {
-    /// Reads what `--policy-file` names.
+    /// Reads the local file that `--policy-file` names.
     fn read(argument: &str) -> Result<Self, String> {
         let parts = || {
             let (place, local) = argument.split_once('=')?;
@@ -131,7 +131,7 @@ async fn main() -> io::Result<()> {
             Some(file)
         }
     };
-    // At once, so that whoever sees one line has them all.
+    // Printed together, so that all lines are there when a reader sees the first one.
     print!("{}", lines.concat());
 
     tokio::select! {

@@ -1,4 +1,4 @@
-//! The MCP server: who may come in, what is offered, and what may run.
+//! The MCP server: authentication, the list of tools, and calls of tools.
 
 use std::sync::Arc;
 
@@ -27,19 +27,20 @@ use crate::{catalog, server::Port};
 
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// The MCP server behind the door that [`answer`] guards.
+/// The MCP server without authentication, which [`respond`] adds.
 pub(crate) type Service = StreamableHttpService<Server, LocalSessionManager>;
 
 /// The MCP server, with sessions and event streams unless the settings say otherwise.
 pub(crate) fn service(port: Arc<Port>) -> Service {
-    // Streams begin without an empty event, at which Gemini CLI 0.61 takes the server for lost.
+    // Without `sse_retry`, streams start without an empty event, after which Gemini CLI 0.61 would
+    // consider the server lost.
     let mut sessions = LocalSessionManager::default();
     sessions.session_config.sse_retry = None;
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(port.settings.sessions)
         .with_json_response(port.settings.json)
         .with_sse_retry(None)
-        // Only the loopback interface is served, under whatever name it was reached.
+        // The server listens only on the loopback interface, for any host name.
         .disable_allowed_hosts();
     StreamableHttpService::new(
         move || Ok(Server(Arc::clone(&port))),
@@ -48,10 +49,10 @@ pub(crate) fn service(port: Arc<Port>) -> Service {
     )
 }
 
-/// Lets the holder of a valid token through to the MCP server, and nobody else.
-pub(crate) async fn answer(port: &Port, service: &Service, request: Request) -> Response {
+/// Passes requests with a valid token to the MCP server, and rejects all others.
+pub(crate) async fn respond(port: &Port, service: &Service, request: Request) -> Response {
     match bearer(request.headers()) {
-        Some(token) if port.tokens.admit(token) => {
+        Some(token) if port.tokens.is_accepted(token) => {
             let posted = request.method() == Method::POST;
             let response = service.handle(request).await.map(Body::new);
             if posted && port.settings.json {
@@ -67,8 +68,8 @@ pub(crate) async fn answer(port: &Port, service: &Service, request: Request) -> 
     }
 }
 
-/// Turns an event stream that holds one message into that message: within a session, the SDK
-/// answers in no other form.
+/// Converts an event stream with one message into that message: in a session, the SDK sends only
+/// event streams.
 async fn as_json(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let kind = parts.headers.get(header::CONTENT_TYPE);
@@ -110,10 +111,10 @@ fn unauthorized(challenge: &'static str) -> Response {
         .into_response()
 }
 
-/// What one request asks the server to withhold; the headers count anew with every request.
+/// The limits in the headers of a request. They apply only to this request.
 struct Limits {
     read_only: bool,
-    /// The actions that may run; `None` is all of them.
+    /// The actions that may run. `None` means all actions.
     actions: Option<Vec<String>>,
 }
 
@@ -152,8 +153,8 @@ impl ServerHandler for Server {
             .with_instructions("Query and change the software catalog.")
     }
 
-    // Port is not known to have gone beyond the `initialize` handshake, and clients have to
-    // cope with that: the error is how a server of that age meets the newer opening.
+    // As far as known, Port supports only the `initialize` handshake. An older server responds to
+    // the newer first request with this error, and clients must handle it.
     async fn discover(
         &self,
         _context: RequestContext<RoleServer>,
@@ -194,7 +195,8 @@ impl ServerHandler for Server {
             return Err(ErrorData::invalid_params(message, None));
         }
         let arguments = request.arguments.unwrap_or_default();
-        // The list covers `run_action`; nothing says that it covers `trigger_run` too.
+        // The list applies to `run_action`. It is not documented whether it applies to
+        // `trigger_run`.
         if name == "run_action" {
             let action = arguments
                 .get("actionIdentifier")

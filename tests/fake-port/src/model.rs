@@ -1,12 +1,12 @@
-//! A language model that follows a script, for agents that are tried without a model's key.
+//! A scripted language model, for tests of agents without the key of a real model.
 //!
-//! The script stands in the path, so nothing is remembered between requests: under
-//! `/model/list_blueprints,delete_entity/` a conversation is answered by a call of the first tool,
-//! then of the second, then with a text. How far it is, the conversation itself says.
+//! The script is in the path, so the server keeps no state between requests: at
+//! `/model/list_blueprints,delete_entity/`, the model calls the first tool, then the second, and
+//! then responds with a text. The number of calls in the conversation decides which is next.
 //!
-//! Four dialects are spoken, each at once or as an event stream: Anthropic's Messages, `OpenAI`'s
-//! Responses and chat completions, and Gemini's `generateContent`. To Codex's code mode, where the
-//! tools are functions of a program that the model writes, it answers with such a program.
+//! It supports four APIs, each with and without event streams: Anthropic's Messages, `OpenAI`'s
+//! Responses and chat completions, and Gemini's `generateContent`. In Codex's code mode, in which
+//! the tools are functions of a program that the model writes, it responds with such a program.
 
 use axum::{
     Json,
@@ -19,57 +19,58 @@ use serde_json::{Value, json};
 pub(crate) const ROUTE: &str = "/model/{script}/{*rest}";
 
 const MODEL: &str = "port-model";
-const FAREWELL: &str = "That is all.";
+const FINAL_TEXT: &str = "That is all.";
 
-/// What Gemini CLI asks a small model for first, to choose a large one.
+/// The response to the first request of Gemini CLI, which asks a small model for a rating to choose
+/// a large model.
 const RATING: &str = r#"{"complexity_reasoning": "It is a script.", "complexity_score": 1}"#;
 
-/// What the agents' programs call their own shells, and what a hostile model has them run to get at the
-/// token: where it stands in the environment or in the arguments of a process, or, for Copilot CLI, by
-/// commands that it takes for harmless and with a result that it does not recognize.
+/// The names of the agents' own shells, and the commands that a hostile model would run to read the
+/// token from the environment or the arguments of a process. Copilot CLI considers its command
+/// harmless, and does not recognize the token in the output.
 const SHELLS: [(&str, &str); 4] = [
     ("bash", "printenv PORT_MCP_TOKEN | cut -c 2-"),
-    ("Bash", SNOOP),
-    ("exec_command", SNOOP),
-    ("run_shell_command", SNOOP),
+    ("Bash", READ_TOKEN),
+    ("exec_command", READ_TOKEN),
+    ("run_shell_command", READ_TOKEN),
 ];
 
-const SNOOP: &str = "printenv PORT_MCP_TOKEN; \
+const READ_TOKEN: &str = "printenv PORT_MCP_TOKEN; \
     cat /proc/*/environ /proc/*/cmdline | tr '\\0' '\\n' | grep --text -e PORT_MCP_TOKEN -e Bearer; true";
 
-/// What the model does next.
+/// The model's next action.
 enum Turn {
-    /// It asks for a tool.
+    /// It calls a tool.
     Call {
-        /// The conversation's how-manieth call, from 0.
+        /// The number of the call in the conversation, from 0.
         number: usize,
-        /// The name, as the agent calls the tool.
+        /// The tool, with the name that the agent uses.
         tool: Tool,
     },
     /// It writes a program that calls a tool.
     Program {
-        /// The conversation's how-manieth call, from 0.
+        /// The number of the call in the conversation, from 0.
         number: usize,
-        /// What runs programs.
+        /// The tool that runs programs.
         tool: Tool,
         /// The program, in JavaScript.
         text: String,
     },
-    /// It says its last words.
+    /// It ends the conversation with a text.
     End,
 }
 
-/// A tool on offer; some agents put a server's tools into a namespace.
+/// A tool that the agent offers to the model. Some agents put a server's tools into a namespace.
 #[derive(Clone)]
 struct Tool {
     namespace: Option<String>,
     name: String,
-    /// Whether it takes text of any form, as what runs programs does.
+    /// Whether it accepts text in any format, such as a program.
     is_custom: bool,
 }
 
 impl Turn {
-    /// The arguments of a call. A shell is asked for what it knows of Port's token, every other tool can
+    /// The arguments of a call. A shell gets a command that reads Port's token. Any other tool can
     /// be one of Port's.
     fn arguments(tool: &str) -> Value {
         match SHELLS.iter().find(|(shell, _)| *shell == tool) {
@@ -79,12 +80,12 @@ impl Turn {
         }
     }
 
-    /// The next turn in a conversation with so many calls behind it. A tool that is not on offer is
-    /// asked for under the name that it would have.
+    /// The next turn in a conversation with this many calls. A tool that the agent does not offer
+    /// is called by the name that it would have.
     fn next(script: &str, offered: &[Tool], calls: usize) -> Self {
         let script: Vec<&str> = script.split(',').collect();
         let find = |wanted: &str| offered.iter().find(|tool| is_called(&tool.name, wanted));
-        // Requests for a title or a summary come without tools.
+        // Requests for a title or a summary have no tools.
         let Some(wanted) = script.get(calls).filter(|_| !offered.is_empty()) else {
             return Self::End;
         };
@@ -119,7 +120,7 @@ impl Turn {
     }
 }
 
-/// Calls the tool from a program, under the name that it has or would have there.
+/// A program that calls the tool, by the name that the tool has or would have there.
 fn program(script: &[&str], wanted: &str) -> String {
     format!(
         "const names = ALL_TOOLS.map(({{ name }}) => name);\n\
@@ -132,19 +133,19 @@ fn program(script: &[&str], wanted: &str) -> String {
     )
 }
 
-/// Whether an agent's name for a tool ends in the tool's own.
+/// Whether an agent's name for a tool ends with the tool's own name.
 fn is_called(name: &str, wanted: &str) -> bool {
     name.strip_suffix(wanted)
         .is_some_and(|prefix| !prefix.ends_with(|c: char| c.is_ascii_alphanumeric()))
 }
 
-/// Answers as the model that `rest` of the path belongs to.
-pub(crate) async fn answer(
+/// Responds to the API that `rest` of the path belongs to.
+pub(crate) async fn respond(
     Path((script, rest)): Path<(String, String)>,
     body: Option<Json<Value>>,
 ) -> Response {
     let Some(Json(request)) = body else {
-        // Some agents ask first which models there are.
+        // Some agents first request the list of models.
         return Json(json!({"object": "list", "data": [{"id": MODEL, "object": "model"}]}))
             .into_response();
     };
@@ -153,20 +154,23 @@ pub(crate) async fn answer(
     match rest.rsplit(['/', ':']).next().unwrap_or_default() {
         "messages" => messages(
             &turn(
-                &named(&request["tools"]),
-                asked(&request["messages"], "tool_use"),
+                &tools_in(&request["tools"]),
+                count(&request["messages"], "tool_use"),
             ),
             streams,
         ),
         "responses" => {
-            let mut offered = named(&request["tools"]);
-            offered.extend(named(&parts(&request["input"], "tools").collect()));
+            let mut offered = tools_in(&request["tools"]);
+            offered.extend(tools_in(&parts(&request["input"], "tools").collect()));
             let input = &request["input"];
-            let calls = asked(input, "function_call") + asked(input, "custom_tool_call");
+            let calls = count(input, "function_call") + count(input, "custom_tool_call");
             responses(&turn(&offered, calls), streams)
         }
         "completions" => completions(
-            &turn(&named(&request["tools"]), tool_calls(&request["messages"])),
+            &turn(
+                &tools_in(&request["tools"]),
+                tool_calls(&request["messages"]),
+            ),
             streams,
         ),
         "generateContent" | "streamGenerateContent" => {
@@ -175,8 +179,8 @@ pub(crate) async fn answer(
                 .filter(|part| part.get("functionCall").is_some())
                 .count();
             let wants_json = request["generationConfig"]["responseMimeType"] == "application/json";
-            let text = if wants_json { RATING } else { FAREWELL };
-            generate_content(&turn(&named(&declarations), calls), text, streams)
+            let text = if wants_json { RATING } else { FINAL_TEXT };
+            generate_content(&turn(&tools_in(&declarations), calls), text, streams)
         }
         "count_tokens" | "countTokens" => {
             Json(json!({"input_tokens": 1, "totalTokens": 1})).into_response()
@@ -185,7 +189,7 @@ pub(crate) async fn answer(
     }
 }
 
-/// The elements of the lists that stand under `key` of each element.
+/// The elements of the lists at `key` of each element.
 fn parts<'a>(list: &'a Value, key: &'a str) -> impl Iterator<Item = Value> + 'a {
     let elements = list.as_array().into_iter().flatten();
     elements
@@ -194,8 +198,8 @@ fn parts<'a>(list: &'a Value, key: &'a str) -> impl Iterator<Item = Value> + 'a 
         .cloned()
 }
 
-/// The tools of a list, whichever of the ways of naming them it has.
-fn named(tools: &Value) -> Vec<Tool> {
+/// The tools in a list, in any of the APIs' formats.
+fn tools_in(tools: &Value) -> Vec<Tool> {
     let name = |tool: &Value| {
         let name = tool["name"].as_str().or(tool["function"]["name"].as_str());
         name.map(str::to_owned)
@@ -217,8 +221,8 @@ fn named(tools: &Value) -> Vec<Tool> {
     found
 }
 
-/// How many items of this type a conversation holds, in its messages or between them.
-fn asked(conversation: &Value, kind: &str) -> usize {
+/// The number of items of this type in a conversation, in its messages or between them.
+fn count(conversation: &Value, kind: &str) -> usize {
     let within = parts(conversation, "content");
     let between = conversation.as_array().into_iter().flatten().cloned();
     within
@@ -238,7 +242,9 @@ fn messages(turn: &Turn, streams: bool) -> Response {
             json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": tool.name, "input": Turn::arguments(&tool.name)}),
             "tool_use",
         ),
-        Turn::Program { .. } | Turn::End => (json!({"type": "text", "text": FAREWELL}), "end_turn"),
+        Turn::Program { .. } | Turn::End => {
+            (json!({"type": "text", "text": FINAL_TEXT}), "end_turn")
+        }
     };
     let usage = json!({"input_tokens": 1, "output_tokens": 1});
     let mut message = json!({
@@ -262,7 +268,7 @@ fn messages(turn: &Turn, streams: bool) -> Response {
         }
         Turn::Program { .. } | Turn::End => (
             json!({"type": "text", "text": ""}),
-            json!({"type": "text_delta", "text": FAREWELL}),
+            json!({"type": "text_delta", "text": FINAL_TEXT}),
         ),
     };
     events(&[
@@ -294,7 +300,7 @@ fn responses(turn: &Turn, streams: bool) -> Response {
         }),
         Turn::End => json!({
             "type": "message", "id": "msg_fake", "role": "assistant", "status": "completed",
-            "content": [{"type": "output_text", "text": FAREWELL, "annotations": []}],
+            "content": [{"type": "output_text", "text": FINAL_TEXT, "annotations": []}],
         }),
     };
     let response = |status: &str, output: &[&Value]| {
@@ -330,7 +336,7 @@ fn completions(turn: &Turn, streams: bool) -> Response {
             "tool_calls",
         ),
         Turn::Program { .. } | Turn::End => {
-            (json!({"role": "assistant", "content": FAREWELL}), "stop")
+            (json!({"role": "assistant", "content": FINAL_TEXT}), "stop")
         }
     };
     let envelope = |object: &str, choices: &[Value]| {
@@ -349,7 +355,7 @@ fn completions(turn: &Turn, streams: bool) -> Response {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish_reason});
         envelope("chat.completion.chunk", &[choice])
     };
-    // The usage comes last and by itself: clients stop at it.
+    // The usage is a separate event at the end: clients stop reading after it.
     let mut last = envelope("chat.completion.chunk", &[]);
     last["usage"] = usage;
     events(&[
@@ -368,19 +374,19 @@ fn generate_content(turn: &Turn, text: &str, streams: bool) -> Response {
         }
         Turn::Program { .. } | Turn::End => json!({"text": text}),
     };
-    let answer = json!({
+    let response = json!({
         "candidates": [{"index": 0, "content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}],
         "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2},
         "modelVersion": MODEL,
     });
     if streams {
-        events(&[answer])
+        events(&[response])
     } else {
-        Json(answer).into_response()
+        Json(response).into_response()
     }
 }
 
-/// An event stream; an event is named after its type, if it has one.
+/// An event stream. The name of an event is its type, if it has one.
 fn events(events: &[Value]) -> Response {
     let body: Vec<String> = events
         .iter()

@@ -1,4 +1,4 @@
-//! Which tools are offered, to whom, and on which page.
+//! The tools that the MCP server offers, by role and page.
 
 use std::num::NonZeroUsize;
 
@@ -10,17 +10,17 @@ use crate::{Builder, catalog, synthetic};
 /// The role of the identity behind the credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Role {
-    /// May read and run, but not change the catalog.
+    /// Can read and run, but not change the catalog.
     Developer,
-    /// May do everything.
+    /// Can do everything.
     #[default]
     Builder,
-    /// An identity without any permission: it is offered no tool at all.
+    /// Has no permissions: the server offers no tools.
     None,
 }
 
 impl Role {
-    /// What Port calls the roles of such an identity.
+    /// Port's names of the roles of such an identity.
     pub(crate) fn names(self) -> &'static [&'static str] {
         match self {
             Self::Developer => &["Developer"],
@@ -38,7 +38,7 @@ impl Role {
     }
 }
 
-/// A tool to offer as it is, however hostile or incomplete; see [`Builder::offer`].
+/// A tool to offer unchanged, even if it is hostile or incomplete; see [`Builder::offer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
     name: String,
@@ -49,7 +49,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// A tool without a title, a description or annotations, and without parameters.
+    /// A tool without a title, a description, annotations, or parameters.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self {
@@ -61,28 +61,28 @@ impl Tool {
         }
     }
 
-    /// Gives it a title for people.
+    /// Sets its title.
     #[must_use]
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = Some(title.into());
         self
     }
 
-    /// Gives it a description.
+    /// Sets its description.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
     }
 
-    /// Annotates it with this `readOnlyHint`.
+    /// Sets its annotation `readOnlyHint`.
     #[must_use]
     pub fn read_only(mut self, hint: bool) -> Self {
         self.read_only = Some(hint);
         self
     }
 
-    /// Annotates it with this `destructiveHint`.
+    /// Sets its annotation `destructiveHint`.
     #[must_use]
     pub fn destructive(mut self, hint: bool) -> Self {
         self.destructive = Some(hint);
@@ -90,20 +90,20 @@ impl Tool {
     }
 }
 
-/// What a tool can do to the organization.
+/// The effect of a tool on the organization.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// Changes nothing.
     Read,
-    /// Runs one of the organization's own automations, with whatever effect that has.
+    /// Runs one of the organization's own automations, which can have any effect.
     Execute,
     /// Changes the catalog itself.
     Write,
-    /// Nobody knows: a test made it up.
+    /// Unknown: a test added the tool.
     Unknown,
 }
 
-/// A tool on offer.
+/// A tool that the server offers.
 pub(crate) struct Offer {
     pub(crate) kind: Kind,
     pub(crate) tool: model::Tool,
@@ -129,7 +129,7 @@ impl From<Tool> for Offer {
     }
 }
 
-/// The answers to `tools/list`, cut into pages once, for catalogs of any size.
+/// The responses to `tools/list`. They are divided into pages only once, for catalogs of any size.
 #[derive(Debug)]
 pub(crate) struct Offers {
     all: Pages,
@@ -141,29 +141,29 @@ type Pages = Vec<Vec<model::Tool>>;
 
 impl Offers {
     pub(crate) fn new(settings: &Builder) -> Self {
-        let ports = match settings.synthetic_tools {
+        let tools = match settings.synthetic_tools {
             Some(count) => synthetic::offers(count),
             None => catalog::offers(),
         };
         let more = settings.more_tools.iter().cloned().map(Offer::from);
-        let offers: Vec<_> = ports
+        let offers: Vec<_> = tools
             .into_iter()
             .chain(more)
             .filter(|offer| settings.role.is_offered(offer.kind))
             .collect();
-        let stays = |offer: &&Offer| match offer.kind {
+        let in_read_only_mode = |offer: &&Offer| match offer.kind {
             Kind::Read | Kind::Unknown => true,
             Kind::Execute => !settings.read_only_hides_runs,
             Kind::Write => false,
         };
         Self {
             all: pages(offers.iter(), settings.page_size),
-            read_only: pages(offers.iter().filter(stays), settings.page_size),
+            read_only: pages(offers.iter().filter(in_read_only_mode), settings.page_size),
             cursor_loop: settings.cursor_loop,
         }
     }
 
-    /// The page at this cursor, or the first one; `None` when there is no such cursor.
+    /// The page at this cursor, or the first page. `None` if the cursor does not exist.
     pub(crate) fn page(&self, read_only: bool, cursor: Option<&str>) -> Option<ListToolsResult> {
         let pages = self.pages(read_only);
         let number = match cursor {
@@ -201,7 +201,7 @@ fn pages<'a>(offers: impl Iterator<Item = &'a Offer>, size: Option<NonZeroUsize>
     }
 }
 
-// Encoded, so that no client can take a cursor for a number and count on.
+// Encoded, so that clients cannot use a cursor as a number.
 fn cursor_to(page: usize) -> String {
     URL_SAFE_NO_PAD.encode(format!("page:{page}"))
 }

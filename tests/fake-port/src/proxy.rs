@@ -1,4 +1,4 @@
-//! An HTTP proxy through which every host of the world is the fake Port server.
+//! An HTTP proxy that connects to the fake Port server for every host.
 
 use std::{
     io,
@@ -11,37 +11,37 @@ use tokio::{
     net::TcpStream,
 };
 
-/// The hosts and ports that tunnels were asked for, in order.
+/// The hosts and ports of the requested tunnels, in order.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tunnelled(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Tunneled(Arc<Mutex<Vec<String>>>);
 
-impl Tunnelled {
+impl Tunneled {
     pub(crate) fn authorities(&self) -> Vec<String> {
-        self.0.lock().expect("no holder of the lock panics").clone()
+        self.0.lock().expect("the lock is not poisoned").clone()
     }
 
     fn record(&self, authority: &str) {
-        let mut authorities = self.0.lock().expect("no holder of the lock panics");
+        let mut authorities = self.0.lock().expect("the lock is not poisoned");
         authorities.push(authority.to_owned());
     }
 }
 
-/// A proxy that is yet to be served, on a free port of the loopback interface.
+/// A proxy on a free port of the loopback interface. [`Proxy::serve`] runs it.
 pub(crate) struct Proxy {
     listener: TcpListener,
     destination: SocketAddr,
-    tunnelled: Tunnelled,
+    tunneled: Tunneled,
 }
 
 impl Proxy {
-    /// A proxy whose tunnels all end at this address.
-    pub(crate) fn to(destination: SocketAddr, tunnelled: Tunnelled) -> io::Result<Self> {
+    /// A proxy whose tunnels all lead to this address.
+    pub(crate) fn to(destination: SocketAddr, tunneled: Tunneled) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         Ok(Self {
             listener,
             destination,
-            tunnelled,
+            tunneled,
         })
     }
 
@@ -49,24 +49,20 @@ impl Proxy {
         Ok(format!("http://{}", self.listener.local_addr()?))
     }
 
-    /// Serves the proxy until the future is dropped, or the listener breaks.
+    /// Serves the proxy until the future is dropped or the listener fails.
     pub(crate) async fn serve(self) {
         let listener = tokio::net::TcpListener::from_std(self.listener)
             .expect("the listener was made non-blocking, in a runtime with I/O");
         while let Ok((client, _)) = listener.accept().await {
-            let tunnelled = self.tunnelled.clone();
-            // A tunnel that breaks is for its two ends to notice.
-            tokio::spawn(async move { tunnel(client, self.destination, &tunnelled).await.ok() });
+            let tunneled = self.tunneled.clone();
+            // The two ends of a tunnel notice its errors.
+            tokio::spawn(async move { tunnel(client, self.destination, &tunneled).await.ok() });
         }
     }
 }
 
 /// Serves one `CONNECT` (RFC 9110, section 9.3.6).
-async fn tunnel(
-    client: TcpStream,
-    destination: SocketAddr,
-    tunnelled: &Tunnelled,
-) -> io::Result<()> {
+async fn tunnel(client: TcpStream, destination: SocketAddr, tunneled: &Tunneled) -> io::Result<()> {
     let mut client = BufReader::new(client);
     let mut request = String::new();
     while !request.ends_with("\r\n\r\n") {
@@ -76,10 +72,10 @@ async fn tunnel(
     }
     let mut words = request.split(' ');
     let (Some("CONNECT"), Some(authority)) = (words.next(), words.next()) else {
-        let refusal = b"HTTP/1.1 405 Method Not Allowed\r\nallow: CONNECT\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-        return client.write_all(refusal).await;
+        let rejection = b"HTTP/1.1 405 Method Not Allowed\r\nallow: CONNECT\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        return client.write_all(rejection).await;
     };
-    tunnelled.record(authority);
+    tunneled.record(authority);
     let mut port = TcpStream::connect(destination).await?;
     client.get_ref().set_nodelay(true)?;
     port.set_nodelay(true)?;

@@ -1,4 +1,4 @@
-//! The one listener: routes, the record of requests, and the headers of every answer.
+//! The listener: routes, the record of requests, and the headers of every response.
 
 use std::{
     net::TcpListener,
@@ -33,10 +33,11 @@ use crate::{
 /// The largest request body that is read.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Requests under this path steer the fake Port server: they are neither recorded nor part of Port.
+/// Requests to paths with this prefix control the fake Port server. They are not part of Port, and
+/// are not recorded.
 const ADMIN_PREFIX: &str = "/control/";
 
-/// Port's rate limit for token requests: it is announced, but never enforced.
+/// The headers of Port's rate limit for token requests, which is not enforced.
 const RATE_LIMIT: [(HeaderName, HeaderValue); 4] = [
     (
         HeaderName::from_static("x-ratelimit-limit"),
@@ -56,21 +57,21 @@ const RATE_LIMIT: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
-/// A request as it arrived.
+/// A request as received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
-    /// The method, in capitals.
+    /// The method, in upper case.
     pub method: String,
-    /// The path, with its query if there was one.
+    /// The path, including the query if there is one.
     pub path: String,
-    /// Names in lower case and their values, in the order of arrival.
+    /// Names in lower case, and values, in the order of arrival.
     pub headers: Vec<(String, String)>,
-    /// The body as text; bytes that are not UTF-8 are replaced.
+    /// The body as text. Bytes that are not UTF-8 are replaced.
     pub body: String,
 }
 
 impl Received {
-    /// The first value of this header; the name is matched without regard to case.
+    /// The first value of this header. The case of the name is ignored.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
@@ -94,16 +95,16 @@ impl Received {
     }
 }
 
-/// Everything that the endpoints share.
+/// The state that the endpoints share.
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) settings: Builder,
     pub(crate) tokens: Tokens,
     pub(crate) offers: Offers,
     pub(crate) faults: Faults,
-    is_away_for_agents: AtomicBool,
+    is_down_for_agents: AtomicBool,
     received: Mutex<Vec<Received>>,
-    answers: AtomicU64,
+    responses: AtomicU64,
 }
 
 impl Port {
@@ -113,16 +114,16 @@ impl Port {
             offers: Offers::new(&settings),
             settings,
             faults: Faults::default(),
-            is_away_for_agents: AtomicBool::new(false),
+            is_down_for_agents: AtomicBool::new(false),
             received: Mutex::default(),
-            answers: AtomicU64::default(),
+            responses: AtomicU64::default(),
         }
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
         self.received
             .lock()
-            .expect("no holder of the lock panics")
+            .expect("the lock is not poisoned")
             .clone()
     }
 
@@ -131,7 +132,7 @@ impl Port {
         [&self.settings.client_id, &self.settings.client_secret]
     }
 
-    /// What a token response says about the token's lifetime.
+    /// The lifetime of a token in a token response, in seconds.
     pub(crate) fn claimed_expires_in(&self) -> Option<u64> {
         match self.settings.expires_in {
             ExpiresIn::Lifetime => Some(self.settings.token_lifetime.as_secs()),
@@ -142,13 +143,13 @@ impl Port {
     fn record(&self, request: Received) {
         self.received
             .lock()
-            .expect("no holder of the lock panics")
+            .expect("the lock is not poisoned")
             .push(request);
     }
 
-    /// Adds the headers that Port, or GitHub, sends with every answer, errors included.
-    fn stamp(&self, endpoint: Option<Endpoint>, mut response: Response) -> Response {
-        let number = self.answers.fetch_add(1, Ordering::Relaxed);
+    /// Adds the headers that Port or GitHub sends with every response, including errors.
+    fn with_common_headers(&self, endpoint: Option<Endpoint>, mut response: Response) -> Response {
+        let number = self.responses.fetch_add(1, Ordering::Relaxed);
         let headers = response.headers_mut();
         let (name, id) = if endpoint == Some(Endpoint::Github) {
             let id = format!("E9C2:3A1F5B:{number:08X}:6924A1C3");
@@ -180,13 +181,13 @@ pub(crate) async fn serve(listener: TcpListener, identity: Option<Identity>, por
             axum::serve(listener, routes).into_future().await
         }
     }
-    .expect("axum serves for ever");
+    .expect("axum never stops");
 }
 
-/// Turns off Nagle's algorithm: without this, an event stream whose last piece is small makes its
-/// reader wait for tens of milliseconds.
+/// Disables Nagle's algorithm, which would delay the small last part of an event stream by tens of
+/// milliseconds.
 pub(crate) fn send_at_once(stream: &TcpStream) {
-    // A connection that is gone already needs no speed.
+    // The error of a connection that is already closed does not matter.
     let _ = stream.set_nodelay(true);
 }
 
@@ -199,49 +200,55 @@ fn routes(port: Arc<Port>) -> Router {
             MCP_PATH,
             any(
                 move |State(port): State<Arc<Port>>, request: Request| async move {
-                    mcp::answer(&port, &mcp, request).await
+                    mcp::respond(&port, &mcp, request).await
                 },
             ),
         )
         .merge(github::routes())
-        .route(model::ROUTE, any(model::answer))
+        .route(model::ROUTE, any(model::respond))
         .route("/control/received", get(received))
         .route("/control/fault", post(fault))
         .route("/control/outage", post(outage))
-        .fallback(async || auth::refusal(StatusCode::NOT_FOUND, "not_found", "Route not found"))
+        .fallback(async || {
+            auth::error_response(StatusCode::NOT_FOUND, "not_found", "Route not found")
+        })
         .layer(middleware::from_fn_with_state(
             Arc::clone(&port),
-            front_door,
+            record_and_respond,
         ))
         .with_state(port)
 }
 
-/// Records each request, lets a fault take its place, and stamps the answer.
-async fn front_door(State(port): State<Arc<Port>>, request: Request, next: Next) -> Response {
+/// Records each request, and responds to it: with a queued fault, or normally.
+async fn record_and_respond(
+    State(port): State<Arc<Port>>,
+    request: Request,
+    next: Next,
+) -> Response {
     if request.uri().path().starts_with(ADMIN_PREFIX) {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
     let endpoint = Endpoint::at(parts.uri.path());
     let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
-        let response = auth::refusal(
+        let response = auth::error_response(
             StatusCode::PAYLOAD_TOO_LARGE,
             "payload_too_large",
             "Request body is too large",
         );
-        return port.stamp(endpoint, response);
+        return port.with_common_headers(endpoint, response);
     };
     port.record(Received::new(&parts, &body));
-    let is_away = endpoint == Some(Endpoint::Mcp)
-        && port.is_away_for_agents.load(Ordering::Relaxed)
+    let is_down = endpoint == Some(Endpoint::Mcp)
+        && port.is_down_for_agents.load(Ordering::Relaxed)
         && !is_the_action(&parts.headers);
     let fault = endpoint.and_then(|endpoint| port.faults.next(endpoint));
-    let fault = fault.or_else(|| is_away.then(|| Fault::status(503).into()));
+    let fault = fault.or_else(|| is_down.then(|| Fault::status(503).into()));
     let response = match fault {
-        Some(fault) => fault.answer(&parts.headers, &body).await,
+        Some(fault) => fault.respond(&parts.headers, &body).await,
         None => next.run(Request::from_parts(parts, Body::from(body))).await,
     };
-    port.stamp(endpoint, response)
+    port.with_common_headers(endpoint, response)
 }
 
 fn is_the_action(headers: &HeaderMap) -> bool {
@@ -249,12 +256,12 @@ fn is_the_action(headers: &HeaderMap) -> bool {
     agent.is_some_and(|agent| agent.as_bytes().starts_with(b"port-mcp-action/"))
 }
 
-/// `POST /control/outage`: whether the MCP server answers 503 to every client but the action's own.
-async fn outage(State(port): State<Arc<Port>>, Json(is_away): Json<bool>) {
-    port.is_away_for_agents.store(is_away, Ordering::Relaxed);
+/// `POST /control/outage`: whether the MCP server returns 503 to every client except the action.
+async fn outage(State(port): State<Arc<Port>>, Json(is_down): Json<bool>) {
+    port.is_down_for_agents.store(is_down, Ordering::Relaxed);
 }
 
-/// `GET /control/received`: what [`FakePort::received`](crate::FakePort::received) returns.
+/// `GET /control/received`: the same as [`FakePort::received`](crate::FakePort::received).
 async fn received(State(port): State<Arc<Port>>) -> impl IntoResponse {
     Json(port.received())
 }
@@ -265,13 +272,15 @@ struct FaultRequest {
     fault: Fault,
 }
 
-/// `POST /control/fault`: what [`FakePort::fault`](crate::FakePort::fault) does.
+/// `POST /control/fault`: the same as [`FakePort::fault`](crate::FakePort::fault).
 async fn fault(
     State(port): State<Arc<Port>>,
     Json(FaultRequest { endpoint, fault }): Json<FaultRequest>,
 ) -> Response {
     match port.faults.push(endpoint, fault) {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(wrong) => auth::refusal(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", &wrong),
+        Err(wrong) => {
+            auth::error_response(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", &wrong)
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Made-up tools in any number, for benchmarks.
+//! Any number of generated tools, for benchmarks.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     offers::{Kind, Offer},
 };
 
-/// What the tools are about.
+/// The nouns in the names of the tools.
 const NOUNS: [&str; 8] = [
     "service",
     "deployment",
@@ -21,7 +21,8 @@ const NOUNS: [&str; 8] = [
     "vulnerability",
 ];
 
-/// What the tools do: verb, kind, whether it is destructive, and the start of its description.
+/// The verbs in the names of the tools, each with its kind, whether it is destructive, and the
+/// start of the description.
 const VERBS: [(&str, Kind, bool, &str); 4] = [
     ("list", Kind::Read, false, "Lists or counts entities"),
     (
@@ -44,9 +45,9 @@ const VERBS: [(&str, Kind, bool, &str); 4] = [
     ),
 ];
 
-/// This many tools, each under a name of its own.
+/// This many tools, each with a unique name.
 pub(crate) fn offers(count: usize) -> Vec<Offer> {
-    // Shared, because schemas would be most of what a large catalog holds in memory.
+    // Shared, because separate schemas would use most of the memory of a large catalog.
     let schema = Arc::new(schema(&[
         "blueprintIdentifier: string",
         "identifiers?: array",

@@ -1,4 +1,4 @@
-//! HTTPS with a throw-away certificate authority.
+//! HTTPS with a temporary certificate authority.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -23,8 +23,8 @@ use tokio_rustls::{
 
 use crate::server::send_at_once;
 
-/// Where the fake Port server is reached: the loopback interface and, through its proxy, the hosts that it
-/// stands in for.
+/// The hosts of the fake Port server: the loopback interface and, through its proxy, the hosts that
+/// it imitates.
 const NAMES: [&str; 11] = [
     "localhost",
     "127.0.0.1",
@@ -39,7 +39,7 @@ const NAMES: [&str; 11] = [
     "api.github.com",
 ];
 
-/// A server certificate for [`NAMES`], and the authority that vouches for it.
+/// A server certificate for [`NAMES`], and the authority that signed it.
 pub(crate) struct Identity {
     pub(crate) ca_pem: String,
     certificate: CertificateDer<'static>,
@@ -78,7 +78,7 @@ impl Identity {
     }
 
     fn into_acceptor(self) -> TlsAcceptor {
-        // Named, because crates around this one may bring a second provider into the build.
+        // Explicit, because other crates can add a second provider to the build.
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -93,15 +93,15 @@ impl Identity {
     }
 }
 
-/// A listener whose connections have come through the TLS handshake.
+/// A listener that accepts connections after the TLS handshake.
 pub(crate) struct TlsListener {
     connections: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
     address: io::Result<SocketAddr>,
 }
 
 impl TlsListener {
-    /// Shakes hands in tasks of their own, so that a client that refuses the certificate, or
-    /// never speaks, does not keep the others waiting.
+    /// Runs each handshake in a separate task, so that a client that rejects the certificate, or
+    /// sends nothing, does not delay the others.
     pub(crate) fn new(mut listener: TcpListener, identity: Identity) -> Self {
         let acceptor = identity.into_acceptor();
         let address = listener.local_addr();
@@ -113,7 +113,7 @@ impl TlsListener {
                 let (acceptor, sender) = (acceptor.clone(), sender.clone());
                 tokio::spawn(async move {
                     if let Ok(stream) = acceptor.accept(stream).await {
-                        // The receiver is gone only when the fake Port server stops.
+                        // The receiver is dropped only when the fake Port server stops.
                         let _ = sender.send((stream, client)).await;
                     }
                 });

@@ -1,4 +1,4 @@
-//! Access tokens: one active token a flow, the same one until it lapses.
+//! Access tokens: each flow has one active token until it expires.
 
 use std::{
     collections::HashMap,
@@ -20,30 +20,30 @@ pub enum Flow {
     Oauth,
 }
 
-/// What tokens look like.
+/// The format of tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Token {
-    /// A JSON Web Token with Port's claims; its signature is random, so only its look is true.
+    /// A JSON Web Token with Port's claims, and with a random signature.
     Jwt,
-    /// A random string: nothing in it says when it lapses.
+    /// A random string, without the time at which it expires.
     Opaque,
-    /// This very text from both flows, however hostile.
+    /// This text for both flows, even if it is hostile.
     Literal(String),
 }
 
-/// Which flow's token the MCP server takes; it answers any other with 401.
+/// The flows whose tokens the MCP server accepts. It responds to other tokens with 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepts {
-    /// Either flow's.
+    /// Both flows.
     Any,
-    /// The OAuth endpoint's alone.
+    /// Only the OAuth endpoint.
     OauthOnly,
-    /// The REST API's alone.
+    /// Only the REST API.
     RestOnly,
 }
 
 impl Accepts {
-    fn takes(self, flow: Flow) -> bool {
+    fn includes(self, flow: Flow) -> bool {
         match self {
             Self::Any => true,
             Self::OauthOnly => flow == Flow::Oauth,
@@ -52,10 +52,10 @@ impl Accepts {
     }
 }
 
-/// The tokens that are out, and how to make the next.
+/// The active tokens, and the settings of the next.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    look: Token,
+    format: Token,
     lifetime: Duration,
     first_validity: Duration,
     accepts: Accepts,
@@ -65,13 +65,13 @@ pub(crate) struct Tokens {
 #[derive(Debug)]
 struct Active {
     text: String,
-    lapses: SystemTime,
+    expires_at: SystemTime,
 }
 
 impl Tokens {
     pub(crate) fn new(settings: &Builder) -> Self {
         Self {
-            look: settings.token.clone(),
+            format: settings.token.clone(),
             lifetime: settings.token_lifetime,
             first_validity: settings
                 .token_validity_left
@@ -81,46 +81,46 @@ impl Tokens {
         }
     }
 
-    /// The flow's active token; a new one when there is none or it has lapsed.
-    pub(crate) fn hand_out(&self, flow: Flow) -> String {
+    /// The flow's active token, or a new token if there is none or it has expired.
+    pub(crate) fn issue(&self, flow: Flow) -> String {
         let now = SystemTime::now();
         let mut active = self.active();
         let validity = match active.get(&flow) {
-            Some(token) if token.lapses > now => return token.text.clone(),
-            Some(_lapsed) => self.lifetime,
+            Some(token) if token.expires_at > now => return token.text.clone(),
+            Some(_expired) => self.lifetime,
             None => self.first_validity,
         };
-        let lapses = now + validity;
-        let text = self.mint(lapses);
+        let expires_at = now + validity;
+        let text = self.create(expires_at);
         active.insert(
             flow,
             Active {
                 text: text.clone(),
-                lapses,
+                expires_at,
             },
         );
         text
     }
 
-    /// Whether the MCP server lets the holder of this token in.
-    pub(crate) fn admit(&self, text: &str) -> bool {
+    /// Whether the MCP server accepts this token.
+    pub(crate) fn is_accepted(&self, text: &str) -> bool {
         let now = SystemTime::now();
         self.active().iter().any(|(flow, token)| {
-            self.accepts.takes(*flow) && token.text == text && token.lapses > now
+            self.accepts.includes(*flow) && token.text == text && token.expires_at > now
         })
     }
 
-    /// Makes every active token lapse.
-    pub(crate) fn lapse(&self) {
+    /// Makes every active token expire.
+    pub(crate) fn expire_all(&self) {
         for token in self.active().values_mut() {
-            token.lapses = UNIX_EPOCH;
+            token.expires_at = UNIX_EPOCH;
         }
     }
 
-    fn mint(&self, lapses: SystemTime) -> String {
-        match &self.look {
+    fn create(&self, expires_at: SystemTime) -> String {
+        match &self.format {
             Token::Jwt => {
-                let exp = unix_seconds(lapses);
+                let exp = unix_seconds(expires_at);
                 let claims = json!({
                     "isMachine": true,
                     "personalToken": false,
@@ -141,7 +141,7 @@ impl Tokens {
     }
 
     fn active(&self) -> MutexGuard<'_, HashMap<Flow, Active>> {
-        self.active.lock().expect("no holder of the lock panics")
+        self.active.lock().expect("the lock is not poisoned")
     }
 }
 

@@ -76,7 +76,7 @@ async fn each_flow_hands_out_one_token_until_it_lapses() {
         );
     }
 
-    port.lapse_tokens();
+    port.expire_tokens();
     assert_ne!(port.token(Flow::Rest), rest_token);
     assert_ne!(port.token(Flow::Oauth), oauth_token);
 }
@@ -309,11 +309,11 @@ async fn a_fault_that_cannot_be_sent_is_refused() {
     for (fault, wrong) in [
         (
             json!({"status": {"status": 42, "headers": [["a b", "1"], ["x-a", "1\n2"]]}}),
-            r#"42 is no HTTP status; "a b" is no header name; "1\n2" is no header value"#,
+            r#"42 is not an HTTP status; "a b" is not a header name; "1\n2" is not a header value"#,
         ),
         (
             json!({"redirect": "https://a\n"}),
-            r#""https://a\n" is no header value"#,
+            r#""https://a\n" is not a header value"#,
         ),
     ] {
         let body = json!({"endpoint": "rest", "fault": fault});
@@ -325,7 +325,7 @@ async fn a_fault_that_cannot_be_sent_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "\"a b\" is no header name")]
+#[should_panic(expected = "\"a b\" is not a header name")]
 fn a_fault_that_cannot_be_sent_fails_the_test_that_queues_it() {
     FakePort::start().fault(Endpoint::Rest, Fault::status(500).header("a b", ""));
 }
@@ -387,12 +387,12 @@ async fn through_the_proxy_it_is_port_and_github_themselves() {
         .map(|request| request.header("host").unwrap())
         .collect();
     assert_eq!(named, hosts);
-    let tunnelled: Vec<_> = hosts
+    let tunneled: Vec<_> = hosts
         .into_iter()
         .chain(["elsewhere.example"])
         .map(|host| format!("{host}:443"))
         .collect();
-    assert_eq!(port.tunnelled(), tunnelled);
+    assert_eq!(port.tunneled(), tunneled);
 
     let plainly = client.get(port.proxy_url()).send().await.unwrap();
     assert_eq!(plainly.status(), 405);

@@ -190,7 +190,7 @@ async fn only_the_holder_of_a_valid_token_comes_in() {
     assert!(enter(&port, Flow::Rest).await.is_err());
     let connection = enter(&port, Flow::Oauth).await.unwrap();
 
-    port.lapse_tokens();
+    port.expire_tokens();
     assert!(connection.list_all_tools().await.is_err());
 
     let client = Client::builder().tls_certs_only([]).build().unwrap();

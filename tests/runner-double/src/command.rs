@@ -4,15 +4,16 @@
 /// Source: `src/Runner.Common/ActionCommand.cs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
-    /// As printed; the runner ignores its case.
+    /// The name as printed. The runner ignores its case.
     pub name: String,
-    /// Unescaped, in the order printed; one with an empty name or value is dropped.
+    /// The properties, unescaped, in the order in which they are printed. Properties with an empty
+    /// name or value are dropped.
     pub properties: Vec<(String, String)>,
-    /// Unescaped.
+    /// The data, unescaped.
     pub data: String,
 }
 
-/// What the runner acts upon. Any other name leaves the line an ordinary one.
+/// The commands that the runner processes. A line with any other name is an ordinary line.
 ///
 /// Source: the extensions in `src/Runner.Worker/ActionCommandManager.cs`.
 const REGISTERED: [&str; 15] = [
@@ -33,8 +34,8 @@ const REGISTERED: [&str; 15] = [
     "warning",
 ];
 
-/// Escapes of `::` data, in the order in which the runner undoes them. The percent sign
-/// is last, so that `%250A` ends as the three characters `%0A`.
+/// The escapes in the data of the `::` form, in the order in which the runner replaces them. The
+/// percent sign is last, so the result of `%250A` is the three characters `%0A`.
 const DATA: [(&str, &str); 3] = [("%0D", "\r"), ("%0A", "\n"), ("%25", "%")];
 const PROPERTY: [(&str, &str); 5] = [
     ("%0D", "\r"),
@@ -43,7 +44,7 @@ const PROPERTY: [(&str, &str); 5] = [
     ("%2C", ","),
     ("%25", "%"),
 ];
-/// The older form has one set of escapes for properties and data.
+/// The escapes in the older form, which are the same for properties and data.
 const OLDER: [(&str, &str); 5] = [
     ("%3B", ";"),
     ("%0D", "\r"),
@@ -59,7 +60,7 @@ impl Command {
         Self::parse_known(line, is_registered)
     }
 
-    /// The value of a property; the runner ignores the case of its name.
+    /// The value of a property. The runner ignores the case of its name.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&str> {
         let mut properties = self.properties.iter();
@@ -68,7 +69,7 @@ impl Command {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Whether this is the command `name`, in any case.
+    /// Whether this is the command `name`. Case is ignored.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
@@ -78,7 +79,7 @@ impl Command {
         Self::parse_current(line, &known).or_else(|| Self::parse_older(line, &known))
     }
 
-    /// `TryParseV2`: only blanks may precede the command.
+    /// `TryParseV2`: only whitespace can precede the command.
     fn parse_current(line: &str, known: impl Fn(&str) -> bool) -> Option<Self> {
         let (head, data) = line.trim_start().strip_prefix("::")?.split_once("::")?;
         let (name, properties) = head.split_once(' ').unwrap_or((head, ""));
@@ -89,8 +90,7 @@ impl Command {
         })
     }
 
-    /// `TryParse`: the command may stand anywhere in the line, and only the first `##[`
-    /// counts.
+    /// `TryParse`: the command can be anywhere in the line. Only the first `##[` is considered.
     fn parse_older(line: &str, known: impl Fn(&str) -> bool) -> Option<Self> {
         let (_, command) = line.split_once("##[")?;
         let (head, data) = command.split_once(']')?;
@@ -112,8 +112,7 @@ pub(crate) fn is_registered(name: &str) -> bool {
 fn read_properties(text: &str, separator: char, escapes: &[(&str, &str)]) -> Vec<(String, String)> {
     let mut properties: Vec<(String, String)> = Vec::new();
     for property in text.split(separator) {
-        // .NET's split without empty entries swallows every `=` before the name and
-        // before the value.
+        // .NET's split without empty entries drops every `=` before the name and before the value.
         let Some((name, value)) = property.trim_start_matches('=').split_once('=') else {
             continue;
         };
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_may_follow_blanks_only() {
+    fn only_whitespace_can_precede_a_command() {
         assert_eq!(parsed(" \t\u{a0}::error::no"), owned("error", &[], "no"));
         assert_eq!(Command::parse(">> ::error::no"), None);
         assert_eq!(Command::parse("::error"), None);
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_form_may_stand_anywhere() {
+    fn the_older_form_can_be_anywhere() {
         assert_eq!(parsed("server said ##[error]no"), owned("error", &[], "no"));
         assert_eq!(
             parsed("##[error file=a;line=1]no"),
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_current_command_may_be_an_older_one() {
+    fn a_line_without_a_current_command_can_contain_an_older_one() {
         assert_eq!(
             parsed("::unknown::##[add-mask]x"),
             owned("add-mask", &[], "x")
@@ -226,14 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_two_properties_counts() {
+    fn the_last_of_two_properties_is_used() {
         let command = Command::parse("::error title=a,Title=b::m").expect("a command");
         assert_eq!(command.properties.len(), 1);
         assert_eq!(command.property("TITLE"), Some("b"));
     }
 
     #[test]
-    fn a_data_part_may_hold_colons() {
+    fn data_can_contain_colons() {
         assert_eq!(parsed("::error::a::b").2, "a::b");
         assert_eq!(parsed("::error::").2, "");
     }

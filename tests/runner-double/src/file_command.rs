@@ -1,13 +1,14 @@
-/// The names and values in the text of `GITHUB_OUTPUT`, `GITHUB_ENV` or `GITHUB_STATE`:
-/// lines of `name=value`, or `name<<DELIMITER`, the value's lines and the delimiter on a
-/// line of its own. In a line with both, the first of `=` and `<<` decides.
+/// The names and values in the text of `GITHUB_OUTPUT`, `GITHUB_ENV`, or `GITHUB_STATE`.
 ///
-/// A carriage return is no line end on Linux: it stays part of the value or delimiter.
+/// The format is lines of `name=value`, or `name<<DELIMITER`, the lines of the value, and the
+/// delimiter on a line of its own. In a line with both `=` and `<<`, the first one decides.
+///
+/// On Linux, a carriage return does not end a line: it is part of the value or the delimiter.
 ///
 /// Source: `EnvFileKeyValuePairs` in `src/Runner.Worker/FileCommandManager.cs`.
 ///
 /// # Errors
-/// The runner's own message, upon which it fails the step.
+/// The runner's own message. The runner then fails the step.
 pub fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut pairs = Vec::new();
@@ -50,7 +51,7 @@ fn heredoc(rest: &mut &str, delimiter: &str) -> Result<String, String> {
     }
 }
 
-/// The next line, and whether a line end follows it.
+/// The next line, and whether it ends with a newline.
 fn next_line<'a>(rest: &mut &'a str) -> Option<(&'a str, bool)> {
     if rest.is_empty() {
         return None;
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_lines_and_a_byte_order_mark_are_skipped() {
+    fn empty_lines_and_a_byte_order_mark_are_skipped() {
         assert_eq!(
             pairs("\u{feff}\na=1\n\nb=\n").expect("pairs"),
             [pair("a", "1"), pair("b", "")]
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_names_and_delimiters_are_errors_of_a_heredoc_only() {
+    fn empty_names_and_delimiters_are_errors_only_in_a_heredoc() {
         let message = "Name must not be empty and delimiter must not be empty";
         assert!(pairs("<<E\nE\n").unwrap_err().ends_with(message));
         assert!(pairs("a<<\n\n").unwrap_err().ends_with(message));
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_carriage_return_belongs_to_the_line() {
+    fn a_carriage_return_is_part_of_the_line() {
         assert_eq!(one("a=b\r\n"), pair("a", "b\r"));
         assert_eq!(one("a<<E\r\nx\r\nE\r\n"), pair("a", "x\r"));
         assert!(pairs("a<<E\nx\r\nE\r\n").is_err());

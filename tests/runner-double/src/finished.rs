@@ -9,37 +9,40 @@ use crate::leak::{self, Leak, Place};
 use crate::log::{Log, lines};
 use crate::masker::Masker;
 
+/// The largest job summary, in bytes.
+///
 /// Source: `AttachmentSizeLimit` in `src/Runner.Worker/FileCommandManager.cs`.
 const LONGEST_SUMMARY: usize = 1024 * 1024;
 
-/// A step that is over, as the runner understood it.
+/// The results of a finished step, as the runner interprets them.
 #[derive(Debug)]
 pub struct Finished {
-    /// The exit status; `None` if a signal ended the process. A container that a signal
-    /// ended has 128 and the signal's number.
+    /// The exit status. `None` if a signal ended the process. If a signal ended a container, it is
+    /// 128 plus the number of the signal.
     pub exit: Option<i32>,
-    /// As printed, nothing masked.
+    /// The standard output as printed, without masking.
     pub stdout: String,
-    /// As printed, nothing masked.
+    /// The standard error as printed, without masking.
     pub stderr: String,
-    /// What the runner took for a command and acted upon, in the order of [`Finished::log`].
+    /// The commands that the runner recognized, in the order of [`Finished::log`].
     pub commands: Vec<Command>,
-    /// What `add-mask` registered: each value and, if it has several, each of its lines.
+    /// The masks that `add-mask` registered: each value and, if it has several lines, each line.
     pub masks: Vec<String>,
-    /// What later steps find under `steps.<id>.outputs`.
+    /// The outputs, which later steps read from `steps.<id>.outputs`.
     pub outputs: BTreeMap<String, String>,
-    /// What [`Phase::Post`](crate::Phase::Post) finds in variables `STATE_<name>`.
+    /// The saved state, which [`Phase::Post`](crate::Phase::Post) reads from the variables
+    /// `STATE_<name>`.
     pub state: BTreeMap<String, String>,
-    /// What the step set for all later steps.
+    /// The variables that the step set for all later steps.
     pub env: BTreeMap<String, String>,
-    /// What the step prepended to `PATH` for all later steps.
+    /// The directories that the step prepended to `PATH` for all later steps.
     pub path: Vec<String>,
     /// The job summary as written; see [`Finished::published_summary`].
     pub summary: String,
-    /// The runner's word on each command that it could not obey; each fails the step.
-    pub refusals: Vec<String>,
-    /// Files in `RUNNER_TEMP`, in `HOME` and in the workspace at the end of the step, but
-    /// for those that the test put there before the first step and that are unchanged.
+    /// The runner's error for each command that failed. Each of them fails the step.
+    pub command_errors: Vec<String>,
+    /// The files in `RUNNER_TEMP`, in `HOME`, and in the workspace at the end of the step, except
+    /// unchanged files that existed before the first step.
     pub files: BTreeMap<PathBuf, Vec<u8>>,
     log: String,
     masker: Masker,
@@ -63,7 +66,7 @@ impl Finished {
         log.read(&stderr);
         log.read(&stdout);
 
-        // An empty name gets past the parser; only the state accepts it.
+        // The parser accepts an empty name. So does the state, but not outputs and variables.
         let mut outputs = log.outputs;
         outputs.extend(named("output", read_pairs("output", &files.output)));
         let env: BTreeMap<_, _> = named("env", read_pairs("env", &files.env)).collect();
@@ -79,10 +82,10 @@ impl Finished {
         memory.state.extend(state.clone());
         memory.environment.extend(env.clone());
 
-        let given = memory.given.take().unwrap_or_default();
-        let mut left = places.files();
-        left.retain(|path, bytes| given.get(path) != Some(bytes));
-        memory.given = Some(given);
+        let initial = memory.initial_files.take().unwrap_or_default();
+        let mut remaining = places.files();
+        remaining.retain(|path, bytes| initial.get(path) != Some(bytes));
+        memory.initial_files = Some(initial);
 
         Self {
             exit,
@@ -99,25 +102,25 @@ impl Finished {
                 .map(str::to_owned)
                 .collect(),
             summary: text(&files.summary),
-            refusals: log.refusals,
-            files: left,
+            command_errors: log.command_errors,
+            files: remaining,
             log: log.text,
             masker: log.masker,
         }
     }
 
-    /// Whether the step succeeded: it exited with 0 and the runner could obey its commands.
+    /// Whether the step succeeded: it exited with 0, and none of its commands failed.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        self.exit == Some(0) && self.refusals.is_empty()
+        self.exit == Some(0) && self.command_errors.is_empty()
     }
 
-    /// The log as the runner stores it: commands acted upon, secrets masked from the line
-    /// on that registered them.
+    /// The log as the runner stores it: commands are processed, and secrets are masked from the
+    /// line that registers them.
     ///
-    /// All of stderr comes first. The runner collects both streams and, of what has come
-    /// in, handles stderr before stdout. So a mask on stdout may come too late for a line
-    /// on stderr that was printed after it, and here it always does.
+    /// All of stderr is first. The runner collects both streams, and processes the stderr that it
+    /// has before the stdout. A mask on stdout can therefore be too late for a line on stderr that
+    /// is printed after it. Here, it always is.
     ///
     /// Source: `ProcessOutput` in `src/Runner.Sdk/ProcessInvoker.cs`, and `Write` in
     /// `src/Runner.Worker/ExecutionContext.cs`.
@@ -126,14 +129,14 @@ impl Finished {
         &self.log
     }
 
-    /// The commands of one name, in order: `run.commands_of("error")`.
+    /// The commands with a name, in order: `run.commands_of("error")`.
     pub fn commands_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Command> {
         self.commands.iter().filter(move |command| command.is(name))
     }
 
-    /// The job summary as shown: masked line by line, so that a secret of several lines is
-    /// hidden by the masks of its lines only. Empty if it exceeds 1 MiB, for then the
-    /// runner drops it.
+    /// The job summary as shown. It is masked line by line, so only the masks of its lines hide a
+    /// secret with several lines. It is empty if it exceeds 1 MiB, because the runner then drops
+    /// it.
     ///
     /// Source: `CreateStepSummaryCommand` in `src/Runner.Worker/FileCommandManager.cs`.
     #[must_use]
@@ -146,8 +149,8 @@ impl Finished {
             .collect()
     }
 
-    /// The output as another job would receive it: `None` if it is empty, or if the runner
-    /// withholds it because it contains a secret.
+    /// The output as another job receives it. `None` if it is empty, or if it contains a secret,
+    /// because the runner then drops it.
     ///
     /// Source: `FinalizeJob` in `src/Runner.Worker/JobExtension.cs`.
     #[must_use]
@@ -156,16 +159,16 @@ impl Finished {
         (!value.is_empty() && self.masker.mask(value) == *value).then_some(value)
     }
 
-    /// `text` with every secret masked that the job knows at the end of this step.
+    /// Masks every secret in `text` that the job knows at the end of this step.
     #[must_use]
     pub fn mask(&self, text: &str) -> String {
         self.masker.mask(text)
     }
 
-    /// Every place, but `add-mask` commands, that holds `secret` in the clear or encoded:
-    /// in one of the masker's encodings, or in base64, base64url or hexadecimal as part of
-    /// a longer value. It takes no account of masks: what is masked in the log is a leak
-    /// all the same, for a program should not print it.
+    /// Every place, except `add-mask` commands, that contains `secret` in plain text or encoded: in
+    /// one of the masker's encodings, or in base64, base64url, or hexadecimal as part of a longer
+    /// value. Masks make no difference: a secret that is masked in the log is also a leak, because
+    /// a program should not print it.
     ///
     /// # Panics
     /// If `secret` is empty.
@@ -199,6 +202,8 @@ fn read_pairs(command: &str, path: &Path) -> Vec<(String, String)> {
     pairs(&text(path)).unwrap_or_else(|message| unreadable(command, &message))
 }
 
+/// The pairs, none of which has an empty name.
+///
 /// Source: `SetOutput` and `SetEnvContext` in `src/Runner.Worker/ExecutionContext.cs`.
 fn named(
     command: &str,
@@ -214,7 +219,7 @@ fn unreadable(command: &str, message: &str) -> ! {
     panic!("Unable to process file command '{command}' successfully.\n{message}")
 }
 
-/// Empty if the step removed the file, which the runner lets pass.
+/// The text of a file. Empty if the step removed the file, which the runner permits.
 fn text(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }

@@ -12,17 +12,16 @@ use crate::masker::{Masker, masks_of};
 use crate::program::{Mount, Program, Start};
 use crate::running::Running;
 
-/// Which of an action's entry points a step runs.
+/// The entry point of an action that a step runs.
 ///
-/// Source: `ActionRunStage` in `src/Runner.Worker/ActionRunner.cs`; the stage `Pre` is
-/// left out.
+/// Source: `ActionRunStage` in `src/Runner.Worker/ActionRunner.cs`, without the stage `Pre`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The step itself.
     Main,
-    /// The clean-up at the end of the job, which also receives what `Main` saved.
+    /// The cleanup at the end of the job, which also receives the state that `Main` saved.
     Post,
-    /// The step of another action of the same image, which has this entry point.
+    /// A step of another action with the same image and this entry point.
     Other(&'static str),
 }
 
@@ -36,11 +35,10 @@ impl Phase {
     }
 }
 
-/// One job on a runner: its directories, its variables, and what its steps leave to later
-/// ones. The directories vanish with the job.
+/// One job on a runner: its directories, its variables, and the results of its steps that later
+/// steps receive. Dropping the job removes the directories.
 ///
-/// Unless told otherwise, it is a manual run (`workflow_dispatch`) of the branch `main` of
-/// `acme/catalog`.
+/// By default, it is a manual run (`workflow_dispatch`) of the branch `main` of `acme/catalog`.
 #[derive(Debug)]
 pub struct Job {
     root: TempDir,
@@ -51,14 +49,14 @@ pub struct Job {
     memory: Arc<Mutex<Memory>>,
 }
 
-/// What outlives a step.
+/// The results of steps that later steps receive.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) masker: Masker,
     pub(crate) state: BTreeMap<String, String>,
     pub(crate) environment: BTreeMap<String, String>,
-    /// Files that stood in the job's directories before its first step.
-    pub(crate) given: Option<BTreeMap<PathBuf, Vec<u8>>>,
+    /// The files in the job's directories before its first step.
+    pub(crate) initial_files: Option<BTreeMap<PathBuf, Vec<u8>>>,
     steps: u32,
 }
 
@@ -78,11 +76,11 @@ pub(crate) struct Files {
     pub(crate) summary: PathBuf,
 }
 
-/// Where a step may leave files.
+/// The directories in which a step can leave files.
 #[derive(Debug)]
 pub(crate) struct Places {
     root: PathBuf,
-    /// Written by the runner itself, or read as file commands.
+    /// Directories with files of the runner itself, or with file commands.
     skipped: [PathBuf; 2],
 }
 
@@ -94,7 +92,8 @@ impl Places {
         files
     }
 
-    /// Symbolic links are not followed: they may leave the job.
+    /// Adds all files of a directory. Does not follow symbolic links, which can lead out of the
+    /// job.
     fn collect(&self, directory: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
         for entry in readable(directory, fs::read_dir(directory)) {
             let entry = readable(directory, entry);
@@ -111,7 +110,8 @@ impl Places {
     }
 }
 
-/// The container is root, the runner and the test need not be.
+/// Panics if a file is not readable: the container runs as root, but the runner and the test may
+/// not.
 fn readable<T>(path: &Path, result: io::Result<T>) -> T {
     let unreadable = |error| panic!("the next step cannot read {}: {error}", path.display());
     result.unwrap_or_else(unreadable)
@@ -152,8 +152,8 @@ impl Job {
         job
     }
 
-    /// Replaces the event's payload, the file that `GITHUB_EVENT_PATH` names. The name of
-    /// the event is a variable of its own.
+    /// Replaces the event's payload, which is the file that `GITHUB_EVENT_PATH` names. The name of
+    /// the event is a separate variable.
     ///
     /// # Panics
     /// If the file cannot be written.
@@ -162,24 +162,24 @@ impl Job {
         self
     }
 
-    /// Sets a variable for every step, whatever the runner would set.
+    /// Sets a variable for every step, instead of the runner's value.
     ///
-    /// `RUNNER_DEBUG=1` turns step debugging on.
+    /// `RUNNER_DEBUG=1` enables step debugging.
     pub fn var(&mut self, name: &str, value: &str) -> &mut Self {
         self.variables
             .insert(name.to_owned(), Some(value.to_owned()));
         self
     }
 
-    /// Withholds a variable that the runner would set. Without `RUNNER_TEMP`, the
-    /// container also lacks the directory, as on runners before 2.331.
+    /// Removes a variable that the runner sets. Without `RUNNER_TEMP`, the container also does not
+    /// have the directory, as on runners before 2.331.
     pub fn without(&mut self, name: &str) -> &mut Self {
         self.variables.insert(name.to_owned(), None);
         self
     }
 
-    /// Makes `value` a secret of the repository: masked before the first step, as is each
-    /// of its lines.
+    /// Makes `value` a secret of the repository. The value and each of its lines are masked before
+    /// the first step.
     ///
     /// Source: `InitializeSecretMasker` in `src/Runner.Worker/Worker.cs`.
     pub fn secret(&mut self, value: &str) -> &mut Self {
@@ -197,21 +197,21 @@ impl Job {
         &self.workspace
     }
 
-    /// `RUNNER_TEMP` on this machine. It holds the container's home directory, the file
-    /// commands and the event, as on a runner.
+    /// `RUNNER_TEMP` on this machine. As on a runner, it contains the container's home directory,
+    /// the file commands, and the event.
     #[must_use]
     pub fn temp(&self) -> &Path {
         &self.temp
     }
 
-    /// `HOME` of the container, which is not that of the runner's user.
+    /// `HOME` of the container, on this machine. It is not the home directory of the runner's user.
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.temp.join("_github_home")
     }
 
-    /// Runs a step to its end. `inputs` are those under `with:`, by their names in
-    /// `action.yml`; the defaults of the others are the caller's to add.
+    /// Runs a step to its end. `inputs` are those in `with:`, by their names in `action.yml`. The
+    /// caller must add the defaults of the others.
     ///
     /// # Panics
     /// As [`Job::spawn`] and [`Running::wait`].
@@ -220,7 +220,7 @@ impl Job {
         self.spawn(program, phase, inputs).wait()
     }
 
-    /// Starts a step. [`Running::wait`] reads its results, for later steps too.
+    /// Starts a step. [`Running::wait`] reads its results, also for later steps.
     ///
     /// # Panics
     /// If the program cannot be started.
@@ -228,7 +228,7 @@ impl Job {
     pub fn spawn(&self, program: &Program, phase: Phase, inputs: &[(&str, &str)]) -> Running {
         let mut memory = lock(&self.memory);
         let places = self.places();
-        memory.given.get_or_insert_with(|| places.files());
+        memory.initial_files.get_or_insert_with(|| places.files());
         memory.steps += 1;
         let step = memory.steps;
         let files = self.create_files(step);
@@ -263,8 +263,8 @@ impl Job {
         )
     }
 
-    /// Later entries override earlier ones, as in the runner: `GITHUB_ENV` cannot replace
-    /// a variable of the runner. Those of the test have the last word.
+    /// The variables of a step. As in the runner, later entries override earlier ones: `GITHUB_ENV`
+    /// cannot replace a variable of the runner. The test's own variables override all others.
     fn environment(
         &self,
         memory: &Memory,
@@ -361,15 +361,16 @@ impl Default for Job {
     }
 }
 
-/// Source: `AddInputsToEnvironment` in `src/Runner.Worker/Handlers/Handler.cs`; hyphens
-/// stay.
+/// The variable of an input. It keeps hyphens.
+///
+/// Source: `AddInputsToEnvironment` in `src/Runner.Worker/Handlers/Handler.cs`.
 fn input_variable(name: &str) -> String {
     format!("INPUT_{}", name.replace(' ', "_").to_uppercase())
 }
 
-/// What does not depend on the job's directories.
+/// The variables that do not depend on the job's directories.
 ///
-/// Source: `src/Runner.Worker/GitHubContext.cs` for the names.
+/// Source of the names: `src/Runner.Worker/GitHubContext.cs`.
 const STATIC: [(&str, &str); 35] = [
     ("CI", "true"),
     ("GITHUB_ACTION", "port"),

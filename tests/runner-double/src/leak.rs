@@ -9,35 +9,35 @@ use crate::command::Command;
 use crate::log::lines;
 use crate::masker::ENCODERS;
 
-/// A place that holds a secret, and how. It does not contain the secret, so an assertion
-/// may print it.
+/// A place that contains a secret, and the form of the secret. It does not contain the secret
+/// itself, so an assertion can print it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leak {
-    /// Where the secret stands.
+    /// The place of the secret.
     pub place: Place,
-    /// How it is written there; the plainest form, if there are several.
+    /// The form of the secret. If there are several, the simplest.
     pub form: &'static str,
 }
 
-/// Where a step may leave a secret.
+/// A place in which a step can leave a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// The line of this number, from 1, of stdout.
+    /// The line of stdout with this number, from 1.
     Stdout(usize),
-    /// The line of this number, from 1, of stderr.
+    /// The line of stderr with this number, from 1.
     Stderr(usize),
-    /// The output of this name; some are meant to carry a secret.
+    /// The output with this name. Some outputs contain a secret on purpose.
     Output(String),
-    /// The saved state of this name, which the clean-up receives.
+    /// The saved state with this name, which the cleanup receives.
     State(String),
-    /// The variable of this name, which all later steps receive.
+    /// The variable with this name, which all later steps receive.
     Env(String),
-    /// What the step prepended to `PATH`.
+    /// The directories that the step prepended to `PATH`.
     Path,
     /// The job summary.
     Summary,
     /// A file that the step left, relative to the job's directory: `_temp/…`,
-    /// `_temp/_github_home/…` or `catalog/…`.
+    /// `_temp/_github_home/…`, or `catalog/…`.
     File(PathBuf),
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Place {
 
 type Form = (&'static str, String);
 
-/// What to look for, the plainest first.
+/// The forms to search for, the simplest first.
 pub(crate) fn forms(secret: &str) -> Vec<Form> {
     let mut forms = vec![("in the clear", secret.to_owned())];
     forms.extend(
@@ -73,8 +73,8 @@ pub(crate) fn forms(secret: &str) -> Vec<Form> {
             .map(|(name, encode)| (*name, encode(secret))),
     );
     for shift in 0..3 {
-        // Whole groups of three bytes encode alike whatever surrounds them; the rest of
-        // the secret does not.
+        // The encoding of whole groups of three bytes does not depend on the neighboring bytes. The
+        // encoding of the rest of the secret does.
         let bytes = secret.as_bytes().get(shift..).unwrap_or_default();
         let whole = &bytes[..bytes.len() / 3 * 3];
         if whole.len() >= 6 {
@@ -104,8 +104,8 @@ pub(crate) fn in_text(forms: &[Form], text: &str, place: Place) -> Option<Leak> 
     Some(Leak { place, form })
 }
 
-/// One leak a line. The stream is searched as a whole, since a secret may have several
-/// lines.
+/// The leaks in a stream, at most one for each line. The stream is searched as a whole, since a
+/// secret can have several lines.
 pub(crate) fn in_stream(forms: &[Form], output: &str, place: fn(usize) -> Place) -> Vec<Leak> {
     let is_mask = |line: &&str| Command::parse(line).is_some_and(|command| command.is("add-mask"));
     let shown = |line| if is_mask(&line) { "" } else { line };

@@ -1,10 +1,10 @@
-//! A stand-in for what GitHub's runner does around one step of a container action.
+//! A double of GitHub's runner, for one step of a container action.
 //!
-//! [`Job::step`] starts the action's binary, or its image, with the directories,
-//! variables and files that the runner would give it, and reads what the action printed
-//! and wrote by the runner's own rules. A black-box test then asks the [`Finished`] step
-//! what a later step receives ([`Finished::outputs`]), what people read
-//! ([`Finished::log`]) and where a secret stands that should not ([`Finished::leaks`]).
+//! [`Job::step`] starts the action's binary, or its image, with the directories, variables, and
+//! files of the runner, and reads the output and the files of the action by the runner's own rules.
+//! The result, [`Finished`], gives black-box tests the outputs for later steps
+//! ([`Finished::outputs`]), the log for users ([`Finished::log`]), and the places that contain a
+//! secret ([`Finished::leaks`]).
 //!
 //! ```
 //! use runner_double::{Job, Phase, Program};
@@ -17,13 +17,12 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! The rules are those of the `actions/runner` repository; each item names the file it
-//! follows. In the order that data flows: [`job`](Job) and [`program`](Program) start a
-//! step, [`Running`] watches it, [`pairs`] reads what it wrote, [`Command`] and
-//! [`Masker`] what it printed.
+//! The rules are those of the `actions/runner` repository. Each item names its source file. In the
+//! order of the data: [`job`](Job) and [`program`](Program) start a step, [`Running`] observes it,
+//! [`pairs`] reads its file commands, and [`Command`] and [`Masker`] read its output.
 //!
-//! Left out: problem matchers (`add-matcher` is accepted and ignored), the docker socket
-//! that the runner mounts, and the annotations' path from the runner to GitHub.
+//! Not included: problem matchers (`add-matcher` is accepted and ignored), the docker socket that
+//! the runner mounts, and the transfer of annotations from the runner to GitHub.
 
 mod command;
 mod file_command;

@@ -3,11 +3,12 @@ use std::collections::BTreeMap;
 use crate::command::{Command, is_registered};
 use crate::masker::{Masker, masks_of};
 
-/// GitHub's annotations take no more; the runner cuts the line in the log as well.
+/// The longest message of an annotation, in characters. The runner also cuts the line in the log.
+///
 /// Source: `AddIssue` in `src/Runner.Worker/ExecutionContext.cs`.
 const LONGEST_ISSUE: usize = 4096;
 
-/// The runner at work on a step's output: acts upon commands, writes the log.
+/// The log of a step. It reads the step's output, runs the commands, and writes the lines.
 ///
 /// Source: `src/Runner.Worker/Handlers/OutputManager.cs` and
 /// `src/Runner.Worker/ActionCommandManager.cs`.
@@ -19,14 +20,14 @@ pub(crate) struct Log {
     pub(crate) masks: Vec<String>,
     pub(crate) outputs: BTreeMap<String, String>,
     pub(crate) state: BTreeMap<String, String>,
-    pub(crate) refusals: Vec<String>,
+    pub(crate) command_errors: Vec<String>,
     debug: bool,
     echo: bool,
     stop_token: Option<String>,
 }
 
 impl Log {
-    /// Step debugging also turns the echo of commands on.
+    /// Step debugging also enables the echo of commands.
     pub(crate) fn new(masker: Masker, debug: bool) -> Self {
         Self {
             masker,
@@ -50,14 +51,14 @@ impl Log {
                 self.write(line);
                 self.stop_token = None;
             }
-            Some(command) if token.is_none() => self.obey(line, command),
+            Some(command) if token.is_none() => self.run(line, command),
             _ => self.write(line),
         }
     }
 
-    fn obey(&mut self, line: &str, command: Command) {
+    fn run(&mut self, line: &str, command: Command) {
         let name = command.name.to_ascii_lowercase();
-        // These print something of their own, or nothing.
+        // These commands print another line, or none.
         let silent = matches!(
             name.as_str(),
             "add-mask" | "debug" | "error" | "notice" | "warning"
@@ -66,11 +67,11 @@ impl Log {
             self.write(line);
         }
         if let Err(reason) = self.act(&name, &command, line) {
-            let culprit = if silent { &name } else { line };
-            let refusal = format!("Unable to process command '{culprit}' successfully.");
-            self.issue("error", &refusal);
+            let shown = if silent { &name } else { line };
+            let message = format!("Unable to process command '{shown}' successfully.");
+            self.issue("error", &message);
             self.issue("error", &reason);
-            self.refusals.push(format!("{refusal} {reason}"));
+            self.command_errors.push(format!("{message} {reason}"));
         }
         self.commands.push(command);
     }
@@ -125,7 +126,7 @@ impl Log {
         }
     }
 
-    /// A token that is itself a command's name could never resume.
+    /// Stops commands. A token that is the name of a command could never resume them.
     fn stop(&mut self, token: &str, line: &str) -> Result<(), String> {
         if token.is_empty() || token.eq_ignore_ascii_case("pause-logging") || is_registered(token) {
             return Err(format!(
@@ -140,7 +141,8 @@ impl Log {
         Ok(())
     }
 
-    /// An annotation's line in the log. The title is no part of it, nor is it masked.
+    /// Writes an annotation's line to the log. The line does not contain the title, which is not
+    /// masked.
     fn issue(&mut self, level: &str, message: &str) {
         let masked: String = self
             .masker
@@ -167,8 +169,8 @@ impl Log {
     }
 }
 
-/// The lines of a stream. A carriage return alone ends a line too, so it may hide a
-/// command in what looks like the middle of one.
+/// The lines of a stream. A carriage return alone also ends a line, so a command can be in the
+/// apparent middle of a line.
 ///
 /// Source: `StreamReader.ReadLine`, used in `src/Runner.Sdk/ProcessInvoker.cs`.
 pub(crate) fn lines(output: &str) -> impl Iterator<Item = &str> {
@@ -273,12 +275,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_refused() {
+    fn invalid_commands_are_errors() {
         let log =
             log("::set-env name=A::b\n::set-output::x\n::echo::maybe\n::stop-commands::error\n");
-        assert_eq!(log.refusals.len(), 4);
+        assert_eq!(log.command_errors.len(), 4);
         assert!(
-            log.refusals[1].contains("Required field 'name' is missing in ##[set-output] command.")
+            log.command_errors[1]
+                .contains("Required field 'name' is missing in ##[set-output] command.")
         );
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-/// Replaces every registered secret, and what common tools make of it, by `***`.
+/// Replaces every registered secret, also in the encodings of common tools, by `***`.
 ///
 /// Source: `src/Sdk/DTLogging/Logging/SecretMasker.cs`, with the encoders that
 /// `src/Runner.Common/HostContext.cs` registers.
@@ -12,14 +12,14 @@ pub struct Masker {
 }
 
 impl Masker {
-    /// A masker that knows no secret yet.
+    /// A masker without secrets.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Registers `secret` and its encodings. There is no least length: a secret of one
-    /// character blots out that character wherever it stands. An empty one is ignored.
+    /// Registers `secret` and its encodings. There is no minimum length: a secret of one character
+    /// masks that character everywhere. An empty secret is ignored.
     ///
     /// Source: `AddValue` in `SecretMasker.cs`.
     pub fn add(&mut self, secret: &str) {
@@ -28,8 +28,8 @@ impl Masker {
         self.secrets.extend(all.filter(|form| !form.is_empty()));
     }
 
-    /// `text` as it may be shown. Hits that overlap or touch become a single `***`, so
-    /// that the number of stars does not tell how many there were.
+    /// Masks `text`. Secrets that overlap or are adjacent become a single `***`, so the number of
+    /// stars does not reveal the number of secrets.
     ///
     /// Source: `MaskSecrets` in `SecretMasker.cs`.
     #[must_use]
@@ -55,7 +55,8 @@ impl Masker {
     }
 }
 
-/// Where `secret` stands in `text`, its own overlaps included: `aa` stands twice in `aaa`.
+/// The start and end of each occurrence of `secret` in `text`. Occurrences can overlap: `aaa`
+/// contains `aa` twice.
 ///
 /// Source: `src/Sdk/DTLogging/Logging/ValueSecret.cs`.
 fn occurrences<'a>(text: &'a str, secret: &'a str) -> impl Iterator<Item = (usize, usize)> + 'a {
@@ -68,8 +69,8 @@ fn occurrences<'a>(text: &'a str, secret: &'a str) -> impl Iterator<Item = (usiz
     })
 }
 
-/// What one `add-mask` command, or one secret of the repository, registers: the value,
-/// and each of its lines, for a program prints line by line.
+/// The masks that one `add-mask` command, or one secret of the repository, registers: the value and
+/// each of its lines, because programs print line by line.
 ///
 /// Source: `AddMaskCommandExtension` in `src/Runner.Worker/ActionCommandManager.cs`.
 pub(crate) fn masks_of(value: &str) -> Vec<String> {
@@ -88,10 +89,10 @@ pub(crate) fn masks_of(value: &str) -> Vec<String> {
 
 type Encoder = fn(&str) -> String;
 
-/// Every encoding in which the runner recognises a secret, by name. None for base64url,
-/// hexadecimal or a part of the secret: those reach the log in the clear.
+/// Every encoding in which the runner recognizes a secret, by name. There is none for base64url,
+/// hexadecimal, or a part of the secret: the log contains these without a mask.
 ///
-/// Source: `src/Runner.Common/HostContext.cs` for the list,
+/// Source: `src/Runner.Common/HostContext.cs` for the list, and
 /// `src/Sdk/DTLogging/Logging/ValueEncoders.cs` for each entry.
 pub(crate) const ENCODERS: [(&str, Encoder); 11] = [
     ("base64", |secret| base64_from(secret, 0)),
@@ -113,8 +114,8 @@ pub(crate) const ENCODERS: [(&str, Encoder); 11] = [
     ("PowerShell, after an ampersand", after_ampersand),
 ];
 
-/// Base64 has three alignments: one for each length, modulo 3, of what precedes the
-/// secret, as in `base64(user:secret)`.
+/// Base64 has three alignments: one for each length, modulo 3, of the text before the secret, as in
+/// `base64(user:secret)`.
 fn base64_from(secret: &str, shift: usize) -> String {
     let bytes = secret.as_bytes();
     STANDARD.encode(if bytes.len() > shift {
@@ -124,7 +125,7 @@ fn base64_from(secret: &str, shift: usize) -> String {
     })
 }
 
-/// As `Newtonsoft.Json` writes it, which also escapes the three line ends of Unicode.
+/// As in `Newtonsoft.Json`, which also escapes the three line ends of Unicode.
 fn json_string(secret: &str) -> String {
     let mut json = String::with_capacity(secret.len());
     for character in secret.chars() {
@@ -145,7 +146,8 @@ fn json_string(secret: &str) -> String {
     json
 }
 
-/// As .NET's `Uri.EscapeDataString`: all but the unreserved characters of RFC 3986.
+/// As in .NET's `Uri.EscapeDataString`, which escapes all characters except the unreserved ones of
+/// RFC 3986.
 fn uri_data(secret: &str) -> String {
     let mut escaped = String::with_capacity(secret.len());
     for byte in secret.bytes() {
@@ -158,7 +160,7 @@ fn uri_data(secret: &str) -> String {
     escaped
 }
 
-/// As .NET's `SecurityElement.Escape`.
+/// As in .NET's `SecurityElement.Escape`.
 fn xml_data(secret: &str) -> String {
     secret
         .replace('&', "&amp;")
@@ -168,7 +170,8 @@ fn xml_data(secret: &str) -> String {
         .replace('\'', "&apos;")
 }
 
-/// Empty, thus no mask, unless more than eight characters stand in double quotes.
+/// The secret without its double quotes. Empty, which means no mask, if it has no quotes, or not
+/// more than eight characters including the quotes.
 fn without_double_quotes(secret: &str) -> String {
     let inner = secret
         .strip_prefix('"')
@@ -179,8 +182,8 @@ fn without_double_quotes(secret: &str) -> String {
         .to_owned()
 }
 
-/// `PowerShell` cuts an erroneous command at `&`, and colors the character after `&+`;
-/// the log would show the secret in two halves that match no mask.
+/// `PowerShell` cuts an invalid command at `&`, and colors the character after `&+`. Without this
+/// mask, the log would show the secret in two halves that match no mask.
 fn up_to_ampersand(secret: &str) -> String {
     let half = match (secret.find("&+"), secret.rfind('&')) {
         (Some(at), _) => &secret[..at + 2],
@@ -190,7 +193,7 @@ fn up_to_ampersand(secret: &str) -> String {
     unless_short(half)
 }
 
-/// The other half; see [`up_to_ampersand`].
+/// The second half; see [`up_to_ampersand`].
 fn after_ampersand(secret: &str) -> String {
     let half = match (secret.find("&+"), secret.rfind('&')) {
         (Some(at), _) => {
@@ -212,7 +215,7 @@ fn unless_short(half: &str) -> String {
     }
 }
 
-/// Length as .NET counts it, in UTF-16 units.
+/// The length as in .NET, in UTF-16 units.
 fn units(text: &str) -> usize {
     text.encode_utf16().count()
 }
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_of_a_secret_shorter_than_the_shift_is_that_of_the_whole() {
+    fn base64_of_a_secret_shorter_than_the_shift_is_that_of_the_whole_secret() {
         assert_eq!(encoded("base64 from the third byte", "ab"), "YWI=");
     }
 

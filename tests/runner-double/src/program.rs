@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::job::Phase;
 
-/// What the step runs: the action's binary on this machine, or its image.
+/// The program of a step: the action's binary on this machine, or its image.
 #[derive(Debug, Clone)]
 pub struct Program(Kind);
 
@@ -15,48 +15,49 @@ enum Kind {
     Image(String),
 }
 
-/// What docker gives to an image that sets none; the runner's own is not passed on.
+/// Docker's `PATH` for an image that does not set it. The runner does not pass its own `PATH`.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A directory of the runner that the container sees under another path.
+/// A directory of the runner, which has another path in the container.
 #[derive(Debug, Clone)]
 pub(crate) struct Mount {
     pub(crate) host: PathBuf,
     pub(crate) container: &'static str,
 }
 
-/// One start of a program, without what depends on the kind of program.
+/// The start of a program, independent of the kind of program.
 #[derive(Debug)]
 pub(crate) struct Start<'a> {
     pub(crate) phase: Phase,
     pub(crate) environment: &'a BTreeMap<String, String>,
-    /// The narrowest first, for the first that fits translates a path.
+    /// The most specific first, because the first one that matches translates a path.
     pub(crate) mounts: &'a [Mount],
     pub(crate) workspace: &'a Path,
-    /// Names the container.
+    /// The name of the container.
     pub(crate) name: &'a str,
 }
 
 impl Program {
-    /// The binary at `path`, run as `path connect` and `path cleanup`. It gets the same
-    /// variables as in the image, with this machine's paths.
+    /// The binary at `path`, run as `path connect` and `path cleanup`. It gets the same variables
+    /// as the image, with the paths of this machine.
     #[must_use]
     pub fn binary(path: impl Into<PathBuf>) -> Self {
         Self(Kind::Binary(path.into()))
     }
 
-    /// The image `name`, run by docker with the entry points `/connect` and `/cleanup`.
+    /// The image `name`, run by docker with the entry points `/connect` and `/cleanup`. Unlike on a
+    /// runner, it uses the network of this machine, so that the action reaches the servers of the
+    /// test.
     ///
     /// Source: `src/Runner.Worker/Handlers/ContainerActionHandler.cs` and `DockerRun` in
-    /// `src/Runner.Worker/Container/DockerCommandManager.cs`; but on the network of this
-    /// machine, so that the action reaches the servers of the test.
+    /// `src/Runner.Worker/Container/DockerCommandManager.cs`.
     #[must_use]
     pub fn image(name: impl Into<String>) -> Self {
         Self(Kind::Image(name.into()))
     }
 
-    /// The image that the environment variable `variable` names, if it is set: the same
-    /// tests then run against the binary and against the image.
+    /// The image that the environment variable `variable` names, if it is set. With it, the same
+    /// tests run against the binary and against the image.
     #[must_use]
     pub fn image_from(variable: &str) -> Option<Self> {
         std::env::var(variable)
@@ -65,7 +66,7 @@ impl Program {
             .map(Self::image)
     }
 
-    /// Whether this runs in a container.
+    /// Whether the program runs in a container.
     #[must_use]
     pub fn is_image(&self) -> bool {
         matches!(self.0, Kind::Image(_))
@@ -104,7 +105,7 @@ fn docker_run(image: &str, start: &Start) -> Command {
         .arg("--entrypoint")
         .arg(format!("/{}", start.phase.entry_point()));
     for (name, value) in start.environment {
-        // By name: a value on the command line would be readable to every process.
+        // By name, because every process can read a value on the command line.
         command
             .args(["-e", name])
             .env(name, to_container(value, start.mounts));
@@ -119,8 +120,8 @@ fn docker_run(image: &str, start: &Start) -> Command {
     command
 }
 
-/// `value` as the container sees it: translated if, as a whole, it is a path of the
-/// runner; a path within a longer text stays the runner's.
+/// The value of a variable in the container. It is translated if the whole value is a path of the
+/// runner. A path in a longer text is not translated.
 ///
 /// Source: `TranslateToContainerPath` in `src/Runner.Worker/Container/ContainerInfo.cs`.
 fn to_container(value: &str, mounts: &[Mount]) -> String {
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_stands_on_the_command_line_of_docker() {
+    fn no_value_is_on_the_command_line_of_docker() {
         let environment = BTreeMap::from([("INPUT_CLIENT_SECRET".to_owned(), "hush".to_owned())]);
         let start = Start {
             phase: Phase::Post,

@@ -8,16 +8,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::finished::{Finished, Printed};
 use crate::job::{Files, Memory, Places, lock};
 
-/// How long a test may wait for a step before the step counts as hung.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// The time limit for a step in a test. After it, the step counts as hung.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// A step that has been started. Dropped without [`Running::wait`], it is killed.
+/// A running step. Dropping it without [`Running::wait`] kills the step.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
     container: Option<String>,
     output: Arc<Output>,
-    /// Taken by `wait`.
+    /// `None` after `wait`.
     rest: Option<Rest>,
 }
 
@@ -29,7 +29,7 @@ struct Rest {
     debug: bool,
 }
 
-/// What the two streams carried so far.
+/// The output so far on the two streams.
 #[derive(Debug, Default)]
 struct Output {
     streams: Mutex<[Stream; 2]>,
@@ -83,8 +83,11 @@ impl Running {
     /// Waits for a whole line, on either stream, that contains `text`, and returns it.
     ///
     /// # Panics
-    /// If the step ends or hangs without it.
-    #[expect(clippy::must_use_candidate, reason = "a test may only wait")]
+    /// If the step ends or hangs without such a line.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "a test can wait without using the line"
+    )]
     pub fn wait_for_line(&self, text: &str) -> String {
         let found = |streams: &[Stream; 2]| {
             streams.iter().find_map(|stream| {
@@ -104,36 +107,36 @@ impl Running {
         found(&streams).unwrap_or_else(|| panic!("no line with {text:?}{}", transcript(&streams)))
     }
 
-    /// The process that was started: the program, or the docker client.
+    /// The id of the process: the program, or the docker client.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends SIGINT, the first thing that a cancelled job does to its step. One that has
-    /// ended takes no notice.
+    /// Sends SIGINT, which the runner sends first when a job is canceled. It has no effect on a
+    /// step that has ended.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
     }
 
-    /// Sends SIGTERM, which the runner does if SIGINT has not ended the step in 7.5
-    /// seconds; 2.5 seconds later it kills.
+    /// Sends SIGTERM, which the runner sends if SIGINT has not ended the step after 7.5 seconds.
+    /// The runner kills the step 2.5 seconds later.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// To an image by way of the docker client, which passes signals on.
+    /// Sends a signal. An image receives it from the docker client, which forwards signals.
     ///
     /// Source: `CancelAndKillProcessTree` in `src/Runner.Sdk/ProcessInvoker.cs`.
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a process of ours");
     }
 
-    /// Waits for the end of the step and reads all it left.
+    /// Waits for the end of the step, and reads its results.
     ///
     /// # Panics
-    /// If the step hangs; or with the runner's message, if it wrote a file for commands
-    /// that the runner cannot read: on a runner, that fails the step.
+    /// If the step hangs. Also, with the runner's message, if it wrote a file command that the
+    /// runner cannot read: on a runner, the step would fail.
     #[must_use]
     pub fn wait(mut self) -> Finished {
         let streams = self
@@ -172,7 +175,7 @@ impl Drop for Running {
         if self.rest.is_none() {
             return;
         }
-        // Best effort: the step may be over, and a test that fails should say why.
+        // Errors are ignored: the step may have ended, and a test should fail with its own message.
         if let Some(container) = &self.container {
             let _ = Command::new("docker")
                 .args(["rm", "--force", container])
@@ -202,9 +205,9 @@ impl Output {
         });
     }
 
-    /// The streams once `done`, or when patience ends.
+    /// Waits until `done` or until the time limit, and returns the streams.
     fn until(&self, done: impl Fn(&[Stream; 2]) -> bool) -> MutexGuard<'_, [Stream; 2]> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut streams = lock(&self.streams);
         while !done(&streams) {
             let left = deadline.saturating_duration_since(Instant::now());

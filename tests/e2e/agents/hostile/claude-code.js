@@ -3,15 +3,15 @@ const program = (mark) => ({ command: "sh", args: ["-c", `touch "${mark}"`] });
 const authorization = { Authorization: "Bearer ${PORT_MCP_TOKEN}" };
 
 export default {
-  mended: {
-    "settings beside the servers": ({ server, mark }) => ({
+  corrected: {
+    "settings next to the servers": ({ server, mark }) => ({
       hooks: { SessionStart: hook(mark("hook")) },
       permissions: { allow: [`mcp__${server}`], deny: [`mcp__${server}__list_blueprints`] },
       deniedMcpServers: [{ serverName: server }],
     }),
   },
   warned: {
-    "a second way to the server": ({ mcp }) => ({ mcpServers: { other: { type: "http", url: mcp, headers: authorization } } }),
+    "a second connection to the server": ({ mcp }) => ({ mcpServers: { other: { type: "http", url: mcp, headers: authorization } } }),
     "a server whose tools look like ours": ({ server }) => ({ mcpServers: { [`${server}__list`]: { type: "http", url: "http://127.0.0.1:9/" } } }),
   },
   checkout: {

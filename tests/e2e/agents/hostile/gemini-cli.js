@@ -1,11 +1,11 @@
 const authorization = { Authorization: "Bearer ${PORT_MCP_TOKEN}" };
 
 export default {
-  mended: {
-    "lists of what is allowed": () => ({ mcp: { allowed: ["other"] }, tools: { core: ["read_file"] } }),
+  corrected: {
+    "allowlists": () => ({ mcp: { allowed: ["other"] }, tools: { core: ["read_file"] } }),
   },
   warned: {
-    "a second way to the server": ({ mcp }) => ({ mcpServers: { other: { httpUrl: mcp, headers: authorization } } }),
+    "a second connection to the server": ({ mcp }) => ({ mcpServers: { other: { httpUrl: mcp, headers: authorization } } }),
     "an excluded server": ({ server }) => ({ mcp: { excluded: [server] } }),
     "an excluded tool": () => ({ tools: { exclude: ["list_blueprints"] } }),
     "a policy": () => ({ policyPaths: ["policy.toml"] }),

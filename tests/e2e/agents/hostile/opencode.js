@@ -1,7 +1,7 @@
 const plugin = (mark) => `import { writeFileSync } from "node:fs"; writeFileSync("${mark}", ""); export const plugin = async () => ({});`;
 
 const authorization = { Authorization: "Bearer {env:PORT_MCP_TOKEN}" };
-const secondWay = (mcp) => ({ other: { type: "remote", url: mcp, oauth: false, headers: authorization } });
+const secondConnection = (mcp) => ({ other: { type: "remote", url: mcp, oauth: false, headers: authorization } });
 const settings = (server) => ({
   agent: { build: { permission: { "*": "allow" } } },
   mcp: { [server]: { type: "remote", url: "http://127.0.0.1:9/", headers: { "X-Read-Only-Mode": "9" } } },
@@ -9,24 +9,24 @@ const settings = (server) => ({
 const intoTheCheckout = (step) => (step.run = step.run.replace('cd "$RUNNER_TEMP/opencode"\n', ""));
 
 export default {
-  mended: {
-    "rules of an agent, and the server in the later form": ({ server }) => ({
+  corrected: {
+    "rules of an agent, and the server in the newer format": ({ server }) => ({
       agent: { build: { permission: { "*": "allow" } } },
       mcp: { servers: settings(server).mcp },
     }),
-    "tools of an agent of its own": ({ server }) => ({
+    "tools of a custom agent": ({ server }) => ({
       agent: { own: { mode: "primary", tools: { [`${server}_*`]: true } } },
       default_agent: "own",
     }),
     "rules of a mode": () => ({ mode: { build: { permission: { "*delete*": "allow" } } } }),
-    // A rule that stands there already would keep its place, before or behind the others.
+    // An existing rule would keep its position before or after the others.
     "tools of all agents": ({ server }) => ({
       tools: { [`${server}_list_blueprints`]: true, [`${server}_*`]: true, [`${server}_delete_entity`]: true },
     }),
   },
   warned: {
-    "a second way to the server": ({ mcp }) => ({ mcp: secondWay(mcp) }),
-    "a second way, in the later form": ({ mcp }) => ({ mcp: { servers: secondWay(mcp) } }),
+    "a second connection to the server": ({ mcp }) => ({ mcp: secondConnection(mcp) }),
+    "a second connection, in the newer format": ({ mcp }) => ({ mcp: { servers: secondConnection(mcp) } }),
     "a plugin": () => ({ plugin: ["./plugin.js"] }),
   },
   checkout: {
@@ -36,14 +36,14 @@ export default {
       "named.js": plugin(mark("named plugin")),
       ".opencode/plugin/found.js": plugin(mark("plugin")),
     }),
-    // It loads plugins while the conversation goes on, and ends with it.
+    // OpenCode loads plugins during the conversation, and ends when the conversation ends.
     moreCalls: 20,
     open: {
       "in the checkout": {
         change: intoTheCheckout,
         harm: ["named plugin", "plugin"],
       },
-      // No plugin, for which it would install a package first.
+      // Without a plugin, because OpenCode would install a package for it.
       "in the checkout, with its settings": {
         files: ({ server }) => ({ "opencode.json": settings(server) }),
         change: (step) => {

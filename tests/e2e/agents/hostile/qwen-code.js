@@ -3,20 +3,20 @@ const authorization = { Authorization: "Bearer ${PORT_MCP_TOKEN}" };
 const intoTheCheckout = (step) => (step.run = step.run.replace('cd "$RUNNER_TEMP/qwen"\n', ""));
 
 export default {
-  // Where the job has no address of the model, a `.env` names it: here the user's own.
+  // If the job does not set the URL of the model, a `.env` file sets it. This one is the user's.
   environment: (model, write) => {
     write(".qwen/.env", `OPENAI_BASE_URL=${model}/v1\n`);
-    return { OPENAI_API_KEY: "none", OPENAI_BASE_URL: "", OPENAI_MODEL: "sandbox" };
+    return { OPENAI_API_KEY: "none", OPENAI_BASE_URL: "", OPENAI_MODEL: "fake" };
   },
-  mended: {
+  corrected: {
     "a list of allowed servers": () => ({ mcp: { allowed: [] } }),
-    "the same in the earlier form": () => ({ allowMCPServers: ["other"] }),
+    "a list of allowed servers in the older format": () => ({ allowMCPServers: ["other"] }),
   },
   warned: {
-    "a second way to the server": ({ mcp }) => ({ mcpServers: { other: { httpUrl: mcp, headers: authorization, trust: true } } }),
+    "a second connection to the server": ({ mcp }) => ({ mcpServers: { other: { httpUrl: mcp, headers: authorization, trust: true } } }),
     "an excluded server": () => ({ mcp: { excluded: ["port*"] } }),
     "a denied server": ({ server }) => ({ permissions: { deny: [`mcp__${server}`] } }),
-    "a folder that has to be trusted": () => ({ security: { folderTrust: { enabled: true } } }),
+    "folder trust": () => ({ security: { folderTrust: { enabled: true } } }),
     "approval of everything": () => ({ tools: { approvalMode: "yolo" } }),
     "a hook": ({ mark }) => ({ hooks: { SessionStart: hook(mark("hook")) } }),
   },
@@ -31,7 +31,7 @@ export default {
         mcpServers: { [server]: { httpUrl: mcp, headers: { ...authorization, "X-Read-Only-Mode": "9" }, trust: true } },
       },
     }),
-    // As the page says for those who have a checkout.
+    // As documented for workflows with a checkout.
     reads: (step) => (step.run = step.run.replace("xargs qwen", 'xargs qwen --include-directories "$GITHUB_WORKSPACE"')),
     open: {
       "in the checkout": { change: intoTheCheckout, harm: ["another call", "another model", "hook", "other headers", "program"] },

@@ -1,5 +1,5 @@
-// Its model is its own service's, so what is seen is that it connects, and what
-// it says of the permissions: of a refusal also by its status.
+// Amp uses the models of its own service. So this only checks that it connects, and what it
+// reports about permissions. If a permission is rejected, the command also fails.
 export default {
   environment: () => ({ AMP_API_KEY: "none" }),
   command: `

@@ -5,8 +5,8 @@ export default {
     CLAUDE_CODE_MAX_RETRIES: "0",
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
   }),
-  showsNamesAlone: true,
-  keepsToTheList: () => true,
+  showsOnlyNames: true,
+  enforcesTools: () => true,
   shell: {
     name: "Bash",
     change: (step) => (step.with.claude_args += " --allowedTools Bash"),

@@ -1,5 +1,5 @@
 export default {
-  environment: (model) => ({ API_KEY: "none", BASE_URL: `${model}/v1`, MODEL: "sandbox" }),
-  keepsToTheList: () => false,
-  expandsNothing: true,
+  environment: (model) => ({ API_KEY: "none", BASE_URL: `${model}/v1`, MODEL: "fake" }),
+  enforcesTools: () => false,
+  expandsNoVariables: true,
 };

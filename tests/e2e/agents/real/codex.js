@@ -1,6 +1,6 @@
 export default {
   environment: () => ({ OPENAI_API_KEY: "none" }),
-  keepsToTheList: () => true,
+  enforcesTools: () => true,
   failsWithoutServer: true,
   shell: {
     name: "exec_command",

@@ -1,11 +1,11 @@
 export default {
   environment: (model) => ({
     COPILOT_OFFLINE: "true",
-    COPILOT_MODEL: "sandbox",
+    COPILOT_MODEL: "fake",
     COPILOT_PROVIDER_API_KEY: "none",
     COPILOT_PROVIDER_BASE_URL: `${model}/v1`,
   }),
-  keepsToTheList: () => true,
+  enforcesTools: () => true,
   shell: {
     name: "bash",
     change: (step) => (step.run = `AGENT_ARGS=$(sed 's/--available-tools=[^ ]*//g' <<< "$AGENT_ARGS"); ${step.run}`),

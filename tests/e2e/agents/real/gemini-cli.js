@@ -1,6 +1,6 @@
 export default {
   environment: () => ({ GEMINI_MODEL: "gemini-2.5-pro" }),
-  keepsToTheList: () => true,
+  enforcesTools: () => true,
   shell: {
     name: "run_shell_command",
     base: () => ({ tools: {} }),

@@ -1,5 +1,5 @@
-// Stands for all other clients; MCP Inspector expands no variable.
+// MCP Inspector represents all other clients. It does not expand variables.
 export default {
-  expandsNothing: true,
+  expandsNoVariables: true,
   callsWithoutModel: true,
 };

@@ -2,16 +2,16 @@ export default {
   prepare: ({ given, model }) => ({
     base_config: JSON.stringify({
       ...JSON.parse(given.base_config),
-      model: "sandbox/sandbox",
+      model: "fake/fake",
       provider: {
-        sandbox: {
+        fake: {
           npm: "@ai-sdk/openai-compatible",
           options: { baseURL: `${model}/v1`, apiKey: "none" },
-          models: { sandbox: { name: "sandbox" } },
+          models: { fake: { name: "fake" } },
         },
       },
     }),
   }),
-  keepsToTheList: () => true,
+  enforcesTools: () => true,
   shell: { name: "bash" },
 };

@@ -1,4 +1,4 @@
-// What anthropics/claude-code-action does with its inputs, up to the program that it starts.
+// Handles the inputs like anthropics/claude-code-action, and then runs `claude`.
 
 const { spawnSync, execFileSync } = require("node:child_process");
 const { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } = require("node:fs");
@@ -18,7 +18,7 @@ if (!inputs.github_token && !process.env.ACTIONS_ID_TOKEN_REQUEST_URL) {
   fail("Could not fetch an OIDC token. Did you remember to add `id-token: write` to your workflow permissions?");
 }
 
-// src/entrypoints/run.ts: on a pull request the base branch's files are put back.
+// src/entrypoints/run.ts: on a pull request, the action restores files from the base branch.
 const { GITHUB_EVENT_PATH: path } = process.env;
 const event = path && existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : {};
 if (event.pull_request || event.issue?.pull_request) {
@@ -29,11 +29,11 @@ if (event.pull_request || event.issue?.pull_request) {
   }
 }
 
-// src/setup-claude-code-settings.ts: a checkout's own servers are approved.
+// src/setup-claude-code-settings.ts: the servers of the checkout are approved.
 mkdirSync(join(homedir(), ".claude"), { recursive: true });
 writeFileSync(join(homedir(), ".claude/settings.json"), JSON.stringify({ enableAllProjectMcpServers: true }));
 
-// base-action/src/parse-sdk-options.ts: comments go, shell-quote splits the rest.
+// base-action/src/parse-sdk-options.ts: removes comments, and splits the rest with shell-quote.
 const given = (inputs.claude_args ?? "").split("\n").filter((line) => !line.trim().startsWith("#"));
 const args = parse(given.join("\n"));
 const { status, stdout } = spawnSync("claude", ["--print", inputs.prompt, "--output-format", "stream-json", "--verbose", ...args], {
@@ -42,11 +42,11 @@ const { status, stdout } = spawnSync("claude", ["--print", inputs.prompt, "--out
   maxBuffer: Infinity,
   stdio: ["ignore", "pipe", "inherit"],
 });
-// Without `show_full_output` the conversation stays out of the log.
+// Without `show_full_output`, the conversation is not logged.
 const lines = stdout.split("\n");
 console.log(lines.filter((line) => !line.startsWith("{")).join("\n"));
 const messages = lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
-// A directory of its own, since jobs that run at once share this one under act.
+// In a new directory, because jobs share RUNNER_TEMP under act.
 const file = join(mkdtempSync(join(process.env.RUNNER_TEMP, "claude-")), "execution-output.json");
 writeFileSync(file, JSON.stringify(messages));
 if (process.env.GITHUB_OUTPUT) {

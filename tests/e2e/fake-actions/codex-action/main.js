@@ -1,5 +1,5 @@
-// What openai/codex-action does with its inputs, but for the proxy that keeps the
-// model's key: MODEL_URL is the scripted model. The checks are those of v1.12.
+// Handles the inputs like openai/codex-action, but without the proxy that hides the API key:
+// MODEL_URL is the URL of the scripted model. The checks are those of v1.12.
 
 const { spawnSync } = require("node:child_process");
 const { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } = require("node:fs");
@@ -10,7 +10,7 @@ const { parse } = require("shell-quote");
 const inputs = JSON.parse(process.env.INPUTS);
 const input = (name, fallback = "") => inputs[name] || fallback;
 
-// src/runCodexExec.ts: keys that no argument may set, and flags that it may not have.
+// src/runCodexExec.ts: keys that arguments cannot set, and flags that are not allowed.
 const RESTRICTED = new Set(
   (
     "agents approval_policy approvals_reviewer apps_mcp_product_sku auto_review chatgpt_base_url debug default_permissions " +
@@ -18,11 +18,11 @@ const RESTRICTED = new Set(
     "plugins profile profiles projects sandbox_mode sandbox_workspace_write shell_environment_policy features"
   ).split(" "),
 );
-const REFUSED = /^(--(dangerously-bypass-hook-trust|approve-for-me|not-so-yolo|add-dir|oss|local-provider|ignore-user-config|ignore-rules|profile|enable|disable)(=|$)|-p)/;
+const FORBIDDEN = /^(--(dangerously-bypass-hook-trust|approve-for-me|not-so-yolo|add-dir|oss|local-provider|ignore-user-config|ignore-rules|profile|enable|disable)(=|$)|-p)/;
 
 function check(args) {
   for (const [index, arg] of args.entries()) {
-    if (REFUSED.test(arg)) {
+    if (FORBIDDEN.test(arg)) {
       fail(`\`codex-args\` cannot use ${arg} with a protected safety strategy or permission profile.`);
     }
     const [, inline] = arg.match(/^(?:--config=|-c=?)(.+)/) ?? [];
@@ -45,7 +45,7 @@ if (input("safety-strategy", "drop-sudo") !== "unsafe") {
   check(args);
 }
 
-// src/writeProxyConfig.ts: the caller's configuration stays, between two parts of the action's.
+// src/writeProxyConfig.ts: the action writes its configuration before and after the caller's.
 const home = input("codex-home", join(homedir(), ".codex"));
 mkdirSync(home, { recursive: true });
 const config = join(home, "config.toml");

@@ -1,5 +1,5 @@
-// What google-github-actions/run-gemini-cli does with its inputs (action.yml, v0.1.22).
-// MODEL_URL is the scripted model.
+// Handles the inputs like google-github-actions/run-gemini-cli (action.yml, v0.1.22).
+// MODEL_URL is the URL of the scripted model.
 
 const { spawnSync } = require("node:child_process");
 const { mkdirSync, writeFileSync } = require("node:fs");
@@ -12,8 +12,8 @@ if (inputs.settings) {
   mkdirSync(".gemini", { recursive: true });
   writeFileSync(".gemini/settings.json", inputs.settings);
 }
-// With another address than Google's it takes no key unless it is told to. The address has the lowest
-// place, so that what a checkout has in its stead counts as it would.
+// With a base URL other than Google's, it uses the key only with this setting. The URL is in the file
+// with the lowest precedence, so that a checkout can override it, as it could with the real action.
 const own = join(homedir(), ".gemini");
 mkdirSync(own, { recursive: true });
 writeFileSync(join(own, "settings.json"), JSON.stringify({ security: { auth: { selectedType: "gemini-api-key" } } }));

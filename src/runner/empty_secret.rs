@@ -1,7 +1,7 @@
-//! Why a secret arrives empty.
+//! Why a secret is empty.
 //!
-//! GitHub gives a step an empty string for a secret that the run may not read, and says nothing.
-//! The event and the variables of the run tell the cases apart.
+//! GitHub passes an empty string for a secret that the run cannot read, without a message. The event and
+//! the variables of the run show the cause.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -12,25 +12,25 @@ use serde_json::Value;
 
 use super::Environment;
 
-/// The likeliest reason why a run has no secrets; its text says what to do.
+/// The most likely cause of an empty secret. Its text is a hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum EmptySecretCause {
     /// A pull request whose head is in another repository.
     Fork,
-    /// Dependabot started the run; a person who re-runs it changes nothing.
+    /// Dependabot started the run. Re-running it as a user changes nothing.
     Dependabot,
-    /// The step runs in a reusable (or required) workflow that was handed no secrets.
+    /// The step runs in a reusable (or required) workflow that received no secrets.
     Called,
-    /// The workflow names an environment, which may lack the secret.
+    /// The workflow uses an environment, which may lack the secret.
     Environment,
-    /// Nothing special about the run: the secret is not set, or not where the job looks.
+    /// The secret is not set, or not where the job looks.
     Unset,
 }
 
-impl Reason {
-    /// Finds the reason in the variables and the event of the run.
+impl EmptySecretCause {
+    /// Finds the cause in the variables and the event of the run.
     #[must_use]
-    pub fn find(environment: &Environment) -> Self {
+    pub fn from_env(environment: &Environment) -> Self {
         // Re-runs keep GITHUB_ACTOR; only GITHUB_TRIGGERING_ACTOR changes.
         if environment.get("GITHUB_ACTOR") == Some("dependabot[bot]") {
             return Self::Dependabot;
@@ -38,7 +38,7 @@ impl Reason {
         if is_fork(environment) {
             return Self::Fork;
         }
-        let workflow = Workflow::read(environment);
+        let workflow = Workflow::from_env(environment);
         if workflow.is_called {
             Self::Called
         } else if workflow.names_environment {
@@ -49,48 +49,44 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for EmptySecretCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fork => {
-                "this run belongs to a pull request from a fork, and GitHub gives those no \
-                 secrets. Skip the step for forks: `if: github.event.pull_request.head.repo.fork \
-                 == false`"
+                "GitHub does not pass secrets to workflows of pull requests from forks; skip the step \
+                 for forks: `if: github.event.pull_request.head.repo.fork == false`"
             }
             Self::Dependabot => {
-                "this run was started by Dependabot, which reads Dependabot secrets only, even \
-                 when a person re-runs it. Add the secret under Settings > Secrets and variables > \
-                 Dependabot, or skip the step: `if: github.actor != 'dependabot[bot]'`"
+                "runs started by Dependabot can read only Dependabot secrets, even if a user re-runs \
+                 them; add the secret under Settings > Secrets and variables > Dependabot, or skip the \
+                 step: `if: github.actor != 'dependabot[bot]'`"
             }
             Self::Called => {
-                "the step runs in a reusable workflow, which sees only the secrets that its caller \
-                 hands over. In the calling job write `secrets: inherit` or name the secret under \
-                 `secrets:`; a secret of an environment is seen only where the called workflow's \
-                 own job says `environment:`"
+                "a reusable workflow can read only the secrets that its caller passes; in the calling \
+                 job, list the secret under `secrets:` or set `secrets: inherit`. For an environment \
+                 secret, set `environment:` on the job in the reusable workflow"
             }
             Self::Environment => {
-                "the secret is not set for this repository or its organization, nor in the \
-                 environment that the job names; check its spelling, and that the job that runs \
-                 this step is the one that says `environment:`"
+                "set the secret for this repository, its organization, or the environment; check its \
+                 spelling, and that the job with this step sets `environment:`"
             }
             Self::Unset => {
-                "the secret is not set for this repository or its organization, or its name is \
-                 misspelled. If it is a secret of an environment, the job must say \
-                 `environment: NAME`"
+                "set the secret for this repository or its organization, and check its spelling; for \
+                 an environment secret, the job must set `environment:`"
             }
         })
     }
 }
 
-/// Whether the event's pull request comes from another repository. `pull_request_target` runs with
-/// the base repository's secrets, so a fork explains nothing there.
+/// Whether the event's pull request comes from another repository. Not for `pull_request_target`, which
+/// runs with the base repository's secrets.
 fn is_fork(environment: &Environment) -> bool {
     if environment.get("GITHUB_EVENT_NAME") == Some("pull_request_target") {
         return false;
     }
     let event: Option<Value> = environment
         .path("GITHUB_EVENT_PATH")
-        .and_then(|path| read(&path))
+        .and_then(|path| read_text(&path))
         .and_then(|text| serde_json::from_str(&text).ok());
     let Some(head) = event
         .as_ref()
@@ -100,16 +96,16 @@ fn is_fork(environment: &Environment) -> bool {
     };
     match head.pointer("/repo/full_name").and_then(Value::as_str) {
         Some(name) => Some(name) != environment.get("GITHUB_REPOSITORY"),
-        // A fork that was deleted since has no repository any more.
+        // A deleted fork has no repository.
         None => true,
     }
 }
 
-/// The most that is read of an event or a workflow; GitHub lets an event have 25 MiB.
+/// The most that is read of an event or a workflow, in bytes. GitHub limits an event to 25 MiB.
 const LARGEST: u64 = 32 * 1024 * 1024;
 
-/// The text of a file, if there is one. A pipe in its place would be waited for without end.
-fn read(path: &Path) -> Option<String> {
+/// The text of a regular file. Reading a pipe could block forever.
+fn read_text(path: &Path) -> Option<String> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
     }
@@ -119,17 +115,17 @@ fn read(path: &Path) -> Option<String> {
     Some(text)
 }
 
-/// What the run's own workflow file tells.
+/// What the workflow file of the run shows.
 struct Workflow {
     is_called: bool,
     names_environment: bool,
 }
 
 impl Workflow {
-    /// `GITHUB_WORKFLOW_REF` names the workflow that GitHub started, `GITHUB_JOB` the job that runs
-    /// this step: a job that the file does not have stands in a workflow that it calls. The file is
-    /// there only after a checkout; without it, only a workflow of another repository is told.
-    fn read(environment: &Environment) -> Self {
+    /// `GITHUB_WORKFLOW_REF` names the workflow that GitHub started, and `GITHUB_JOB` the job of this step.
+    /// If the file does not define the job, a called workflow does. Without a checkout, the file does not
+    /// exist, and only a workflow of another repository is recognized.
+    fn from_env(environment: &Environment) -> Self {
         let mut found = Self {
             is_called: false,
             names_environment: false,
@@ -149,7 +145,7 @@ impl Workflow {
         }
         let Some(text) = environment
             .path("GITHUB_WORKSPACE")
-            .and_then(|workspace| read(&workspace.join(path)))
+            .and_then(|workspace| read_text(&workspace.join(path)))
         else {
             return found;
         };

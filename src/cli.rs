@@ -1,0 +1,201 @@
+//! The command line: the phases of the action, and commands for the terminal.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser, Subcommand};
+
+use crate::access::policy::{Policy, RunContext};
+use crate::runner::{Environment, Log};
+use crate::text::Quote;
+use crate::{Error, answer, cleanup, connect};
+
+/// The version, and the commit if the build sets it.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let version = env!("CARGO_PKG_VERSION");
+    match option_env!("PORT_MCP_REVISION") {
+        Some(revision) => format!("{version} ({revision})"),
+        None => version.to_owned(),
+    }
+});
+
+/// Connect an AI agent in a GitHub workflow to Port's MCP server
+#[derive(Debug, Parser)]
+#[command(name = "port-mcp", version = VERSION.as_str(), arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// A phase of the action, or a command for the terminal.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Main phase: obtain a token and write the MCP configuration (reads `INPUT_*`)
+    Connect,
+    /// Post phase: remove the configuration file
+    Cleanup,
+    /// Check an agent's answer for secrets and pass it on (reads `INPUT_*`)
+    Answer,
+    /// List the tools that Port's MCP server offers to `PORT_CLIENT_ID` and `PORT_CLIENT_SECRET`
+    Tools(Tools),
+    /// Validate and explain an organization's policy
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+/// The phases under whose names the image has links to the binary.
+const PHASES: [&str; 3] = ["connect", "cleanup", "answer"];
+
+/// Options of `port-mcp tools`, with the names and meanings of the action's inputs.
+#[derive(Args, Debug)]
+struct Tools {
+    /// Region: eu, us, or auto
+    #[arg(long)]
+    region: Option<String>,
+    /// Base URL of the Port API
+    #[arg(long)]
+    api_url: Option<String>,
+    /// URL of Port's MCP server
+    #[arg(long)]
+    mcp_url: Option<String>,
+    /// How to obtain the token: api, oauth, or auto
+    #[arg(long)]
+    auth_method: Option<String>,
+    /// Path of a CA certificate to trust
+    #[arg(long)]
+    ca_certificate: Option<String>,
+    /// Include the tools that `read_only: false` adds
+    #[arg(long)]
+    write: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Validate a policy file
+    Check {
+        /// Policy file
+        file: PathBuf,
+    },
+    /// Show which rule matches a run, and why
+    Explain {
+        /// Policy file
+        file: PathBuf,
+        #[command(flatten)]
+        run: RunContext,
+    },
+}
+
+impl Cli {
+    /// Parses arguments, the first of which is the path of the binary.
+    ///
+    /// # Errors
+    /// When they are invalid, and for `--help` and `--version`.
+    pub fn parse_from_args(args: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(with_phase(args.collect()))
+    }
+
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// As for the phases, or when a policy is invalid.
+    pub async fn run(self, environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {
+        match self.command {
+            Command::Connect => connect::run(environment, log).await,
+            Command::Cleanup => Ok(cleanup::run(environment, log)?),
+            Command::Answer => Ok(answer::run(environment, log)?),
+            Command::Tools(options) => {
+                log.for_terminal();
+                options.run(environment, log).await
+            }
+            Command::Policy(PolicyCommand::Check { file }) => Ok(check_policy(&file, log)?),
+            Command::Policy(PolicyCommand::Explain { file, run }) => {
+                for line in read_policy(&file)?.explain(&run) {
+                    log.info(line);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Inserts the phase if the binary was started by the name of one: the runner passes the same arguments to
+/// every phase, and an entry point is one word.
+fn with_phase(mut args: Vec<OsString>) -> Vec<OsString> {
+    let name = args.first().and_then(|path| Path::new(path).file_name());
+    let name = name.map(OsString::from);
+    if let Some(name) = name.filter(|name| PHASES.iter().any(|phase| name == *phase)) {
+        args.insert(1, name);
+    }
+    args
+}
+
+impl Tools {
+    /// The variables with the credentials. A command line would show them to every process.
+    const CREDENTIALS: [(&str, &str); 2] = [
+        ("PORT_CLIENT_ID", "INPUT_CLIENT_ID"),
+        ("PORT_CLIENT_SECRET", "INPUT_CLIENT_SECRET"),
+    ];
+
+    /// Lists the tools, one per line: name, access, and the server's description.
+    async fn run(self, environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {
+        let inputs = [
+            ("INPUT_REGION", self.region),
+            ("INPUT_API_URL", self.api_url),
+            ("INPUT_MCP_URL", self.mcp_url),
+            ("INPUT_AUTH_METHOD", self.auth_method),
+            ("INPUT_CA_CERTIFICATE", self.ca_certificate),
+            ("INPUT_READ_ONLY", Some((!self.write).to_string())),
+        ];
+        let inputs = inputs.into_iter().filter_map(|(name, value)| {
+            let value = OsString::from(value?);
+            Some((OsString::from(name), value))
+        });
+        let credentials = Self::CREDENTIALS.iter().filter_map(|(variable, input)| {
+            let value = environment.get(variable)?;
+            Some((OsString::from(input), OsString::from(value)))
+        });
+        let environment = environment.with(inputs.chain(credentials));
+        let tools = connect::offered_tools(&environment, log).await?;
+        let width = tools.iter().map(|tool| tool.name.chars().count()).max();
+        let width = width.unwrap_or_default().min(40);
+        for tool in &tools {
+            let description = tool.description.as_ref().or(tool.title.as_ref());
+            log.info(format!(
+                "{:width$}  {:13}  {}",
+                Quote::new(&tool.name).to_string(),
+                tool.access(),
+                description.map(ToString::to_string).unwrap_or_default()
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn check_policy(file: &Path, log: &mut Log<'_>) -> anyhow::Result<()> {
+    let policy = read_policy(file)?;
+    let problems = policy.lint();
+    if !problems.is_empty() {
+        bail!(
+            "policy {} contains rules without effect:\n{}\n\
+             hint: correct or remove what can never match; such runs fall through to the rules below",
+            file.display(),
+            problems.join("\n")
+        );
+    }
+    let rules = match policy.rule_count() {
+        1 => "1 rule".to_owned(),
+        n => format!("{n} rules"),
+    };
+    log.info(format!("{} is valid ({rules}).", file.display()));
+    Ok(())
+}
+
+fn read_policy(file: &Path) -> anyhow::Result<Policy> {
+    let shown = file.display().to_string();
+    let text =
+        fs::read_to_string(file).with_context(|| format!("policy {shown} could not be read"))?;
+    Ok(Policy::parse(&shown, &text)?)
+}

@@ -1,0 +1,274 @@
+//! Parsers for the values of single inputs.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use humantime::format_duration;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::error::ValueError;
+use super::file::{self, FileError};
+use crate::access::source::{LARGEST_POLICY, Location};
+use crate::access::{PatternError, Patterns};
+use crate::agents::Agent;
+use crate::agents::config::Config;
+use crate::agents::format::Format;
+use crate::port::{self, Actions};
+use crate::text::{Quote, nearest, or_list, secrets, without_mark};
+
+/// The largest base configuration in bytes. It becomes part of a variable of the next step, which Linux
+/// limits to 128 KiB.
+const LARGEST_BASE_CONFIG: u64 = 64 * 1024;
+/// The largest file of certificates in bytes.
+const LARGEST_CA_FILE: u64 = 1024 * 1024;
+
+/// An error for a value that is safe to quote.
+fn invalid(value: &str, hint: impl Into<String>) -> ValueError {
+    ValueError::new(format!("is `{}`", Quote::new(value)), hint)
+}
+
+/// A client ID, a client secret, or a token.
+pub(super) fn credential(value: &str, hint: &str) -> Result<(), ValueError> {
+    if value.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(ValueError::new(
+        "contains whitespace or non-ASCII characters",
+        hint,
+    ))
+}
+
+/// One of several values, in any case.
+pub(super) fn one_of<T: Copy + Display>(value: &str, all: &[T]) -> Result<T, ValueError> {
+    let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+    let found = names
+        .iter()
+        .position(|name| name.eq_ignore_ascii_case(value));
+    if let Some(index) = found {
+        return Ok(all[index]);
+    }
+    let near = nearest(value, names.iter().map(String::as_str))
+        .map(|choice| format!(" (did you mean `{choice}`?)"))
+        .unwrap_or_default();
+    Err(invalid(value, format!("use {}{near}", or_list(all))))
+}
+
+/// A boolean of YAML 1.2's core schema, the language of workflows.
+pub(super) fn boolean(value: &str) -> Result<bool, ValueError> {
+    match value {
+        "true" | "True" | "TRUE" => Ok(true),
+        "false" | "False" | "FALSE" => Ok(false),
+        _ => Err(invalid(value, "use `true` or `false`")),
+    }
+}
+
+/// A duration with its unit.
+pub(super) fn duration(
+    value: &str,
+    range: &RangeInclusive<Duration>,
+) -> Result<Duration, ValueError> {
+    humantime::parse_duration(value)
+        .ok()
+        .filter(|duration| range.contains(duration))
+        .ok_or_else(|| {
+            let hint = format!(
+                "use a duration with a unit, such as `90s` or `10m`, from {} to {}",
+                format_duration(*range.start()),
+                format_duration(*range.end())
+            );
+            invalid(value, hint)
+        })
+}
+
+/// The entries of a list: separated by commas or newlines, or a JSON array.
+fn list(value: &str) -> Result<Vec<String>, ValueError> {
+    if value.starts_with('[') {
+        return serde_json::from_str(value).map_err(|_| {
+            ValueError::new(
+                "starts like a JSON array, but is not an array of strings",
+                "use an array such as `[\"list_pages\"]`, or separate the entries by commas or newlines",
+            )
+        });
+    }
+    let entries = value.split([',', '\n', '\r']).map(str::trim);
+    let entries = entries.filter(|entry| !entry.is_empty());
+    Ok(entries.map(str::to_owned).collect())
+}
+
+/// Patterns for tools. Without the preflight check (`verify`), only names.
+pub(super) fn tools(value: &str, verify: Option<bool>) -> Result<Patterns, Vec<ValueError>> {
+    let entries = list(value)?;
+    let patterns = Patterns::parse(entries.iter().map(String::as_str)).map_err(|errors| {
+        let errors = errors.iter().map(|error| {
+            ValueError::new(
+                format!("{error}{}", renamed(error)),
+                "use tool names, globs (`list_*`), and exclusions (`!delete_*`), separated by commas or \
+                 newlines, or a JSON array",
+            )
+        });
+        errors.collect::<Vec<_>>()
+    })?;
+    if verify == Some(false) && patterns.only_names().is_none() {
+        let error = ValueError::new(
+            format!("contains patterns: `{}`", Quote::new(value)),
+            "list exact tool names, or remove `verify: false`: without the preflight check, patterns \
+             cannot be resolved",
+        );
+        return Err(error.into());
+    }
+    Ok(patterns)
+}
+
+/// What became of a tool that is given in the notation of an agent.
+fn renamed(error: &PatternError) -> String {
+    let PatternError::AgentNotation(_, name) = error else {
+        return String::new();
+    };
+    if port::is_removed(name) {
+        return "; but Port removed that tool".to_owned();
+    }
+    match port::replacement(name) {
+        Some(now) => format!("; but Port replaced that tool with `{now}`"),
+        None => String::new(),
+    }
+}
+
+/// Identifiers of Port actions.
+pub(super) fn actions(value: &str) -> Result<Actions, Vec<ValueError>> {
+    let entries = list(value)?;
+    if entries == ["*"] {
+        return Ok(Actions::All);
+    }
+    let invalid = entries
+        .iter()
+        .filter(|entry| !Actions::is_identifier(entry));
+    let errors: Vec<ValueError> = invalid
+        .map(|entry| {
+            ValueError::new(
+                format!(
+                    "contains `{}`, which is not a valid identifier of an action",
+                    Quote::new(entry)
+                ),
+                "use identifiers of ASCII letters, digits, and `@_.+:/=-`, separated by commas or \
+                 newlines, or a JSON array; or `*` alone",
+            )
+        })
+        .collect();
+    if errors.is_empty() {
+        Ok(Actions::Only(entries))
+    } else {
+        Err(errors)
+    }
+}
+
+/// The name of the server: valid for every agent.
+pub(super) fn server_name(value: &str) -> Result<String, ValueError> {
+    let is_valid = value.len() <= 20
+        && value.starts_with(|c: char| c.is_ascii_lowercase())
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if is_valid {
+        return Ok(value.to_owned());
+    }
+    Err(invalid(
+        value,
+        "use up to 20 lowercase letters, digits, and hyphens, starting with a letter",
+    ))
+}
+
+/// Where `policy` is stored.
+pub(super) enum PolicyLocation {
+    Repository(Location),
+    Workspace { path: String, text: String },
+}
+
+pub(super) fn policy(value: &str, workspace: &Path) -> Result<PolicyLocation, ValueError> {
+    if let Some(location) = Location::parse(value) {
+        return Ok(PolicyLocation::Repository(location));
+    }
+    match file::read_within(workspace, value, LARGEST_POLICY as u64) {
+        Ok(text) => Ok(PolicyLocation::Workspace {
+            path: value.to_owned(),
+            text,
+        }),
+        Err(error) => Err(ValueError::new(
+            error.to_string(),
+            "use `owner/repo/path@ref`, or the path of a file in the workspace",
+        )),
+    }
+}
+
+/// A base configuration, as text or as the path of a file in the workspace.
+pub(super) fn base_config(
+    agent: &Agent,
+    value: &SecretString,
+    workspace: &Path,
+    client_secret: Option<&SecretString>,
+) -> Result<Config, ValueError> {
+    let format = agent.format();
+    let invalid = |problem: String| {
+        ValueError::new(
+            problem,
+            format!(
+                "use a {format} object, or the path of a file in the workspace that contains one"
+            ),
+        )
+    };
+    let text = config_text(format, value.expose_secret(), workspace)
+        .map_err(|error| invalid(error.to_string()))?;
+    if client_secret.is_some_and(|secret| secrets::is_in(secret, &text)) {
+        return Err(ValueError::contains_secret());
+    }
+    agent
+        .parse_base_config(&text)
+        .map_err(|error| invalid(error.to_string()))
+}
+
+fn config_text(format: Format, value: &str, workspace: &Path) -> Result<String, FileError> {
+    let value = without_mark(value);
+    if format.is_text(value) {
+        return if value.len() as u64 <= LARGEST_BASE_CONFIG {
+            Ok(value.to_owned())
+        } else {
+            Err(FileError::TooLarge(LARGEST_BASE_CONFIG))
+        };
+    }
+    match file::read_within(workspace, value, LARGEST_BASE_CONFIG) {
+        // It may be the configuration of another agent and contain a secret, so it is not quoted.
+        Err(FileError::Missing(_) | FileError::Unreadable(..))
+            if value.contains(|c: char| c.is_whitespace() || "{}\"'=,;".contains(c)) =>
+        {
+            Err(FileError::NotPath)
+        }
+        text => text,
+    }
+}
+
+/// Certificates, as PEM text or as the path of a file.
+pub(super) fn ca_certificates(
+    value: &str,
+    workspace: &Path,
+) -> Result<Vec<CertificateDer<'static>>, ValueError> {
+    let invalid = |problem: String| {
+        let hint = "use PEM text (`-----BEGIN CERTIFICATE-----` …), or the path of a file";
+        ValueError::new(problem, hint)
+    };
+    let pem = if value.contains("-----BEGIN") {
+        Ok(value.to_owned())
+    } else if value.contains('\n') {
+        Err(FileError::NotPath)
+    } else {
+        file::read(&workspace.join(value), value, LARGEST_CA_FILE)
+    };
+    let pem = pem.map_err(|error| invalid(error.to_string()))?;
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
+    match certificates.collect::<Result<Vec<_>, _>>() {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(invalid("contains no PEM certificate".to_owned())),
+    }
+}

@@ -1,0 +1,309 @@
+//! The documents: their links, workflows, words, and the sections on errors.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use port_mcp_action::agents::Agent;
+use port_mcp_action::troubleshooting::{self, HEADINGS, anchor};
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+}
+
+/// The files of a directory with one of these suffixes, including those in subdirectories.
+fn files(directory: &str, suffixes: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut directories = vec![repository(directory)];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.to_string_lossy().into_owned();
+            if path.is_dir() {
+                directories.push(path);
+            } else if suffixes.iter().any(|suffix| name.ends_with(suffix)) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Every Markdown page.
+fn pages() -> Vec<PathBuf> {
+    let root = ["README", "CHANGELOG", "CONTRIBUTING", "RELEASE", "SECURITY"];
+    let root = root.map(|name| repository(&format!("{name}.md")));
+    root.into_iter().chain(files("docs", &[".md"])).collect()
+}
+
+/// The text of a page outside of code blocks.
+fn prose(text: &str) -> String {
+    let mut is_code = false;
+    let lines = text.lines().filter(|line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn headings(text: &str) -> Vec<String> {
+    let text = prose(text);
+    let lines = text.lines().filter(|line| line.starts_with('#'));
+    lines
+        .map(|line| line.trim_start_matches('#').trim().to_owned())
+        .collect()
+}
+
+/// The targets of the links on a page.
+fn links(text: &str) -> Vec<String> {
+    let text = prose(text);
+    let parts = text.split("](").skip(1);
+    parts
+        .filter_map(|part| Some(part.split_once(')')?.0.to_owned()))
+        .collect()
+}
+
+#[test]
+fn relative_links_lead_to_a_file_and_a_heading() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        for link in links(&read(&page)) {
+            if link.contains("://") {
+                continue;
+            }
+            let (path, fragment) = link.split_once('#').unwrap_or((&link, ""));
+            let target = match path {
+                "" => page.clone(),
+                path => page.parent().unwrap().join(path),
+            };
+            let has_heading = || {
+                let anchors = headings(&read(&target));
+                anchors.iter().any(|heading| anchor(heading) == fragment)
+            };
+            if !target.exists() || !(fragment.is_empty() || has_heading()) {
+                broken.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// A reader can copy a YAML block: it is part of a file that CI runs or lints.
+#[test]
+fn yaml_blocks_are_excerpts_of_tested_files() {
+    let directories = [
+        "docs/workflows",
+        "docs/examples",
+        ".github/workflow-templates",
+        "tests/e2e/workflows",
+    ];
+    let sources: Vec<String> = directories
+        .iter()
+        .flat_map(|directory| files(directory, &[".yml"]))
+        .map(|path| {
+            read(path)
+                .lines()
+                .map(str::trim_end)
+                .collect::<Vec<_>>()
+                .join("\n")
+        })
+        .collect();
+    let mut unknown = Vec::new();
+    for page in pages() {
+        let text = read(&page);
+        for block in text.split("```yaml\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            if !sources.iter().any(|source| is_excerpt(block, source)) {
+                unknown.push(format!("{}:\n{block}", page.display()));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
+}
+
+/// Whether `source` contains the lines of `block`, all indented by the same additional amount.
+fn is_excerpt(block: &str, source: &str) -> bool {
+    let lines: Vec<&str> = block.trim_end().lines().map(str::trim_end).collect();
+    let source: Vec<&str> = source.lines().collect();
+    source.windows(lines.len()).any(|window| {
+        let indents = window.iter().zip(&lines).filter_map(|(whole, part)| {
+            let indent = whole.strip_suffix(part)?;
+            (!part.is_empty()).then_some(indent)
+        });
+        let indents: HashSet<&str> = indents.collect();
+        let matches = window.iter().zip(&lines);
+        indents.len() == 1
+            && indents.iter().all(|indent| indent.trim().is_empty())
+            && matches.clone().all(|(whole, part)| whole.ends_with(part))
+            && matches
+                .into_iter()
+                .all(|(whole, part)| !part.is_empty() || whole.is_empty())
+    })
+}
+
+#[test]
+fn the_readme_is_a_landing_page() {
+    let readme = read(repository("README.md"));
+    assert!(readme.lines().count() <= 170);
+    for command in ["cargo run --example quickstart", "cargo test"] {
+        assert!(readme.contains(&format!("\n{command} ")), "{command}");
+    }
+    // A release removes this block, whose markers are lines of their own.
+    assert_eq!(readme.matches("\n<!-- owner -->\n").count(), 1);
+    assert_eq!(readme.matches("\n<!-- /owner -->\n").count(), 1);
+}
+
+/// The troubleshooting page has a section for each error that links to it, and quotes messages as they
+/// are: each of its phrases is in a snapshot, or in another text that a test compares.
+#[test]
+fn troubleshooting_covers_the_messages() {
+    let page = read(repository(troubleshooting::PAGE));
+    let (errors, rest) = page.split_once("\n## Warnings and notices\n").unwrap();
+    let (warnings, _) = rest.split_once("\n## After this step\n").unwrap();
+    let sections = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("### "));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(sections(errors), HEADINGS, "src/troubleshooting.rs");
+
+    let snapshots = files("tests/action", &[".rs", ".snap"])
+        .into_iter()
+        .chain(files("src", &[".snap"]))
+        .filter(|path| !path.ends_with("documents.rs"));
+    let lines: Vec<String> = snapshots
+        .flat_map(|path| read(path).lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let missing: Vec<String> = sections(errors)
+        .into_iter()
+        .chain(sections(warnings))
+        .filter(|phrase| {
+            let is_shown = |line: &String| troubleshooting::contains(line, phrase);
+            !lines.iter().any(is_shown)
+        })
+        .collect();
+    assert!(missing.is_empty(), "in no snapshot: {missing:#?}");
+}
+
+#[test]
+fn every_agent_has_a_page_and_a_workflow() {
+    for agent in Agent::ALL {
+        let name = agent.to_string();
+        let workflow = read(repository(&format!("docs/workflows/{name}.yml")));
+        assert!(workflow.contains(&format!("agent: {name}\n")), "{name}");
+        let page = read(repository(&format!("docs/agents/{name}.md")));
+        let link = format!("(../workflows/{name}.yml)");
+        for part in ["\n## Usage\n", "\n## Tested\n", "```yaml\n", &link] {
+            assert!(page.contains(part), "docs/agents/{name}.md lacks {part:?}");
+        }
+    }
+}
+
+/// `.ci/agent-versions` writes the pins of the repository's own workflows into the documents.
+#[test]
+fn the_documents_pin_the_actions_of_our_workflows() {
+    let uses = |text: &str| -> Vec<(String, String)> {
+        let uses = text.lines().filter_map(|line| {
+            let (_, action) = line.split_once("uses: ")?;
+            let (action, pin) = action.split_once('@')?;
+            let is_commit = pin.split(' ').next().is_some_and(|pin| pin.len() == 40);
+            is_commit.then(|| (action.to_owned(), pin.to_owned()))
+        });
+        uses.collect()
+    };
+    let ours: HashSet<(String, String)> = files(".github/workflows", &[".yml"])
+        .iter()
+        .flat_map(|path| uses(&read(path)))
+        .collect();
+    let mut checked = 0;
+    for path in pages()
+        .into_iter()
+        .chain(files("docs/workflows", &[".yml"]))
+    {
+        for action in uses(&read(&path)) {
+            assert!(ours.contains(&action), "{}: {action:?}", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 10);
+}
+
+/// Words that the glossary in `CONTRIBUTING.md` replaces, and words that read as translated.
+const REPLACED: &[&str] = &[
+    "lapse",
+    "ceiling",
+    "guard-rail",
+    "second door",
+    "withhold",
+    "withheld",
+    "split by",
+    "whoever",
+    "hand in",
+    "handed in",
+    "hand out",
+    "hands out",
+    "handed out",
+    "hand over",
+    "hands over",
+    "handed over",
+    "stand-in",
+    "standin",
+    "sandbox server",
+    "organisation",
+    "catalogue",
+    "licence",
+    "honour",
+    "by the server's word",
+    "what is left",
+    "is none of",
+    "no person",
+    "refuses",
+    "refused",
+];
+
+/// What contains such a word for a reason.
+const EXCEPTIONS: &[&str] = &[
+    "connection refused",
+    "connection-refused",
+    "retry-connrefused",
+    "split by `shell-quote`",
+];
+
+/// Whether `text` contains `word` at the beginning of a word.
+fn begins_word(text: &str, word: &str) -> bool {
+    text.match_indices(word)
+        .any(|(start, _)| !text[..start].ends_with(|c: char| c.is_alphanumeric()))
+}
+
+#[test]
+fn replaced_words_are_gone() {
+    let mut texts: Vec<PathBuf> = pages();
+    texts.retain(|page| !page.ends_with("CONTRIBUTING.md"));
+    texts.extend(files("docs", &[".yml", ".json"]));
+    texts.extend(files(".github", &[".yml", ".json"]));
+    texts.extend(files("tests/action", &[".snap"]));
+    texts.extend(["action.yml", "answer/action.yml", "binary/action.yml"].map(repository));
+    texts.push(repository("binary/connect"));
+    texts.push(repository("examples/quickstart.rs"));
+    let mut found = Vec::new();
+    for path in texts {
+        for (number, line) in (1..).zip(read(&path).lines()) {
+            let plain = EXCEPTIONS.iter().fold(line.to_owned(), |line, exception| {
+                line.replace(exception, "")
+            });
+            let plain = plain.to_lowercase();
+            let words = REPLACED.iter().filter(|word| begins_word(&plain, word));
+            found.extend(words.map(|word| format!("{}:{number}: {word}", path.display())));
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "see the glossary in CONTRIBUTING.md:\n{}",
+        found.join("\n")
+    );
+}
