@@ -76,12 +76,12 @@ impl InputErrors {
     pub(super) fn parse<T, E: Into<Vec<ValueError>>>(
         &mut self,
         input: &str,
-        value: &Option<String>,
+        value: Option<&str>,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let default = INPUTS.iter().find(|(name, _)| *name == input);
         let default = default.map_or("", |(_, default)| default);
-        self.check(input, parse(value.as_deref().unwrap_or(default)))
+        self.check(input, parse(value.unwrap_or(default)))
     }
 
     /// Orders the errors as `action.yml` orders the inputs. Unknown names come first.

@@ -246,34 +246,48 @@ fn parse_all(
     let seconds = |from, to| Duration::from_secs(from)..=Duration::from_secs(to);
 
     let credentials = credentials(inputs, environment, errors);
-    let region = errors.parse("region", &inputs.region, |v| {
+    let region = errors.parse("region", inputs.region.as_deref(), |v| {
         parse::one_of(v, &RegionChoice::ALL)
     });
     let endpoints = endpoints(inputs, region, errors);
-    let auth_method = errors.parse("auth_method", &inputs.auth_method, |v| {
+    let auth_method = errors.parse("auth_method", inputs.auth_method.as_deref(), |v| {
         parse::one_of(v, &AuthMethod::ALL)
     });
-    let verify = errors.parse("verify", &inputs.verify, parse::boolean);
-    let allowed_tools = errors.parse("allowed_tools", &inputs.allowed_tools, |v| {
+    let verify = errors.parse("verify", inputs.verify.as_deref(), parse::boolean);
+    let allowed_tools = errors.parse("allowed_tools", inputs.allowed_tools.as_deref(), |v| {
         parse::tools(v, verify)
     });
-    let read_only = errors.parse("read_only", &inputs.read_only, parse::boolean);
-    let allowed_actions = errors.parse("allowed_actions", &inputs.allowed_actions, parse::actions);
-    let policy = policy(inputs, &workspace, environment, errors);
-    let agent = errors.parse("agent", &inputs.agent, |v| parse::one_of(v, &Agent::ALL));
-    let connection = errors.parse("connection", &inputs.connection, |v| {
+    let read_only = errors.parse("read_only", inputs.read_only.as_deref(), parse::boolean);
+    let allowed_actions = errors.parse(
+        "allowed_actions",
+        inputs.allowed_actions.as_deref(),
+        parse::actions,
+    );
+    check_github_token(inputs, errors);
+    let policy = match &inputs.policy {
+        None => Some(None),
+        Some(value) => policy(value, inputs, &workspace, environment, errors).map(Some),
+    };
+    let agent = errors.parse("agent", inputs.agent.as_deref(), |v| {
+        parse::one_of(v, &Agent::ALL)
+    });
+    let connection = errors.parse("connection", inputs.connection.as_deref(), |v| {
         parse::one_of(v, &Connection::ALL)
     });
-    let token_placement = errors.parse("token_placement", &inputs.token_placement, |v| {
+    let token_placement = errors.parse("token_placement", inputs.token_placement.as_deref(), |v| {
         parse::one_of(v, &TokenPlacement::ALL)
     });
-    let server_name = errors.parse("server_name", &inputs.server_name, parse::server_name);
+    let server_name = errors.parse(
+        "server_name",
+        inputs.server_name.as_deref(),
+        parse::server_name,
+    );
     let base_config = agent.and_then(|agent| base_config(inputs, agent, &workspace, errors));
-    let config_file = errors.parse("config_file", &inputs.config_file, parse::boolean);
-    let min_validity = errors.parse("min_validity", &inputs.min_validity, |v| {
+    let config_file = errors.parse("config_file", inputs.config_file.as_deref(), parse::boolean);
+    let min_validity = errors.parse("min_validity", inputs.min_validity.as_deref(), |v| {
         parse::duration(v, &seconds(0, 3 * 3600))
     });
-    let timeout = errors.parse("timeout", &inputs.timeout, |v| {
+    let timeout = errors.parse("timeout", inputs.timeout.as_deref(), |v| {
         parse::duration(v, &seconds(1, 600))
     });
     let ca_certificates = match &inputs.ca_certificate {
@@ -283,7 +297,7 @@ fn parse_all(
             errors.check("ca_certificate", certificates)
         }
     };
-    let summary = errors.parse("summary", &inputs.summary, parse::boolean);
+    let summary = errors.parse("summary", inputs.summary.as_deref(), parse::boolean);
 
     if let Some(agent) = agent {
         let requested = agent::Requested {
@@ -366,33 +380,32 @@ fn endpoints(
     }
 }
 
-/// The policy's source: `Some(None)` is no policy, `None` an error.
-fn policy(
-    inputs: &Inputs,
-    workspace: &Path,
-    environment: &Environment,
-    errors: &mut InputErrors,
-) -> Option<Option<PolicySource>> {
-    let token = inputs.github_token.clone();
-    if let Some(token) = &token {
+fn check_github_token(inputs: &Inputs, errors: &mut InputErrors) {
+    if let Some(token) = &inputs.github_token {
         let hint = "pass the token exactly as GitHub issued it";
         errors.check(
             "github_token",
             parse::credential(token.expose_secret(), hint),
         );
     }
-    let Some(value) = &inputs.policy else {
-        return Some(None);
-    };
-    let source = match errors.check("policy", parse::policy(value, workspace))? {
-        PolicyLocation::Workspace { path, text } => PolicySource::Workspace { path, text },
+}
+
+fn policy(
+    value: &str,
+    inputs: &Inputs,
+    workspace: &Path,
+    environment: &Environment,
+    errors: &mut InputErrors,
+) -> Option<PolicySource> {
+    match errors.check("policy", parse::policy(value, workspace))? {
+        PolicyLocation::Workspace { path, text } => Some(PolicySource::Workspace { path, text }),
         PolicyLocation::Repository(location) => {
             let api = errors.check("policy", github_api(environment))?;
+            let token = inputs.github_token.clone();
             let github = GitHub { api, token };
-            PolicySource::Repository { location, github }
+            Some(PolicySource::Repository { location, github })
         }
-    };
-    Some(Some(source))
+    }
 }
 
 /// The API of github.com, or of the GitHub Enterprise Server that the runner belongs to.
