@@ -26,7 +26,7 @@ pub const HEADINGS: [&str; 74] = [
     "does not expand variables",
     "is not supported by … which cannot send the required header",
     "can only exclude tools",
-    "input …",
+    INVALID_INPUT,
     // Credentials and token
     "Port rejected the credentials as malformed",
     "Port rejected the credentials",
@@ -98,6 +98,9 @@ pub const HEADINGS: [&str; 74] = [
     "could not",
 ];
 
+/// The section about invalid inputs without a section of their own.
+pub const INVALID_INPUT: &str = "Invalid input";
+
 /// The link to the section about the error `text`. Without GitHub's variables, it is a relative path.
 #[must_use]
 pub fn link(text: &str, environment: &Environment) -> String {
@@ -125,9 +128,12 @@ fn base(environment: &Environment) -> Option<Url> {
 #[must_use]
 pub fn heading(text: &str) -> Option<&'static str> {
     let first = text.lines().next()?;
+    let is_input = first.starts_with("input ");
     HEADINGS
         .into_iter()
+        .filter(|heading| is_input || !heading.starts_with("input "))
         .find(|heading| contains(first, heading))
+        .or(is_input.then_some(INVALID_INPUT))
 }
 
 /// Whether `text` contains the parts of `phrase` around each `…`, in this order.

@@ -181,7 +181,14 @@ impl Door {
         assert_eq!(finished.commands.len(), 1, "{}", finished.log());
         assert_eq!(finished.stdout.lines().count(), 1, "{}", finished.log());
         assert_eq!(finished.stderr, "");
-        errors(&finished)
+        let text = errors(&finished);
+        let (text_and_hint, link) = text.rsplit_once("\nsee: ").unwrap();
+        let page = "docs/troubleshooting.md#binary-action";
+        assert!(
+            text_and_hint.contains("\nhint: ") && link.ends_with(page),
+            "{text}"
+        );
+        text
     }
 
     /// As [`Door::fail`], and shows none of the secrets.

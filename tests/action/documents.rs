@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use port_mcp_action::agents::Agent;
-use port_mcp_action::troubleshooting::{self, HEADINGS, anchor};
+use port_mcp_action::troubleshooting::{self, HEADINGS, INVALID_INPUT, anchor};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -165,12 +165,17 @@ fn the_readme_is_a_landing_page() {
 fn troubleshooting_covers_the_messages() {
     let page = read(repository(troubleshooting::PAGE));
     let (errors, rest) = page.split_once("\n## Warnings and notices\n").unwrap();
-    let (warnings, _) = rest.split_once("\n## After this step\n").unwrap();
+    let (warnings, rest) = rest.split_once("\n## Binary action\n").unwrap();
+    let (binary, _) = rest.split_once("\n## After this step\n").unwrap();
     let sections = |text: &str| -> Vec<String> {
         let lines = text.lines().filter_map(|line| line.strip_prefix("### "));
         lines.map(str::to_owned).collect()
     };
     assert_eq!(sections(errors), HEADINGS, "src/troubleshooting.rs");
+    let script = read(repository("binary/connect"));
+    for phrase in sections(binary) {
+        assert!(script.contains(&phrase), "not in binary/connect: {phrase}");
+    }
 
     let snapshots = files("tests/action", &[".rs", ".snap"])
         .into_iter()
@@ -182,6 +187,7 @@ fn troubleshooting_covers_the_messages() {
     let missing: Vec<String> = sections(errors)
         .into_iter()
         .chain(sections(warnings))
+        .filter(|phrase| phrase != INVALID_INPUT)
         .filter(|phrase| {
             let is_shown = |line: &String| troubleshooting::contains(line, phrase);
             !lines.iter().any(is_shown)
