@@ -1,4 +1,4 @@
-//! How the time to resolve `allowed_tools` grows with what the server offers:
+//! The time to resolve `allowed_tools`, by the number of tools that the server offers:
 //! `cargo bench --bench tools`.
 
 use std::collections::HashSet;
@@ -8,7 +8,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use port_mcp_action::access::{self, KnownTools, Patterns};
 use port_mcp_action::mcp::Tool;
 
-/// Half of them names, a quarter globs that share a prefix with many tools, a quarter exclusions.
+/// Half of the entries are names, a quarter are globs that share a prefix with many tools, and a quarter are
+/// exclusions.
 fn patterns() -> Patterns {
     let entries: Vec<String> = (0..200)
         .map(|n| match n % 4 {
@@ -19,7 +20,7 @@ fn patterns() -> Patterns {
         .collect();
     match Patterns::parse(entries.iter().map(String::as_str)) {
         Ok(patterns) => patterns,
-        Err(wrong) => panic!("{wrong:?}"),
+        Err(errors) => panic!("{errors:?}"),
     }
 }
 

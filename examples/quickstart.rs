@@ -122,7 +122,7 @@ impl Step {
         for (name, value) in inputs {
             println!("      {name}: \"{value}\"");
         }
-        let given = [
+        let credentials_and_urls = [
             ("client_id", port.client_id()),
             ("client_secret", port.client_secret()),
             ("api_url", port.api_url()),
@@ -130,7 +130,7 @@ impl Step {
         ];
         let files = tempfile::tempdir()?;
         let file = |name: &str| files.path().join(name).into_os_string();
-        let environment: Environment = given
+        let environment: Environment = credentials_and_urls
             .iter()
             .chain(inputs)
             .map(|(name, value)| (format!("INPUT_{}", name.to_uppercase()), (*value).into()))
@@ -197,7 +197,7 @@ async fn offered(mcp_config: &str) -> anyhow::Result<Vec<String>> {
     let url = server["url"].as_str().context("no url")?;
     let mut headers = HeaderMap::new();
     for (name, value) in server["headers"].as_object().context("no headers")? {
-        let value = value.as_str().context("a header is no text")?;
+        let value = value.as_str().context("a header is not text")?;
         headers.insert(name.parse::<HeaderName>()?, value.parse()?);
     }
     let http = reqwest::Client::builder()

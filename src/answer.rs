@@ -15,11 +15,11 @@ use serde_json::Value;
 use crate::runner::{Environment, Log, files, temp};
 use crate::text::{Quote, disguise};
 
-/// The largest file that is read, in bytes. Conversations can have several MiB.
+/// The maximum size of the file in bytes. Conversations can have several MiB.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
-/// The largest output in bytes: it fits into a comment on GitHub (65 536 characters) and, with other text,
-/// into an environment variable (128 KiB).
+/// The maximum size of the output in bytes: it fits into a comment on GitHub (65 536 characters) and, with
+/// other text, into an environment variable (128 KiB).
 const LARGEST_OUTPUT: usize = 60_000;
 
 /// The file that Gemini CLI's action writes next to the answer (its `action.yml`).
@@ -63,8 +63,8 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
         .context("the agent returned no answer: input `file` is empty\nhint: check the log of the agent's step")?;
     let text = read(Path::new(&path))?;
     let server = inputs.server_name.as_deref().unwrap_or("port");
-    let errors = Path::new(&path).with_file_name(STDERR_LOG);
-    if agent == "gemini-cli" && errors.is_file() && read(&errors)?.contains(MCP_ISSUES) {
+    let stderr_log = Path::new(&path).with_file_name(STDERR_LOG);
+    if agent == "gemini-cli" && stderr_log.is_file() && read(&stderr_log)?.contains(MCP_ISSUES) {
         bail!(not_connected(server, MCP_ISSUES));
     }
     let answer = extract(agent, server, &text)?;
@@ -78,12 +78,12 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
         );
     }
     let file = temp::create(environment, ".md", &format!("{answer}\n").into())?;
-    let cut = cut(&answer);
-    if cut.len() < answer.len() {
+    let output = cut(&answer);
+    if output.len() < answer.len() {
         log.notice(
             "Port MCP",
             format!(
-                "The answer is {} KiB. The output `answer` contains the first {} KiB, the file all of it.",
+                "The answer is {} KiB. The output `answer` contains the first {} KiB; the file contains all of it.",
                 answer.len().div_ceil(1024),
                 LARGEST_OUTPUT / 1024
             ),
@@ -93,7 +93,7 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
         environment,
         files::OUTPUT,
         &[
-            ("answer", cut.into()),
+            ("answer", output.into()),
             ("answer_file", file.name.as_str().into()),
         ],
     )?;
@@ -136,13 +136,15 @@ fn extract(agent: &str, server: &str, text: &str) -> anyhow::Result<String> {
     };
     let answer = answer.trim();
     if answer.is_empty() {
-        bail!("the agent returned no answer: it is empty\nhint: check the log of the agent's step");
+        bail!(
+            "the agent returned no answer: the file is empty\nhint: check the log of the agent's step"
+        );
     }
     Ok(answer.to_owned())
 }
 
-/// The answer in the conversation of Claude Code's action (`execution_file`), a list of messages: the last
-/// of type `result` has the answer, the first the status of the servers.
+/// The answer in the conversation of Claude Code's action (`execution_file`), a list of messages. The
+/// last message of type `result` contains the answer, and the first message the status of the servers.
 fn of_claude_code(server: &str, text: &str) -> anyhow::Result<String> {
     let messages: Vec<Value> = serde_json::from_str(text)
         .map_err(|_| invalid_format("claude-code", "a JSON array of messages"))?;
@@ -164,7 +166,7 @@ fn of_claude_code(server: &str, text: &str) -> anyhow::Result<String> {
     }
     let result = messages.iter().rfind(|message| message["type"] == "result");
     let result =
-        result.context("the agent returned no answer: its conversation has no result\nhint: check the log of the agent's step")?;
+        result.context("the agent returned no answer: the conversation has no result\nhint: check the log of the agent's step")?;
     if result["is_error"] == true {
         let error = result["result"].as_str().unwrap_or("unknown error");
         bail!(failed(error));
@@ -193,17 +195,17 @@ fn failed(error: &str) -> String {
     )
 }
 
-fn not_connected(server: &str, sign: &str) -> String {
+fn not_connected(server: &str, detail: &str) -> String {
     format!(
-        "the agent could not connect to the MCP server `{server}` ({sign}), so its answer is not based on \
+        "the agent could not connect to the MCP server `{server}` ({detail}), so its answer is not based on \
          Port\n\
          hint: run the job again; if the error persists, check the log of the agent's step"
     )
 }
 
-fn invalid_format(agent: &str, form: &str) -> anyhow::Error {
+fn invalid_format(agent: &str, expected: &str) -> anyhow::Error {
     anyhow!(
-        "the agent's answer is not {form}, the format of `{agent}`\n\
+        "the agent's answer is not {expected}, the format of `{agent}`\n\
          hint: check that `file` belongs to this agent, and check the log of its step"
     )
 }

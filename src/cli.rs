@@ -46,7 +46,7 @@ enum Command {
     Policy(PolicyCommand),
 }
 
-/// The phases under whose names the image has links to the binary.
+/// The phases. For each, the image contains a link to the binary with the name of the phase.
 const PHASES: [&str; 3] = ["connect", "cleanup", "answer"];
 
 /// Options of `port-mcp tools`, with the names and meanings of the action's inputs.
@@ -100,7 +100,7 @@ impl Cli {
     /// Runs the command.
     ///
     /// # Errors
-    /// As for the phases, or when a policy is invalid.
+    /// When the phase or the command fails.
     pub async fn run(self, environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {
         match self.command {
             Command::Connect => connect::run(environment, log).await,
@@ -121,8 +121,8 @@ impl Cli {
     }
 }
 
-/// Inserts the phase if the binary was started by the name of one: the runner passes the same arguments to
-/// every phase, and an entry point is one word.
+/// Inserts the phase if the binary was started under its name: the runner passes the same arguments to
+/// every phase, and an entry point cannot contain arguments.
 fn with_phase(mut args: Vec<OsString>) -> Vec<OsString> {
     let name = args.first().and_then(|path| Path::new(path).file_name());
     let name = name.map(OsString::from);
@@ -180,7 +180,7 @@ fn check_policy(file: &Path, log: &mut Log<'_>) -> anyhow::Result<()> {
     if !problems.is_empty() {
         bail!(
             "policy {} contains rules without effect:\n{}\n\
-             hint: correct or remove what can never match; such runs fall through to the rules below",
+             hint: correct or remove these conditions; runs that do not match fall through to the rules below",
             file.display(),
             problems.join("\n")
         );
@@ -195,7 +195,7 @@ fn check_policy(file: &Path, log: &mut Log<'_>) -> anyhow::Result<()> {
 
 fn read_policy(file: &Path) -> anyhow::Result<Policy> {
     let shown = file.display().to_string();
-    let text =
-        fs::read_to_string(file).with_context(|| format!("policy {shown} could not be read"))?;
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("policy {shown} could not be read\nhint: check its path"))?;
     Ok(Policy::parse(&shown, &text)?)
 }

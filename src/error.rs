@@ -18,7 +18,7 @@ pub enum Error {
     #[error(transparent)]
     Access(#[from] AccessErrors),
     /// Anything else.
-    #[error("{0:#}")]
+    #[error("{}", with_causes(.0))]
     Other(#[from] anyhow::Error),
 }
 
@@ -40,6 +40,20 @@ impl From<RejectedError> for Error {
     }
 }
 
+/// The text of an error and its causes on one line, then their other lines, such as hints.
+fn with_causes(error: &anyhow::Error) -> String {
+    let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let parts = texts
+        .iter()
+        .map(|text| text.split_once('\n').unwrap_or((text, "")));
+    let (first, rest): (Vec<&str>, Vec<&str>) = parts.unzip();
+    let rest = rest.into_iter().filter(|lines| !lines.is_empty());
+    std::iter::once(first.join(": ").as_str())
+        .chain(rest)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
 impl Error {
     /// The title and the text of each annotation: one for each invalid input or denied access.
     fn annotations(&self) -> Vec<(&'static str, String)> {
@@ -56,7 +70,7 @@ impl Error {
                     .map(|error| ("Port MCP: access denied", error.to_string()))
                     .collect()
             }
-            Self::Other(error) => vec![("Port MCP", format!("{error:#}"))],
+            Self::Other(error) => vec![("Port MCP", with_causes(error))],
         }
     }
 

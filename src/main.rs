@@ -14,8 +14,8 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
-    // First of all: process 1 of a container has no default action for signals, and a signal that arrives
-    // before its handler is lost.
+    // This is first, since process 1 of a container has no default action for signals: a signal that arrives
+    // before its handler is installed is lost.
     let started = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,7 +1,7 @@
 //! Links from errors to their sections in `docs/troubleshooting.md`.
 //!
 //! The headings of that page are phrases of the messages, so a search for a message finds its section. `…`
-//! in a heading stands for any text.
+//! in a heading matches any text.
 
 use url::Url;
 

@@ -11,7 +11,7 @@ use crate::text::{Quote, nearest};
 
 pub use pattern::{Glob, PatternError, Patterns};
 
-/// The most tool names that a message lists.
+/// The maximum number of tool names in a message.
 const MOST_NAMES: usize = 40;
 
 /// The decision on a tool that the server offers.
@@ -23,8 +23,8 @@ pub enum Decision {
     NotRequested,
     /// A glob matches it, but the policy does not allow it.
     NotAllowed,
-    /// In read-only mode, a glob matches it, but it is not annotated as read-only: `allowed_tools` has to
-    /// list its name.
+    /// In read-only mode, a glob matches it, but it is not annotated as read-only: `allowed_tools` must list
+    /// its name.
     NotListed,
     /// A glob matches it, but the agent uses the same name for another tool.
     Ambiguous,
@@ -126,7 +126,7 @@ pub enum Unavailable {
     Unknown(String),
 }
 
-/// Everything that is denied, to be reported at once.
+/// Every denied request. All of them are reported at once.
 #[derive(Debug)]
 pub struct AccessErrors(pub Vec<AccessError>);
 
@@ -152,15 +152,16 @@ pub struct KnownTools<'a> {
 /// The name that the agent uses for a tool. The agent cannot distinguish two tools with the same name.
 pub type Notation<'a> = &'a dyn Fn(&str) -> String;
 
-/// Decides which of the `offered` tools are granted, within what the policy `allowed`.
+/// Decides which of the `offered` tools are granted. `allowed` are the tools that the policy allows: `None`
+/// without a policy.
 ///
-/// A glob never grants a tool that the policy does not allow, a tool that the agent cannot distinguish
-/// from another, or, in read-only mode, a tool that is not annotated as read-only: `requested` has to list
-/// such a tool by name.
+/// A tool that the policy does not allow is never granted. A glob does not grant a tool that the agent
+/// cannot distinguish from another, or, in read-only mode, a tool that is not annotated as read-only:
+/// `requested` must list such a tool by name.
 ///
 /// # Errors
-/// Every name that is not offered or is ambiguous, every glob that matches nothing, and an empty result,
-/// each with its reason.
+/// Every listed name that is not offered or is ambiguous, every glob that matches no tool, and an empty
+/// result, each with its reason.
 pub fn resolve<'a>(
     requested: &Patterns,
     offered: &'a [Tool],
@@ -216,7 +217,7 @@ pub fn resolve<'a>(
 fn matches_any(requested: &Patterns, name: &str, unmatched: &mut [bool]) -> bool {
     let mut is_matched = false;
     for ((_, glob), unmatched) in requested.globs.iter().zip(unmatched) {
-        // Each glob has to match at least one tool, but each tool needs only one glob.
+        // Each glob must match at least one tool, but each tool needs only one glob.
         if (*unmatched || !is_matched) && glob.matches(name) {
             *unmatched = false;
             is_matched = true;
@@ -225,7 +226,7 @@ fn matches_any(requested: &Patterns, name: &str, unmatched: &mut [bool]) -> bool
     is_matched
 }
 
-/// The tools that the agent cannot distinguish from others, each with the names of those.
+/// The tools that the agent cannot distinguish from others, each with the names of these others.
 fn ambiguous<'a>(offered: &'a [Tool], notation: Notation<'_>) -> HashMap<&'a str, Vec<&'a str>> {
     let mut by_notation: HashMap<String, Vec<&str>> = HashMap::new();
     for tool in offered {
@@ -273,11 +274,11 @@ fn without_match(requested: &Patterns, offered: &[Tool], unmatched: &[bool]) -> 
 fn why_unavailable(name: &str, offered: &[Tool], known: &KnownTools<'_>) -> Unavailable {
     let names = || offered.iter().map(|tool| tool.name.as_str());
     let exists =
-        |name: &String| names().any(|known| known == name) || known.writable.contains(name);
+        |name: &String| names().any(|offered| offered == name) || known.writable.contains(name);
     if known.writable.contains(name) {
         Unavailable::ReadOnly
-    } else if let Some(now) = (known.replacements)(name).into_iter().find(exists) {
-        Unavailable::Replaced(now)
+    } else if let Some(replacement) = (known.replacements)(name).into_iter().find(exists) {
+        Unavailable::Replaced(replacement)
     } else if (known.is_removed)(name) {
         Unavailable::Removed(comma_list(names()))
     } else if let Some(near) = nearest(name, names()) {
@@ -342,7 +343,7 @@ mod tests {
         "bad name",
     ];
 
-    /// Tools under some of the names, each with whatever annotations.
+    /// Tools with some of the names, each with any annotations.
     fn offers() -> impl Strategy<Value = Vec<Tool>> {
         let hint = proptest::option::of(any::<bool>());
         let hints = proptest::collection::vec((hint.clone(), hint), NAMES.len());
@@ -402,7 +403,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_granted_is_offered_requested_and_allowed(
+        fn granted_tools_are_offered_requested_and_allowed(
             offered in offers(), requested in entries(), allowed in entries(), read_only: bool,
         ) {
             let (Some(requested), Some(allowed)) = (patterns(&requested), patterns(&allowed)) else {
@@ -411,9 +412,9 @@ mod tests {
             for name in granted(&requested, &offered, Some(&allowed), read_only) {
                 let tool = offered.iter().find(|tool| tool.name == name);
                 prop_assert!(requested.allows(&name) && allowed.allows(&name) && pattern::is_valid_name(&name));
-                // What changes something in read-only mode was asked for by its name.
-                let named = requested.names().contains(&name);
-                prop_assert!(tool.is_some_and(|tool| !read_only || !tool.may_write() || named));
+                // In read-only mode, a tool that may write is granted only by its name.
+                let is_listed = requested.names().contains(&name);
+                prop_assert!(tool.is_some_and(|tool| !read_only || !tool.may_write() || is_listed));
             }
         }
 
@@ -432,19 +433,19 @@ mod tests {
 
         #[test]
         fn an_exclusion_always_wins(offered in offers(), requested in entries(), read_only: bool) {
-            let Some(read) = patterns(&requested) else { return Ok(()) };
+            let Some(parsed) = patterns(&requested) else { return Ok(()) };
             let excluded: Vec<Glob> = requested
                 .iter()
                 .filter_map(|entry| entry.strip_prefix('!'))
                 .map(Glob::new)
                 .collect();
-            for name in granted(&read, &offered, None, read_only) {
+            for name in granted(&parsed, &offered, None, read_only) {
                 prop_assert!(!excluded.iter().any(|glob| glob.matches(&name)), "{}", name);
             }
         }
 
         #[test]
-        fn the_order_of_the_entries_means_nothing(
+        fn the_order_of_entries_has_no_effect(
             offered in offers(),
             (requested, shuffled) in entries().prop_flat_map(|entries| {
                 (Just(entries.clone()), Just(entries).prop_shuffle())
@@ -461,7 +462,7 @@ mod tests {
         }
 
         #[test]
-        fn a_glob_matches_what_its_parts_say(
+        fn a_glob_matches_its_parts_with_any_text_between_them(
             parts in proptest::collection::vec("[ab]{0,3}", 1..4),
             fillings in proptest::collection::vec("[abc]{0,3}", 4),
         ) {

@@ -6,7 +6,7 @@ use wildmatch::WildMatchPattern;
 
 use crate::text::Quote;
 
-/// The longest tool name in characters, and so the longest entry of a list.
+/// The maximum length of a tool name in characters, and so of an entry of a list.
 const LONGEST: usize = 128;
 
 /// Text in which `*` matches any characters, or none. No other character is special.
@@ -72,14 +72,14 @@ impl Patterns {
         entries: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, Vec<PatternError>> {
         let mut patterns = Self::default();
-        let mut wrong = Vec::new();
+        let mut errors = Vec::new();
         for entry in entries {
             let (excludes, pattern) = match entry.strip_prefix('!') {
                 Some(pattern) => (true, pattern.trim_start()),
                 None => (false, entry),
             };
-            if let Err(why) = check(pattern) {
-                wrong.push(why);
+            if let Err(error) = check(pattern) {
+                errors.push(error);
             } else if excludes {
                 patterns
                     .exclusions
@@ -92,17 +92,17 @@ impl Patterns {
                 patterns.names.push(pattern.to_owned());
             }
         }
-        if wrong.is_empty() && patterns.names.is_empty() && patterns.globs.is_empty() {
-            wrong.push(if patterns.exclusions.is_empty() {
+        if errors.is_empty() && patterns.names.is_empty() && patterns.globs.is_empty() {
+            errors.push(if patterns.exclusions.is_empty() {
                 PatternError::Empty
             } else {
                 PatternError::OnlyExclusions
             });
         }
-        if wrong.is_empty() {
+        if errors.is_empty() {
             Ok(patterns)
         } else {
-            Err(wrong)
+            Err(errors)
         }
     }
 
@@ -132,7 +132,7 @@ impl Patterns {
         &self.names
     }
 
-    /// The names, if the list contains nothing but names.
+    /// The names, if the list contains only names.
     #[must_use]
     pub fn only_names(&self) -> Option<&[String]> {
         (self.globs.is_empty() && self.exclusions.is_empty()).then_some(&self.names)
@@ -164,7 +164,7 @@ pub(super) fn is_valid_name(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
 
-/// The tool in an entry of an agent's own list: `mcp__port__list_pages`, `port(list_pages)`,
+/// The tool in an entry that is in an agent's notation: `mcp__port__list_pages`, `port(list_pages)`,
 /// `Mcp(port:list_pages)`.
 fn without_notation(entry: &str) -> Option<&str> {
     let name = if let Some(rest) = entry.strip_prefix("mcp__") {
@@ -186,9 +186,9 @@ fn check(pattern: &str) -> Result<(), PatternError> {
     if pattern.contains(['?', '[', ']', '{', '}']) {
         return Err(PatternError::OtherWildcard(Quote::new(pattern)));
     }
-    let letters = pattern.replace('*', "");
-    let is_everything = letters.is_empty() && !pattern.is_empty();
-    if pattern.len() <= LONGEST && (is_everything || is_valid_name(&letters)) {
+    let literal = pattern.replace('*', "");
+    let is_wildcard = literal.is_empty() && !pattern.is_empty();
+    if pattern.len() <= LONGEST && (is_wildcard || is_valid_name(&literal)) {
         Ok(())
     } else {
         Err(PatternError::InvalidName(Quote::new(pattern)))
@@ -199,16 +199,16 @@ fn check(pattern: &str) -> Result<(), PatternError> {
 mod tests {
     use super::*;
 
-    fn read(entries: &[&str]) -> Result<Patterns, String> {
-        Patterns::parse(entries.iter().copied()).map_err(|wrong| {
-            let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    fn parse(entries: &[&str]) -> Result<Patterns, String> {
+        Patterns::parse(entries.iter().copied()).map_err(|errors| {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             lines.join("\n")
         })
     }
 
     #[test]
     fn names_globs_and_exclusions() {
-        let patterns = read(&["list_*", "get_page", "! list_plugins", "*_run*"]).unwrap();
+        let patterns = parse(&["list_*", "get_page", "! list_plugins", "*_run*"]).unwrap();
         for granted in [
             "list_entities",
             "get_page",
@@ -217,24 +217,24 @@ mod tests {
         ] {
             assert!(patterns.allows(granted), "{granted}");
         }
-        for refused in [
+        for denied in [
             "list_plugins",
             "get_pages",
             "List_entities",
             "xlist_entities",
             "",
         ] {
-            assert!(!patterns.allows(refused), "{refused}");
+            assert!(!patterns.allows(denied), "{denied}");
         }
         assert_eq!(patterns.only_names(), None);
-        let names = read(&["b", "a", "b"]).unwrap();
+        let names = parse(&["b", "a", "b"]).unwrap();
         assert_eq!(names.only_names().unwrap(), ["b", "a"]);
     }
 
     #[test]
-    fn what_cannot_be_used_is_said_at_once() {
+    fn all_invalid_entries_are_reported_at_once() {
         let entries = ["mcp__port__get_page", "a b", "x;y", "list_?", "!", "!{a,b}"];
-        insta::assert_snapshot!(read(&entries).unwrap_err(), @"
+        insta::assert_snapshot!(parse(&entries).unwrap_err(), @"
         contains `mcp__port__get_page`, which is in the notation of an agent: use `get_page`
         contains `a b`, which is not a valid tool name: use up to 128 letters, digits, `_`, `-`, or `.`
         contains `x;y`, which is not a valid tool name: use up to 128 letters, digits, `_`, `-`, or `.`
@@ -242,7 +242,7 @@ mod tests {
         contains ``, which is not a valid tool name: use up to 128 letters, digits, `_`, `-`, or `.`
         contains `{a,b}`: `*` is the only wildcard
         ");
-        insta::assert_snapshot!(read(&[]).unwrap_err(), @"lists no tools");
-        insta::assert_snapshot!(read(&["!delete_*"]).unwrap_err(), @"contains only exclusions: add a pattern, such as `*`");
+        insta::assert_snapshot!(parse(&[]).unwrap_err(), @"lists no tools");
+        insta::assert_snapshot!(parse(&["!delete_*"]).unwrap_err(), @"contains only exclusions: add a pattern, such as `*`");
     }
 }

@@ -19,13 +19,13 @@ use crate::http::{
 };
 use crate::text::Quote;
 
-/// The largest policy in bytes: room for thousands of rules.
+/// The maximum size of a policy in bytes: enough for thousands of rules.
 pub const LARGEST_POLICY: usize = 256 * 1024;
 
-/// The largest response in bytes: a policy in base64, and the metadata that GitHub adds.
+/// The maximum size of a response in bytes: a policy in base64, and the metadata that GitHub adds.
 const LARGEST_RESPONSE: usize = LARGEST_POLICY / 3 * 4 + 64 * 1024;
 
-/// The longest wait for a rate limit that is believed: GitHub's limits reset every hour.
+/// A rate limit that resets later than this is ignored, since GitHub's limits reset every hour.
 const LONGEST_LIMIT: Duration = Duration::from_hours(24);
 
 /// The time limit of one request to GitHub.
@@ -60,26 +60,26 @@ pub struct Location {
 }
 
 impl Location {
-    /// Parses `owner/repo/path@ref`. `None` if `text` does not have this form, and so is a path.
+    /// Parses `owner/repo/path@ref`. Returns `None` for any other text, which is a path.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (place, reference) = text.split_once('@')?;
         let mut parts = place.splitn(3, '/');
         let (owner, repository, path) = (parts.next()?, parts.next()?, parts.next()?);
-        // Characters that need no escaping in a URL. `.` and `..` would leave the path.
+        // Only characters that need no escaping in a URL. `.` and `..` could lead to another path.
         let is_plain = |text: &str| {
             text.bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b))
         };
         let is_segment = |part: &str| !part.is_empty() && part != "." && part != "..";
-        let is_one = |text: &str| is_plain(text) && is_segment(text) && !text.contains('/');
-        let good = is_one(owner)
-            && is_one(repository)
+        let is_name = |text: &str| is_plain(text) && is_segment(text) && !text.contains('/');
+        let is_valid = is_name(owner)
+            && is_name(repository)
             && is_plain(path)
             && path.split('/').all(is_segment)
             && !reference.is_empty()
             && reference.bytes().all(|b| b.is_ascii_graphic());
-        good.then(|| Self {
+        is_valid.then(|| Self {
             owner: owner.to_owned(),
             repository: repository.to_owned(),
             path: path.to_owned(),
@@ -127,7 +127,7 @@ const GITHUB: Service = Service {
     not_found: "the policy was not found on GitHub",
 };
 
-/// What came back instead of the policy.
+/// Why the policy could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each one means")]
 pub enum FetchError {
@@ -224,7 +224,7 @@ pub async fn read(source: &PolicySource, http: &Http) -> anyhow::Result<Policy> 
     }
 }
 
-/// The result of one request: the description of the file, or the error that octocrab parsed.
+/// The result of one request: the file with its metadata, or the error that octocrab parsed.
 type Outcome = Result<Content, octocrab::Error>;
 
 async fn fetch(
@@ -294,10 +294,10 @@ async fn request(octocrab: &Octocrab, http: &Http, url: &Url) -> Result<Outcome,
     let body = Full::new(body).map_err(|never| match never {}).boxed();
     Ok(
         match octocrab::map_github_error(::http::Response::from_parts(parts, body)).await {
-            Ok(answer) => ContentItems::from_response(answer)
+            Ok(response) => ContentItems::from_response(response)
                 .await
                 .and_then(|mut items| {
-                    // A directory is a list.
+                    // For a directory, GitHub returns a list.
                     let mut items = items.take_items();
                     match items.len() {
                         1 => Ok(items.remove(0)),
@@ -312,7 +312,7 @@ async fn request(octocrab: &Octocrab, http: &Http, url: &Url) -> Result<Outcome,
     )
 }
 
-/// Unwraps the error of the HTTP client from octocrab's.
+/// Finds the HTTP client's error in octocrab's.
 fn cause(error: &(dyn std::error::Error + 'static), http: &Http, url: &Url) -> FetchError {
     match http::find::<reqwest::Error>(error) {
         Some(error) => FetchError::Network(http.network_error(error, url)),
@@ -329,7 +329,7 @@ fn status_error(error: &GitHubError, headers: &HeaderMap) -> StatusError {
     if status_error.kind == StatusKind::Forbidden && is_exhausted {
         status_error.kind = StatusKind::RateLimited;
     }
-    // GitHub gives the reset as a point in time, which octocrab parses.
+    // GitHub sends the reset as a point in time, which octocrab parses.
     status_error.retry_after = error
         .rate_limit_reset
         .and_then(|at| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at)))
@@ -338,7 +338,7 @@ fn status_error(error: &GitHubError, headers: &HeaderMap) -> StatusError {
     status_error
 }
 
-/// The text in GitHub's description of a file.
+/// The text of the file in GitHub's response.
 fn text(content: &Content) -> Result<String, FetchError> {
     if content.r#type != "file" {
         return Err(FetchError::NotFile);
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_a_path() {
+    fn other_texts_are_paths() {
         for path in [
             "port-mcp.yml",
             ".github/port-mcp.yml",

@@ -22,7 +22,9 @@ pub(super) const AGENT: Agent = Agent {
     add_server,
     function_name: |server, tool| format!("{server}__{tool}"),
     enforcement: ToolEnforcement::None,
-    limits: Some("Cline has no list of tools: it runs every tool that the server offers."),
+    limits: Some(
+        "Cline does not enforce `allowed_tools`: it runs every tool that the server offers.",
+    ),
     ..BASE
 };
 

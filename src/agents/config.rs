@@ -60,8 +60,8 @@ impl Config {
         Ok(())
     }
 
-    /// Moves servers below `key`, if the configuration consists of nothing but servers by name: some
-    /// programs write them without that key.
+    /// Moves servers below `key`, if the configuration consists only of servers by name: some programs write
+    /// them without that key.
     pub fn wrap_servers(&mut self, key: &str) {
         let all = Value::Object(std::mem::take(&mut self.values));
         self.values = if is_servers(&all) && all.get(key).is_none() {
@@ -85,7 +85,7 @@ impl Config {
         self.values.get(key)
     }
 
-    /// The keys of the configuration.
+    /// The values of the configuration, by key.
     pub fn values_mut(&mut self) -> &mut Map<String, Value> {
         &mut self.values
     }
@@ -147,7 +147,7 @@ impl Config {
         false
     }
 
-    /// Adds texts to an existing list of what the agent may use.
+    /// Adds texts to the list at `path`, if the list exists.
     pub fn extend_list(&mut self, path: &[&str], texts: &[String]) {
         let Some((first, rest)) = path.split_first() else {
             return;

@@ -2,8 +2,8 @@
 //!
 //! An agent's configuration can contain settings that allow more tools, disable a server, or let the agent
 //! run programs without approval. Each agent's file lists its own. In addition, for every agent: a second
-//! entry for the same server, a server whose tools look like this step's, and another use of the token's
-//! variable.
+//! entry for the same server, a server whose tools look like those of this step, and another use of the
+//! token's variable.
 //!
 //! Findings name known keys only, since any other part of a configuration can be a secret.
 
@@ -53,15 +53,15 @@ impl Given<'_> {
     /// Whether an agent's pattern can match a tool of the server, granted or not.
     fn is_matched_by(&self, pattern: &str) -> bool {
         let prefix = self.agent.function_name(self.server, "");
-        let fixed = pattern.split(['*', '?']).next().unwrap_or_default();
-        let is_whole = fixed.len() == pattern.len();
-        let names = self.tools.iter().any(|tool| tool == pattern);
+        let literal = pattern.split(['*', '?']).next().unwrap_or_default();
+        let is_whole = literal.len() == pattern.len();
+        let is_name = self.tools.iter().any(|tool| tool == pattern);
         // The name of the server matches all of its tools.
         let server = prefix.trim_end_matches(['_', '-']);
-        names
+        is_name
             || pattern == server
             || pattern.starts_with(&prefix)
-            || (!is_whole && (prefix.starts_with(fixed) || fixed.starts_with(&prefix)))
+            || (!is_whole && (prefix.starts_with(literal) || literal.starts_with(&prefix)))
     }
 }
 
@@ -221,7 +221,7 @@ impl Agent {
                 if any_text(entry, &|text| leads_to(text, is_ours)) {
                     find(what(), Effect::SameServer);
                 }
-                // Codex hides the variables in this list from its shell, as this step does.
+                // Codex hides the variables in this list from its shell, so this step adds the token's.
                 let is_hidden = (key, child) == ("shell_environment_policy", "exclude");
                 if !is_hidden && any_text(entry, &|text| text.contains(TOKEN_VARIABLE)) {
                     find(what(), Effect::GivesTokenAway);
@@ -239,7 +239,7 @@ impl Agent {
     fn can_clash(&self, ours: &str, theirs: &str) -> bool {
         let name = self.function_name;
         if name("a", "tool") == name("b", "tool") {
-            // The agent ignores the names of servers.
+            // The agent's function names do not depend on the server.
             return false;
         }
         let (ours, theirs) = (name(ours, ""), name(theirs, ""));

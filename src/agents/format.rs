@@ -297,7 +297,7 @@ where
 {
     serde_json::to_value(value)
         .ok()
-        .filter(|json| converted::<T>(json).is_some_and(|back| back == *value))
+        .filter(|json| converted::<T>(json).is_some_and(|restored| restored == *value))
         .ok_or(BaseConfigError::NotJson(format))
 }
 
@@ -320,7 +320,7 @@ fn json(text: &str) -> Result<Value, BaseConfigError> {
     })
 }
 
-/// The depth that `serde_json` accepts. The other parser has no limit.
+/// The maximum depth of `serde_json`. The parser for comments has no limit.
 const DEEPEST: usize = 128;
 
 fn depth(text: &str) -> usize {

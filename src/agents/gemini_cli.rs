@@ -64,14 +64,14 @@ fn tool_name(server: &str, tool: &str) -> String {
 
 fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     // An empty list allows every server.
-    let is_list = config.get("mcp").and_then(|mcp| mcp["allowed"].as_array());
-    if is_list.is_some_and(|list| !list.is_empty()) {
+    let servers = config.get("mcp").and_then(|mcp| mcp["allowed"].as_array());
+    if servers.is_some_and(|list| !list.is_empty()) {
         config.extend_list(&["mcp", "allowed"], &[server.name.to_owned()]);
     }
-    let is_list = config
+    let tools = config
         .get("tools")
         .and_then(|tools| tools["core"].as_array());
-    if is_list.is_some() {
+    if tools.is_some() {
         let notation: Vec<String> = server
             .tools
             .iter()
@@ -82,7 +82,7 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     config.insert(SERVERS, server.name, entry(server))
 }
 
-/// The server in the format of Gemini CLI and of its descendants.
+/// The server in the format of Gemini CLI and its forks.
 pub(super) fn entry(server: &Server<'_>) -> Value {
     let mut entry = match server.connection {
         Connection::Direct => json!({

@@ -38,7 +38,7 @@ pub(super) const AGENT: Agent = Agent {
 };
 
 const OVERRIDES: &[Override] = &[
-    // Without a user, all modes except `auto` end with a question or without a call.
+    // Without a user, all modes except `auto` stop at a question or call no tool.
     Override::new(Effect::Hides, &["GOOSE_MODE"], |mode, _| {
         mode.as_str() != Some("auto")
     }),

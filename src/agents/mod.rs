@@ -163,7 +163,7 @@ pub struct Agent {
     pub(crate) expands_variables: bool,
     /// Whether it runs in the job, where it can start a bridge. A model provider's service does not.
     pub(crate) runs_on_runner: bool,
-    /// Whether it sends other headers than `Authorization`.
+    /// Whether it sends headers other than `Authorization`.
     pub(crate) sends_headers: bool,
     /// Names of servers that it reserves.
     pub(crate) reserved: &'static [&'static str],
@@ -211,7 +211,7 @@ const BASE: Agent = Agent {
 pub enum Tested {
     /// With the real program and a scripted model.
     EndToEnd,
-    /// With the real program, which has no model of its own choice.
+    /// With the real program but without a model: the program does not let a test choose one.
     EndToEndWithoutModel,
     /// By comparing the keys with the agent's documentation or source.
     ConfigSchema,
@@ -226,7 +226,7 @@ struct Servers {
     key: &'static str,
     /// The shape of its value.
     shape: Shape,
-    /// The key of an entry with its name. Without it, the key of the entry is its name.
+    /// The key in an entry that contains its name. Without it, the key of the entry is its name.
     name: Option<&'static str>,
     /// An alternative key, which is used if the configuration has servers there and not at `key`.
     alternative: Option<&'static str>,
@@ -243,7 +243,7 @@ impl Servers {
         }
     }
 
-    /// Servers in a list, each with its name at a key.
+    /// Servers in a list. Each entry contains its name at the key `name`.
     const fn list(key: &'static str, name: &'static str) -> Self {
         Self {
             key,
@@ -318,7 +318,7 @@ impl Agent {
         }))
     }
 
-    /// The agents with a property.
+    /// The agents for which `is` returns true.
     pub(crate) fn filter(is: impl Fn(&Self) -> bool) -> Vec<&'static Self> {
         Self::ALL.into_iter().filter(|agent| is(agent)).collect()
     }
@@ -435,7 +435,7 @@ fn plain(_server: &str, tool: &str) -> String {
     tool.to_owned()
 }
 
-/// A name as part of a function name, in which most agents replace invalid characters by underscores.
+/// A name as part of a function name, in which most agents replace invalid characters with underscores.
 fn sanitized(name: &str) -> String {
     let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     name.chars()
@@ -443,7 +443,7 @@ fn sanitized(name: &str) -> String {
         .collect()
 }
 
-/// The notation of Claude Code, which others adopted.
+/// The notation of Claude Code, which other agents also use.
 fn double_underscored(server: &str, tool: &str) -> String {
     format!("mcp__{server}__{tool}")
 }

@@ -1,4 +1,4 @@
-//! Qwen Code, which descends from Gemini CLI: `mcpServers` of its `settings.json`.
+//! Qwen Code, a fork of Gemini CLI: `mcpServers` of its `settings.json`.
 //!
 //! `QwenLM/qwen-code-action` accepts `mcp_config` as its `settings`. Servers in the workspace's
 //! file require an approval. Servers in the user's file, `~/.qwen/settings.json`, do not.
@@ -26,7 +26,7 @@ pub(super) const AGENT: Agent = Agent {
     ..BASE
 };
 
-/// Each setting has a present key and a key of earlier versions, which Qwen Code still reads.
+/// Each setting has a current key and a key of earlier versions, which Qwen Code still reads.
 const OVERRIDES: &[Override] = &[
     Override::new(Effect::Hides, &["mcp", "excluded"], names_our_server),
     Override::new(Effect::Hides, &["excludeMCPServers"], names_our_server),

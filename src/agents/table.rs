@@ -37,7 +37,7 @@ fn table() -> String {
     lines.join("\n")
 }
 
-/// The agents by their enforcement, for the README.
+/// The table of agents by enforcement, for the README.
 fn overview() -> String {
     let agents = |enforcement| {
         let agents = Agent::filter(|agent| agent.enforcement == enforcement);

@@ -31,7 +31,7 @@ const TITLE: &str = "Port MCP";
 ///
 /// # Errors
 /// Invalid inputs, a policy that does not allow the request or cannot be read, tools that are not
-/// available, a server that cannot be used, or a runner that cannot take outputs. Outputs are written
+/// available, a server that cannot be used, or outputs that cannot be written. Outputs are written
 /// last, so a step that fails has no outputs and leaves no file.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {
     let mut settings = settings(environment, log)?;
@@ -179,8 +179,8 @@ fn warn_of_environment(settings: &Settings, environment: &Environment, log: &mut
     }
 }
 
-/// Reads the policy and obtains a token at the same time. If the inputs name custom servers, or leave the
-/// region open under a policy, the policy comes first: it limits which servers receive the credentials.
+/// Reads the policy and obtains a token at the same time. If the inputs name custom servers, or do not
+/// determine the region, the policy is read first: it limits which servers receive the credentials.
 async fn policy_and_token(
     settings: &Settings,
     environment: &Environment,
@@ -204,14 +204,14 @@ async fn policy_and_token(
     Ok((decision, endpoints, token))
 }
 
-/// The tools in `allowed_tools`, without asking the server.
+/// The tools that `allowed_tools` lists, without a request to the server.
 fn unverified_tools(settings: &Settings) -> Vec<Tool> {
     let names = settings.allowed_tools.only_names().unwrap_or_default();
     names.iter().map(|name| Tool::named(name)).collect()
 }
 
 /// The names of the tools that the server offers without read-only mode. Sends a request only if a listed
-/// tool is missing that read-only mode can hide. After an error, the reason stays unknown.
+/// tool is missing and read-only mode may hide it. Empty after an error: the reason then stays unknown.
 async fn writable_tools(
     settings: &Settings,
     endpoints: &Endpoints,
@@ -234,8 +234,8 @@ async fn writable_tools(
     tools.into_iter().map(|tool| tool.name).collect()
 }
 
-/// Checks whether the agent enforces the granted tools. If it does not, that is a warning, and an error
-/// under a policy.
+/// Checks whether the agent enforces the granted tools. If it does not, the step warns, or fails under a
+/// policy.
 fn check_enforcement(
     settings: &Settings,
     decision: &PolicyDecision,
@@ -290,8 +290,8 @@ fn check_enforcement(
     Ok(())
 }
 
-/// Looks for settings in `base_config` that could override the grant. They are a warning, and an error
-/// under a policy.
+/// Searches `base_config` for settings that could override the grant. If there are any, the step warns, or
+/// fails under a policy.
 fn check_base_config(
     settings: &Settings,
     decision: &PolicyDecision,
@@ -337,7 +337,7 @@ fn check_base_config(
 /// Writes the configuration file and the outputs. Removes the file if the outputs cannot be written.
 #[expect(
     clippy::too_many_arguments,
-    reason = "everything that the next steps get"
+    reason = "everything that the outputs contain"
 )]
 fn write_outputs(
     settings: &Settings,

@@ -42,7 +42,10 @@ pub(super) async fn evaluate(
     };
     let policy = source::read(source, http).await?;
     let rule = policy.rule_for(&run_context(settings, environment))?;
-    let regions: Vec<_> = endpoints.iter().filter_map(|at| at.region).collect();
+    let regions: Vec<_> = endpoints
+        .iter()
+        .filter_map(|candidate| candidate.region)
+        .collect();
     let custom_hosts: Vec<_> = endpoints.iter().flat_map(Endpoints::custom_hosts).collect();
     let allowed = rule.check(&AccessRequest {
         tools: &settings.allowed_tools,
@@ -63,8 +66,9 @@ pub(super) async fn evaluate(
         };
         return Err(AccessErrors(vec![error]).into());
     }
-    let is_allowed = |at: &&Endpoints| {
-        at.region
+    let is_allowed = |candidate: &&Endpoints| {
+        candidate
+            .region
             .is_none_or(|region| allowed.regions.contains(&region))
     };
     Ok(PolicyDecision {

@@ -28,7 +28,7 @@ pub(super) fn warn_of_token(
     if settings.credentials.is_personal() || token.identity == Identity::User {
         log.warning(
             TITLE,
-            "These look like a user's personal credentials: the agent acts as that user, and stops \
+            "The credentials look like a user's own: the agent acts as that user, and stops \
              working when the user is removed. Create a service account in Port for CI.",
         );
     }
@@ -85,7 +85,7 @@ pub(super) fn warn_of_tools(
             TITLE,
             format!(
                 "In read-only mode, the server still offers tools that are not annotated as read-only: \
-                 {writing}. Patterns do not grant them, only their names in `allowed_tools`. Granted: {}.",
+                 {writing}. To grant one, list its name in `allowed_tools`. Granted: {}.",
                 if granted.is_empty() { "none" } else { &granted }
             ),
         );

@@ -1,4 +1,4 @@
-//! Obtains a token that the MCP server accepts, and the tools that the server offers for it.
+//! Obtains a token that the MCP server accepts, and lists the tools that the server offers for it.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::runner::Log;
 /// Requests a token from each of the servers in turn, until one accepts the credentials.
 ///
 /// # Errors
-/// Why there is no token. If several servers reject the credentials, the response of each.
+/// Why no server returned a token. If several servers reject the credentials, the response of each.
 pub(super) async fn fetch(
     settings: &Settings,
     candidates: &[Endpoints],
@@ -100,7 +100,7 @@ pub(super) async fn preflight(
                     log.notice(
                         TITLE,
                         "The MCP server rejected the token of Port's REST exchange, and accepted the \
-                         token of its own OAuth endpoint. Set `auth_method: oauth` to skip the first.",
+                         token of its own OAuth endpoint. Set `auth_method: oauth` to skip the REST exchange.",
                     );
                 }
                 return Ok((token, tools));
@@ -131,10 +131,10 @@ fn is_unauthorized(status: &StatusError) -> bool {
     status.kind == StatusKind::Unauthorized
 }
 
-/// Every region or authentication method was rejected.
+/// Every region rejected the credentials, or the MCP server rejected the token of every flow.
 #[derive(Debug)]
 pub(crate) struct RejectedError {
-    /// What was tried, and the error of each.
+    /// Each attempt, such as `region: eu`, with the details of its error.
     attempts: Vec<(String, String)>,
     hint: String,
 }

@@ -1,4 +1,4 @@
-//! The form of every error of a request.
+//! The format of all errors of requests.
 
 use std::fmt::{self, Debug, Display};
 
@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::text::Quote;
 
-/// What came back instead of the requested result. Its text is one clause, without a period.
+/// Why a request failed. Its text is one clause, without a period.
 pub trait Cause: Debug + Display {
     /// What to do about it, given the URL of the request.
     fn hint(&self, url: &Url) -> String;
@@ -15,7 +15,8 @@ pub trait Cause: Debug + Display {
 
 /// A failed request.
 ///
-/// Its text says what came back, what was tried, and the server's id of the request, and ends in a hint.
+/// Its text contains the cause, the request and the number of attempts, the server's ID of the request, and
+/// a hint.
 #[derive(Debug)]
 pub struct RequestError<C> {
     cause: C,
@@ -25,10 +26,10 @@ pub struct RequestError<C> {
     attempts: usize,
 }
 
-/// The id that a server gives to a request, for its support.
+/// The ID that a server assigns to a request. The server's support can look it up.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace {
-    /// The header that carries the id.
+    /// The header that contains the ID.
     pub(crate) header: &'static str,
     pub(crate) id: Quote,
 }
@@ -52,7 +53,7 @@ impl<C> RequestError<C> {
         Self { trace, ..self }
     }
 
-    /// What came back.
+    /// Why the request failed.
     pub fn cause(&self) -> &C {
         &self.cause
     }

@@ -39,9 +39,9 @@ use crate::text::Quote;
 pub(crate) const USER_AGENT: &str = concat!("port-mcp-action/", env!("CARGO_PKG_VERSION"));
 /// The time limit of a single attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The shortest time for which a further attempt is made.
+/// The minimum time left for a further attempt.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(250);
-/// The largest response that is read, in bytes.
+/// The maximum size of a response in bytes.
 const LARGEST_BODY: usize = 1024 * 1024;
 
 /// How to reach the network.
@@ -57,8 +57,8 @@ pub struct HttpSettings {
 
 /// A proxy, and the hosts that are reached without it.
 ///
-/// It is used for https only. Plain http is allowed on the loopback interface only, where a proxy could
-/// read the requests.
+/// It is used for https only. Plain http is allowed on the loopback interface only, and a proxy could read
+/// such requests.
 #[derive(Clone, Debug)]
 pub struct ProxySettings {
     /// Its URL, including credentials.
@@ -94,8 +94,12 @@ impl ProxySettings {
 /// The variables that choose the trusted certificate authorities, unless these are built in.
 ///
 /// The image has built-in authorities (the feature `embedded-roots`), so no variable that an earlier step
-/// may have set decides which servers receive the credentials.
-pub const ROOTS_VARIABLES: &[&str] = if cfg!(feature = "embedded-roots") {
+/// may have set decides which servers receive the credentials. macOS and Windows have their own verifiers.
+pub const ROOTS_VARIABLES: &[&str] = if cfg!(any(
+    feature = "embedded-roots",
+    target_os = "macos",
+    windows
+)) {
     &[]
 } else {
     &["SSL_CERT_FILE", "SSL_CERT_DIR"]
@@ -213,7 +217,7 @@ impl Http {
     /// Repeats `attempt` as long as `should_retry` returns a reason. Returns the last outcome, and why each
     /// earlier attempt failed.
     ///
-    /// Waits between attempts as long as the server asks to, or for a jittered backoff. Does not start a
+    /// Waits between attempts as long as the server requests, or for a jittered backoff. Does not start a
     /// wait after which there would be no time for an attempt: its timeout would hide the real error.
     pub(crate) async fn retry<T>(
         &self,
@@ -353,12 +357,12 @@ fn trusting(
     Ok(builder.tls_certs_merge(more.collect::<Result<Vec<_>, _>>()?))
 }
 
-/// The id that Port gives to a request, in every response.
+/// The ID that Port assigns to a request, which every response contains.
 pub(crate) fn port_trace(headers: &HeaderMap) -> Option<Trace> {
     trace("X-Trace-Id", headers)
 }
 
-/// The id that a server gives to a request in `header`.
+/// The ID that a server assigns to a request, from `header`.
 pub(crate) fn trace(header: &'static str, headers: &HeaderMap) -> Option<Trace> {
     let id = Quote::new(headers.get(header)?.to_str().ok()?);
     (!id.is_empty()).then_some(Trace { header, id })
@@ -400,7 +404,7 @@ pub(crate) fn innermost<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn Std
     error
 }
 
-/// The system's resolver, whose errors have a type of their own.
+/// The system's resolver. Its errors have a separate type, which [`Http::network_error`] recognizes.
 struct SystemResolver;
 
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! What can go wrong below HTTP: the same for every server.
+//! Errors below HTTP, which are the same for every server.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::text::Quote;
 
-/// Why there was no response, or no complete one.
+/// Why there was no response, or no complete response.
 #[derive(Clone, Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each one means")]
 pub enum NetworkError {

@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::{NetworkError, StatusError};
 
-/// The most attempts at a request, including the first.
+/// The maximum number of attempts, including the first.
 pub(super) const MOST_ATTEMPTS: usize = 5;
 /// The backoff before the second attempt. It doubles with each further attempt.
 const BACKOFF: Duration = Duration::from_millis(250);
@@ -19,7 +19,7 @@ const LONGEST_RESET: u64 = 10_000;
 pub(crate) struct Retry {
     /// Why the last attempt failed.
     pub(crate) reason: String,
-    /// How long the server asks to wait before the next attempt.
+    /// The wait before the next attempt that the server requests.
     pub(crate) wait: Option<Duration>,
 }
 
@@ -40,7 +40,7 @@ impl Retry {
         })
     }
 
-    /// After no response, or an incomplete one.
+    /// After no response, or an incomplete response.
     pub(crate) fn after_error(error: &NetworkError) -> Option<Self> {
         error.is_transient().then(|| Self {
             reason: error.to_string(),
@@ -57,8 +57,8 @@ fn is_transient(status: StatusCode) -> bool {
         )
 }
 
-/// How long the server asks to wait: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), else, for
-/// a 429, `x-ratelimit-reset` in seconds or as a point in time.
+/// The wait that the server requests: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3); otherwise,
+/// for a 429, `x-ratelimit-reset` in seconds or as a point in time.
 pub(super) fn requested_wait(
     headers: &HeaderMap,
     status: StatusCode,
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(
             wait(503, &[("x-ratelimit-reset", "42")]),
             None,
-            "every answer carries it"
+            "every response has this header"
         );
     }
 

@@ -9,12 +9,12 @@ use reqwest::header::{HeaderMap, LOCATION};
 use super::{retry, seconds};
 use crate::text::Quote;
 
-/// What a server is called in messages, and what it rejects with 401 and 404.
+/// A server in messages.
 #[derive(Debug)]
 pub struct Service {
     /// The service as the subject of a sentence.
     pub name: &'static str,
-    /// What a 401 rejects.
+    /// What the server rejects with a 401.
     pub credentials: &'static str,
     /// What a 404 means, as a clause.
     pub not_found: &'static str,
@@ -27,7 +27,7 @@ pub enum StatusKind {
     Unauthorized,
     /// 403: the credentials are known, but lack a permission.
     Forbidden,
-    /// 404, 405: nothing is served at this path.
+    /// 404, 405: the server does not serve this path.
     NotFound,
     /// 429: too many requests.
     RateLimited,
@@ -42,7 +42,7 @@ pub enum StatusKind {
 /// A response whose status is not a success.
 #[derive(Clone, Debug)]
 pub struct StatusError {
-    /// The server that answered.
+    /// The server that sent the response.
     pub service: &'static Service,
     /// What the status means.
     pub kind: StatusKind,
@@ -50,7 +50,7 @@ pub struct StatusError {
     pub status: StatusCode,
     /// The server's own message; may be empty.
     pub message: Quote,
-    /// How long the server asks to wait before the next request.
+    /// The wait before the next request that the server requests.
     pub retry_after: Option<Duration>,
     /// Where a redirect leads.
     pub location: Option<Quote>,
@@ -140,7 +140,7 @@ pub(crate) fn status_line(status: StatusCode, message: &Quote) -> String {
 fn rate_limit_hint(retry_after: Option<Duration>) -> String {
     format!(
         "{}lower `max-parallel` in the matrix, use one connect step for several agent steps, or raise \
-         `timeout`; Port counts requests by IP address and by credentials",
+         `timeout`; Port may count requests by IP address and by credentials",
         retry_after
             .map(|wait| format!("wait {}; ", seconds(wait)))
             .unwrap_or_default()

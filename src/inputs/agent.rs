@@ -1,4 +1,4 @@
-//! What an agent supports of the inputs.
+//! Checks whether an agent supports the inputs.
 
 use super::error::InputErrors;
 use crate::agents::{Agent, Connection, TokenPlacement, ToolEnforcement};

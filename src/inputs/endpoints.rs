@@ -11,7 +11,8 @@ use crate::text::or_list;
 /// The values of the input `region`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RegionChoice {
-    /// The region of a given Port address, else the region that accepts the credentials.
+    /// The region of `api_url` or `mcp_url`, if it is an address of Port; otherwise the region that accepts
+    /// the credentials.
     Auto,
     /// This region only.
     Only(Region),
@@ -67,7 +68,7 @@ pub(super) fn select(
     }
 }
 
-/// The region of the URLs that are Port's.
+/// The region of those URLs that are Port's.
 fn region_of_urls(
     api: Option<&Url>,
     mcp: Option<&Url>,
@@ -87,7 +88,7 @@ fn region_of_urls(
 
 fn unknown_region(given: &str, missing: &str) -> ValueError {
     ValueError::new(
-        format!("is `auto`, but the custom `{given}` does not tell the region"),
+        format!("is `auto`, but the custom `{given}` does not determine the region"),
         format!(
             "set `region` to {} to use Port's `{missing}`, or set `{missing}` too",
             or_list(&Region::ALL)

@@ -55,7 +55,7 @@ impl InputErrors {
         });
     }
 
-    /// Takes the value of an input, or adds what is wrong with it.
+    /// Returns the value of an input, or adds its errors.
     pub(super) fn check<T>(
         &mut self,
         input: &str,
@@ -72,7 +72,7 @@ impl InputErrors {
         }
     }
 
-    /// Parses the value of an input, or its default, or adds what is wrong with it.
+    /// Parses the value of an input, or its default. Adds the errors, if there are any.
     pub(super) fn parse<T, E: Into<Vec<ValueError>>>(
         &mut self,
         input: &str,

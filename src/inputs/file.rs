@@ -42,7 +42,7 @@ impl FileError {
 
 /// Reads a file in `root`. Its content can become part of an output, so files outside are not read, not
 /// even through `..` or a symlink.
-pub(super) fn read_within(root: &Path, path: &str, most: u64) -> Result<String, FileError> {
+pub(super) fn read_within(root: &Path, path: &str, limit: u64) -> Result<String, FileError> {
     let root = root
         .canonicalize()
         .map_err(|error| FileError::new(&error, path))?;
@@ -53,11 +53,11 @@ pub(super) fn read_within(root: &Path, path: &str, most: u64) -> Result<String, 
     if !file.starts_with(&root) {
         return Err(FileError::Outside(Quote::new(path)));
     }
-    read(&file, path, most)
+    read(&file, path, limit)
 }
 
 /// Reads a text file, without a byte-order mark.
-pub(super) fn read(file: &Path, shown: &str, most: u64) -> Result<String, FileError> {
+pub(super) fn read(file: &Path, shown: &str, limit: u64) -> Result<String, FileError> {
     let unreadable = |error| FileError::new(&error, shown);
     let metadata = fs::metadata(file).map_err(unreadable)?;
     if metadata.is_dir() {
@@ -66,8 +66,8 @@ pub(super) fn read(file: &Path, shown: &str, most: u64) -> Result<String, FileEr
     if !metadata.is_file() {
         return Err(FileError::Special(Quote::new(shown)));
     }
-    if metadata.len() > most {
-        return Err(FileError::TooLarge(most));
+    if metadata.len() > limit {
+        return Err(FileError::TooLarge(limit));
     }
     let bytes = fs::read(file).map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| FileError::NotText(Quote::new(shown)))?;

@@ -68,7 +68,7 @@ const FORMER_NAMES: [(&str, &str); 4] = [
 
 const CLIENT_SECRET: &str = "client_secret";
 
-/// The inputs as given: without defaults, and without the empty ones.
+/// The inputs as the step passes them: without defaults, and without empty values.
 #[derive(Debug, Default, Deserialize)]
 #[expect(
     missing_docs,
@@ -113,11 +113,11 @@ impl Inputs {
         for (name, value) in environment.inputs() {
             if !INPUTS.iter().any(|(known, _)| *known == name) {
                 // Variables of the job can have the same prefix as inputs.
-                if let Some(meant) = meant(&name) {
+                if let Some(likely) = likely_input(&name) {
                     errors.add(
                         &Quote::new(&name).to_string(),
                         "is not an input of this action",
-                        format!("did you mean `{meant}`?"),
+                        format!("did you mean `{likely}`?"),
                     );
                 }
                 continue;
@@ -157,15 +157,17 @@ impl Inputs {
     }
 }
 
-/// The input that `name` most likely stands for.
-fn meant(name: &str) -> Option<&'static str> {
-    // GitHub's own keys of a step, which it does not pass to the action.
+/// The input that `name` most likely means.
+fn likely_input(name: &str) -> Option<&'static str> {
+    // Keys under `with:` that GitHub uses itself to start a container.
     if name == "entrypoint" || name == "args" {
         return None;
     }
     let former = FORMER_NAMES.iter().find(|(former, _)| *former == name);
     let known = INPUTS.iter().map(|(known, _)| *known);
-    former.map(|(_, now)| *now).or_else(|| nearest(name, known))
+    former
+        .map(|(_, input)| *input)
+        .or_else(|| nearest(name, known))
 }
 
 /// How to obtain a token.
@@ -220,7 +222,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Checks `inputs`. The environment gives the workspace, GitHub's API, and why a secret is empty.
+    /// Checks `inputs`. `environment` provides the workspace, the address of GitHub's API, and the reason why
+    /// a secret is empty.
     ///
     /// # Errors
     /// Every invalid input.

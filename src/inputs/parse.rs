@@ -20,10 +20,10 @@ use crate::agents::format::Format;
 use crate::port::{self, Actions};
 use crate::text::{Quote, nearest, or_list, secrets, without_mark};
 
-/// The largest base configuration in bytes. It becomes part of a variable of the next step, which Linux
-/// limits to 128 KiB.
+/// The maximum size of a base configuration in bytes. It becomes part of a variable of the next step, which
+/// Linux limits to 128 KiB.
 const LARGEST_BASE_CONFIG: u64 = 64 * 1024;
-/// The largest file of certificates in bytes.
+/// The maximum size of a file of certificates in bytes.
 const LARGEST_CA_FILE: u64 = 1024 * 1024;
 
 /// An error for a value that is safe to quote.
@@ -42,7 +42,7 @@ pub(super) fn credential(value: &str, hint: &str) -> Result<(), ValueError> {
     ))
 }
 
-/// One of several values, in any case.
+/// One of several values, in upper or lower case.
 pub(super) fn one_of<T: Copy + Display>(value: &str, all: &[T]) -> Result<T, ValueError> {
     let names: Vec<String> = all.iter().map(ToString::to_string).collect();
     let found = names
@@ -57,7 +57,7 @@ pub(super) fn one_of<T: Copy + Display>(value: &str, all: &[T]) -> Result<T, Val
     Err(invalid(value, format!("use {}{near}", or_list(all))))
 }
 
-/// A boolean of YAML 1.2's core schema, the language of workflows.
+/// A boolean in YAML 1.2's core schema, which workflows use.
 pub(super) fn boolean(value: &str) -> Result<bool, ValueError> {
     match value {
         "true" | "True" | "TRUE" => Ok(true),
@@ -123,7 +123,7 @@ pub(super) fn tools(value: &str, verify: Option<bool>) -> Result<Patterns, Vec<V
     Ok(patterns)
 }
 
-/// What became of a tool that is given in the notation of an agent.
+/// What happened to the tool of an entry in an agent's notation, if Port replaced or removed it.
 fn renamed(error: &PatternError) -> String {
     let PatternError::AgentNotation(_, name) = error else {
         return String::new();
@@ -132,7 +132,7 @@ fn renamed(error: &PatternError) -> String {
         return "; but Port removed that tool".to_owned();
     }
     match port::replacement(name) {
-        Some(now) => format!("; but Port replaced that tool with `{now}`"),
+        Some(replacement) => format!("; but Port replaced that tool with `{replacement}`"),
         None => String::new(),
     }
 }

@@ -7,7 +7,7 @@ use crate::http::{
 };
 use crate::text::Quote;
 
-/// A preflight check that did not return the server's tools.
+/// A failed preflight check.
 pub type Error = RequestError<PreflightError>;
 
 /// Port's MCP server in messages.
@@ -17,7 +17,7 @@ pub(super) const MCP_SERVER: Service = Service {
     not_found: "there is no MCP server at this address",
 };
 
-/// What came back instead of a list of tools.
+/// Why the preflight check did not return a list of tools.
 #[derive(Clone, Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each one means")]
 pub enum PreflightError {
@@ -54,8 +54,8 @@ impl http::Cause for PreflightError {
                 "remove special characters from `allowed_actions` and from the policy's `actions`"
             }
             Self::NoTools => {
-                "check the role of these credentials in Port (Developer or Builder): the role may \
-                 lack the permission for every tool"
+                "check the role and the permissions of these credentials in Port: they may lack the \
+                 permission for every tool"
             }
         };
         hint.to_owned()

@@ -33,9 +33,9 @@ use transport::Transport;
 
 /// The time limit of one preflight check, including all pages.
 const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The time limit for closing a session, which would also expire by itself.
+/// The time limit for closing a session. A session that is not closed expires on the server.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The most pages that are read of the tool list.
+/// The maximum number of pages of the tool list.
 const MOST_PAGES: usize = 250;
 
 /// The MCP server, as the agent will connect to it.
@@ -169,8 +169,8 @@ async fn connect_and_list(transport: &Transport) -> Result<Vec<Tool>, PreflightE
     Ok(tools)
 }
 
-/// Connects with the `initialize` handshake. If the server answers with a protocol error, connects with
-/// the lifecycle that replaced it.
+/// Connects with the `initialize` handshake. If the server responds with a protocol error, connects
+/// with the lifecycle that replaced it.
 async fn connect(transport: &Transport) -> Result<Client, PreflightError> {
     let client = || {
         let name = Implementation::new("port-mcp-action", env!("CARGO_PKG_VERSION"));
@@ -208,9 +208,9 @@ fn connect_error(error: &ClientInitializeError) -> String {
         ClientInitializeError::JsonRpcError(error) => {
             format!("error {}: {}", error.code.0, error.message)
         }
-        // The texts of the others quote the server.
+        // The texts of the other errors quote the server.
         ClientInitializeError::NoCompatibleProtocolVersion { .. } => {
-            "it supports no known version of MCP".to_owned()
+            "no supported version of MCP".to_owned()
         }
         _ => "it does not follow the MCP specification".to_owned(),
     }
@@ -251,6 +251,6 @@ async fn list(client: &Client, transport: &Transport) -> Result<Vec<Tool>, Prefl
 fn list_error(error: &ServiceError) -> String {
     match error {
         ServiceError::McpError(error) => format!("error {}: {}", error.code.0, error.message),
-        _ => "it is not a list of tools".to_owned(),
+        _ => "not a list of tools".to_owned(),
     }
 }

@@ -31,11 +31,11 @@ use crate::text::Quote;
 
 /// The time limit of one request, until its response begins.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// The most that is read of all responses together, in bytes.
+/// The maximum size of all responses together, in bytes.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
-/// The most messages that are read besides responses: pings, progress, logs.
+/// The maximum number of messages other than responses: pings, progress, logs.
 const MOST_MESSAGES: isize = 100;
-/// The most that is read of an error response, in bytes.
+/// The maximum size of an error response in bytes.
 const LARGEST_ERROR: usize = 64 * 1024;
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -67,7 +67,7 @@ impl Transport {
     pub(super) fn new(http: &Http, server: &Server<'_>) -> Result<Self, PreflightError> {
         let mut headers = HeaderMap::new();
         for (name, value) in server.headers {
-            // Without the header, the server would offer more tools than to the agent.
+            // Without the header, the server would offer more tools than it offers to the agent.
             let value =
                 HeaderValue::from_str(value).map_err(|_| PreflightError::InvalidHeader(name))?;
             headers.insert(*name, value);
@@ -83,7 +83,7 @@ impl Transport {
         })
     }
 
-    /// A copy of the transport that has recorded and read nothing.
+    /// A copy of the transport without records, and with all limits unused.
     pub(super) fn reset(&self) -> Self {
         Self {
             last: Arc::default(),
@@ -112,11 +112,11 @@ impl Transport {
         &self,
         request: RequestBuilder,
         session: Option<&str>,
-        more: HashMap<HeaderName, HeaderValue>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Outcome<Response> {
         let mut request = request
             .headers(self.headers.clone())
-            .headers(more.into_iter().collect())
+            .headers(custom_headers.into_iter().collect())
             .bearer_auth(self.token.expose_secret());
         if let Some(session) = session {
             request = request.header(SESSION, session);
@@ -143,7 +143,7 @@ impl Transport {
         Ok(body)
     }
 
-    /// The events of the stream that answers `request`, up to the response itself. Too many events are an
+    /// The events of the stream with the response to `request`, up to its end. Too many other messages are an
     /// error.
     fn events(
         &self,
@@ -167,7 +167,7 @@ impl Transport {
             Err(error)
         });
         let this = self.clone();
-        let mut is_answered = false;
+        let mut has_response = false;
         let events = SseStream::from_bytes_stream(bytes).map(Some);
         // The end of the stream is an event too.
         let events = events.chain(stream::once(ready(None)));
@@ -176,7 +176,7 @@ impl Transport {
                 let error = PreflightError::Protocol(Quote::new(
                     "the event stream ended without a response",
                 ));
-                return if is_answered {
+                return if has_response {
                     None
                 } else {
                     Some(Err(this.record_event(error)))
@@ -192,7 +192,7 @@ impl Transport {
                 .and_then(|message| response_id(&message))
             {
                 Some(id) if id == request => {
-                    is_answered = true;
+                    has_response = true;
                     return Some(Ok(event));
                 }
                 Some(id) => unexpected_response(&id),
@@ -206,9 +206,9 @@ impl Transport {
         // Nothing is read after an error or after the end.
         let mut is_over = false;
         let events = events.take_while(move |event| {
-            let goes_on = !is_over;
+            let is_open = !is_over;
             is_over |= !matches!(event, Some(Ok(_)));
-            ready(goes_on && event.is_some())
+            ready(is_open && event.is_some())
         });
         events.filter_map(ready).boxed()
     }
@@ -220,7 +220,7 @@ impl Transport {
     }
 
     /// Handles a response whose status is an error: returns the JSON-RPC error in its body, if it has one,
-    /// else records the status.
+    /// otherwise records the status.
     async fn error_response(
         &self,
         response: Response,
@@ -239,7 +239,7 @@ impl Transport {
         .find_map(Value::as_str)
         .unwrap_or_default();
         let error = StatusError::new(&MCP_SERVER, status, &headers, Quote::new(text));
-        // A server rejects a lifecycle that it does not support in this form; the id can be missing.
+        // A server that does not support the lifecycle responds in this form; the ID can be missing.
         if matches!(error.kind, StatusKind::NotFound | StatusKind::Other)
             && let Some(id) = request
             && let Ok(error) = serde_json::from_value::<ErrorData>(body["error"].clone())
@@ -251,7 +251,7 @@ impl Transport {
     }
 }
 
-/// The id of the request that a message responds to, if it is a response.
+/// The ID of the request that a message responds to, if it is a response.
 fn response_id(message: &ServerJsonRpcMessage) -> Option<RequestId> {
     match message {
         JsonRpcMessage::Response(response) => Some(response.id.clone()),
@@ -278,7 +278,7 @@ impl StreamableHttpClient for Transport {
         message: ClientJsonRpcMessage,
         session: Option<Arc<str>>,
         _auth_header: Option<String>,
-        more: HashMap<HeaderName, HeaderValue>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Outcome<StreamableHttpPostResponse> {
         let request_id = match &message {
             JsonRpcMessage::Request(request) => Some(request.id.clone()),
@@ -288,7 +288,7 @@ impl StreamableHttpClient for Transport {
         let post = post
             .header(ACCEPT, format!("{JSON}, {EVENT_STREAM}"))
             .json(&message);
-        let response = self.send(post, session.as_deref(), more).await?;
+        let response = self.send(post, session.as_deref(), custom_headers).await?;
         let status = response.status();
         if status == StatusCode::NOT_FOUND && session.is_some() {
             return Err(StreamableHttpError::SessionExpired);
@@ -340,10 +340,12 @@ impl StreamableHttpClient for Transport {
         _uri: Arc<str>,
         session: Arc<str>,
         _auth_header: Option<String>,
-        more: HashMap<HeaderName, HeaderValue>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Outcome<()> {
         let request = self.http.client().delete(self.url.clone());
-        self.send(request, Some(&session), more).await.map(drop)
+        self.send(request, Some(&session), custom_headers)
+            .await
+            .map(drop)
     }
 
     /// Not used: the preflight check waits for responses only.

@@ -10,7 +10,7 @@ use crate::http::{
     unexpected_server_hint,
 };
 
-/// A request to Port that did not return a token.
+/// A failed request for a token.
 pub type Error = RequestError<TokenError>;
 
 /// Port in messages: its API, and the token endpoint of its MCP server.
@@ -20,7 +20,7 @@ pub(super) const PORT: Service = Service {
     not_found: "Port's token endpoint was not found at this address",
 };
 
-/// What came back instead of a token.
+/// Why a request did not return a token.
 #[derive(Clone, Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each one means")]
 pub enum TokenError {
@@ -44,8 +44,8 @@ pub enum TokenError {
 }
 
 /// The hint when no region accepts the credentials.
-pub const NO_REGION_HINT: &str = "check the client ID and secret in Port under … > Credentials: both \
-    regions rejected them, so the secret may have been rotated, or may belong to another client ID";
+pub const NO_REGION_HINT: &str = "check `client_id` and `client_secret`: both regions rejected them, so the \
+    secret may have been rotated, or may belong to another client ID";
 
 impl http::Cause for TokenError {
     fn hint(&self, url: &Url) -> String {
@@ -99,8 +99,8 @@ fn region_hint(host: &str) -> String {
         }
     };
     format!(
-        "{region}; otherwise check the client ID and secret in Port under … > Credentials: the secret \
-         may have been rotated, or may belong to another client ID"
+        "{region}; otherwise check `client_id` and `client_secret`: the secret may have been rotated, or \
+         may belong to another client ID"
     )
 }
 

@@ -165,7 +165,7 @@ impl Endpoints {
     }
 }
 
-/// Whether two URLs lead to the same server, including by its other names.
+/// Whether two URLs lead to the same server, including under its other names.
 #[must_use]
 pub fn is_same_server(one: &Url, other: &Url) -> bool {
     let host = |url: &Url| {
@@ -201,7 +201,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Whether they look like a user's own: Port uses the user's email address as the client ID.
+    /// Whether they look like those of a user: Port uses a user's email address as the client ID.
     #[must_use]
     pub fn is_personal(&self) -> bool {
         self.client_id.contains('@')
@@ -218,7 +218,8 @@ pub enum Actions {
 }
 
 impl Actions {
-    /// Whether `text` has only characters of an identifier in Port, none of which separates a header's list.
+    /// Whether `text` contains only characters that are valid in an identifier. None of them separates the
+    /// entries of a header.
     #[must_use]
     pub fn is_identifier(text: &str) -> bool {
         text.bytes()
@@ -239,7 +240,7 @@ impl fmt::Display for Actions {
 /// The headers, in addition to `Authorization`, that limit what Port's MCP server offers and runs.
 ///
 /// `x-read-only-mode` is always sent, so the agent's permissions do not depend on the server's default.
-/// An empty list of actions means none, a missing one means all.
+/// An empty list of actions means none, a missing header means all.
 #[must_use]
 pub fn mcp_headers(read_only: bool, actions: &Actions) -> Vec<(&'static str, String)> {
     let mut headers = vec![("x-read-only-mode", u8::from(read_only).to_string())];

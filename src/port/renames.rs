@@ -1,7 +1,7 @@
 //! Former tools of Port's MCP server. Its tools change often, while guides and workflows keep the old
 //! names.
 
-/// Former names that follow no rule, and their replacements.
+/// Former names that follow no pattern, and their replacements.
 const REPLACED: [(&str, &str); 15] = [
     ("get_blueprint", "list_blueprints"),
     ("get_blueprints", "list_blueprints"),
@@ -11,7 +11,7 @@ const REPLACED: [(&str, &str); 15] = [
     ("get_entity", "list_entities"),
     ("get_entities", "list_entities"),
     ("get_entities_by_identifiers", "list_entities"),
-    // By its parameter `countOnly`.
+    // With the parameter `countOnly`.
     ("count_entities", "list_entities"),
     ("trigger_workflow_run", "trigger_run"),
     ("search_docs_sources", "search_port_knowledge_sources"),
@@ -35,30 +35,30 @@ pub fn is_removed(name: &str) -> bool {
 pub fn replacement(name: &str) -> Option<&'static str> {
     let mut replaced = REPLACED.iter();
     replaced
-        .find(|(then, _)| *then == name)
-        .map(|(_, now)| *now)
+        .find(|(former, _)| *former == name)
+        .map(|(_, replacement)| *replacement)
 }
 
-/// The possible replacements of the tool `name`, the most likely first. These are guesses: only one that
-/// the server offers is right.
+/// The possible replacements of the tool `name`, the most likely first. These are guesses: use one
+/// only if the server offers it.
 #[must_use]
 pub fn replacements(name: &str) -> Vec<String> {
-    let replaced = REPLACED.iter().filter(|(then, _)| *then == name);
-    let mut now: Vec<String> = replaced.map(|(_, now)| (*now).to_owned()).collect();
+    let replaced = REPLACED.iter().filter(|(former, _)| *former == name);
+    let mut found: Vec<String> = replaced.map(|(_, name)| (*name).to_owned()).collect();
     if let Some(what) = name.strip_prefix("get_") {
-        now.extend([format!("list_{what}"), format!("list_{what}s")]);
+        found.extend([format!("list_{what}"), format!("list_{what}s")]);
     }
     if let Some(what) = name
         .strip_prefix("create_")
         .or_else(|| name.strip_prefix("update_"))
     {
-        now.push(format!("upsert_{what}"));
+        found.push(format!("upsert_{what}"));
     }
-    // There was one tool per action.
+    // Earlier, each action had its own tool.
     if name.starts_with("run_") && name != "run_action" {
-        now.push("run_action".to_owned());
+        found.push("run_action".to_owned());
     }
-    now
+    found
 }
 
 #[cfg(test)]
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn former_tools_are_found() {
-        for (then, now) in [
+        for (former, replacement) in [
             ("get_entities", "list_entities"),
             ("get_blueprints", "list_blueprints"),
             ("get_scorecard", "list_scorecards"),
@@ -76,7 +76,8 @@ mod tests {
             ("run_scaffold_service", "run_action"),
             ("search_port_sources", "search_port_knowledge_sources"),
         ] {
-            assert!(replacements(then).iter().any(|name| name == now), "{then}");
+            let found = replacements(former);
+            assert!(found.iter().any(|name| name == replacement), "{former}");
         }
         assert!(replacements("run_action").is_empty());
         assert!(replacements("list_entities").is_empty());

@@ -103,7 +103,7 @@ pub enum Identity {
     Machine,
     /// A user: the agent acts with the permissions of that user.
     User,
-    /// The claims do not say.
+    /// The claims identify neither.
     Unknown,
 }
 
@@ -167,8 +167,8 @@ fn parse(response: Response, flow: Flow, now: SystemTime) -> Result<Token, Token
     if !is_bearer_token(secret.expose_secret()) {
         return Err(TokenError::InvalidCharacters);
     }
-    // For a token that was returned before, the response may still give the lifetime of a new token.
-    // The token's own claim is right.
+    // If Port returns an earlier token, the response may still contain the lifetime of a new one. The
+    // token's own claim is correct.
     let claims = Claims::from_jwt(&secret);
     let expires_at = claims.expires_at().or_else(|| {
         let seconds = whole_seconds(&body[flow.lifetime_field()])?;
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_expiry_claim_is_read_where_there_is_one() {
+    fn the_expiry_is_read_from_the_claims() {
         let at = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
         assert_eq!(
             Claims::from_jwt(&jwt(r#"{"exp":1800000000}"#)).expires_at(),
@@ -306,22 +306,22 @@ mod tests {
     }
 
     #[test]
-    fn the_claims_say_whose_the_token_is() {
-        let of = |claims| Claims::from_jwt(&jwt(claims)).identity();
+    fn the_identity_is_read_from_the_claims() {
+        let identity = |claims| Claims::from_jwt(&jwt(claims)).identity();
         assert_eq!(
-            of(r#"{"isMachine":true,"personalToken":false}"#),
+            identity(r#"{"isMachine":true,"personalToken":false}"#),
             Identity::Machine
         );
         assert_eq!(
-            of(r#"{"isMachine":true,"personalToken":true}"#),
+            identity(r#"{"isMachine":true,"personalToken":true}"#),
             Identity::User
         );
-        assert_eq!(of(r#"{"isMachine":false}"#), Identity::User);
-        assert_eq!(of("{}"), Identity::Unknown);
+        assert_eq!(identity(r#"{"isMachine":false}"#), Identity::User);
+        assert_eq!(identity("{}"), Identity::Unknown);
     }
 
     #[test]
-    fn a_bearer_token_is_what_rfc_6750_says() {
+    fn bearer_tokens_follow_rfc_6750() {
         for good in ["abc", "a.b-c_d~e+f/g==", "eyJhbGciOiJIUzI1NiJ9.e30.x-_y"] {
             assert!(is_bearer_token(good), "{good}");
         }

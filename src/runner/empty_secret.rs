@@ -17,13 +17,13 @@ use super::Environment;
 pub enum EmptySecretCause {
     /// A pull request whose head is in another repository.
     Fork,
-    /// Dependabot started the run. Re-running it as a user changes nothing.
+    /// Dependabot started the run. A user who re-runs it does not change this.
     Dependabot,
     /// The step runs in a reusable (or required) workflow that received no secrets.
     Called,
-    /// The workflow uses an environment, which may lack the secret.
+    /// The workflow uses an environment, which may not contain the secret.
     Environment,
-    /// The secret is not set, or not where the job looks.
+    /// The secret is not set, or not in a place that the job reads.
     Unset,
 }
 
@@ -101,7 +101,7 @@ fn is_fork(environment: &Environment) -> bool {
     }
 }
 
-/// The most that is read of an event or a workflow, in bytes. GitHub limits an event to 25 MiB.
+/// How much of an event or a workflow is read, in bytes. GitHub limits an event to 25 MiB.
 const LARGEST: u64 = 32 * 1024 * 1024;
 
 /// The text of a regular file. Reading a pipe could block forever.

@@ -32,7 +32,10 @@ pub fn set(
         let value = value.expose_secret();
         let delimiter = delimiter()?;
         if value.contains(&delimiter) {
-            bail!("the value of `{name}` contains the random delimiter of the file command");
+            bail!(
+                "the value of `{name}` contains the random delimiter of the file command\n\
+                 hint: run the job again"
+            );
         }
         writeln!(text, "{name}<<{delimiter}\n{value}\n{delimiter}")?;
     }
@@ -83,6 +86,8 @@ pub fn path(environment: &Environment, variable: &str) -> anyhow::Result<PathBuf
 /// A delimiter that no value can contain, by accident or intent: 128 random bits.
 fn delimiter() -> anyhow::Result<String> {
     let mut bits = [0; 16];
-    getrandom::fill(&mut bits).context("the operating system returned no random numbers")?;
+    getrandom::fill(&mut bits).context(
+        "the operating system returned no random numbers\nhint: check the runner's operating system",
+    )?;
     Ok(format!("port_mcp_{:032x}", u128::from_ne_bytes(bits)))
 }

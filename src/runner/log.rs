@@ -10,9 +10,9 @@ use crate::text::secrets::{self, redact};
 
 /// The only way to print.
 ///
-/// Three properties hold for all output:
-/// * A registered secret is never printed, whatever the runner does: it is redacted in the text of a line,
-///   but not in the syntax of a command.
+/// All output has three properties:
+/// * A registered secret is never printed, even if the runner does not mask it: it is redacted in the text
+///   of a line, but not in the syntax of a command.
 /// * No text can become a workflow command: data is escaped, and so is `##[`, which the runner interprets
 ///   in the middle of a line.
 /// * A mask is flushed before the call returns, since the runner reads both output streams concurrently.
@@ -74,12 +74,15 @@ impl<'a> Log<'a> {
         }
         writeln!(self.out, "::add-mask::{}", escape_data(value))
             .and_then(|()| self.out.flush())
-            .context("could not register a mask with the runner")
+            .context(
+                "could not register a mask with the runner\n\
+                 hint: check the runner's disk space; the step stopped, so that no secret is printed",
+            )
     }
 
     /// A plain line.
     pub fn info(&mut self, line: impl AsRef<str>) {
-        // A space keeps quoted text at the start of a line from being a command.
+        // The space prevents the runner from interpreting the line as a command.
         let line = redact(line.as_ref()).replace(['\r', '\n'], " ");
         let line = if line.trim_start().starts_with("::") {
             line.trim_start().replacen("::", ": :", 1)

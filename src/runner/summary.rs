@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 use super::{Environment, files};
 use crate::text::Quote;
 
-/// The largest summary in bytes. GitHub drops the whole summary of a step above 1 MiB.
+/// The maximum size of the summary in bytes. GitHub drops the whole summary of a step above 1 MiB.
 const LARGEST: usize = 512 * 1024;
 
 /// A cell of a table.

@@ -11,6 +11,8 @@ use tempfile::NamedTempFile;
 
 use super::Environment;
 
+const DISK_HINT: &str = "\nhint: check the free space and the permissions of the directory";
+
 /// The prefix of every file name, so that the post phase removes no other files.
 const PREFIX: &str = "port-mcp-";
 
@@ -62,11 +64,11 @@ impl NewFile {
     /// Keeps the file for the next steps.
     ///
     /// # Errors
-    /// When it cannot be kept. It is removed then.
+    /// When it cannot be kept. The file is then removed.
     pub fn keep(self) -> anyhow::Result<()> {
         let kept = self.file.keep();
         kept.map(drop)
-            .context("could not keep a file in the temporary directory")
+            .with_context(|| format!("could not keep a file in the temporary directory{DISK_HINT}"))
     }
 }
 
@@ -76,8 +78,8 @@ impl NewFile {
 /// of the directory becomes its owner: the container runs as root, but the next step does not.
 ///
 /// # Errors
-/// When no directory is mounted, or the file cannot be created, written, or given to the owner. No file
-/// remains then.
+/// When no directory is mounted, or the file cannot be created, written, or given to the owner. Then no
+/// file remains.
 pub fn create(
     environment: &Environment,
     suffix: &str,
@@ -91,12 +93,12 @@ pub fn create(
         .suffix(suffix)
         .rand_bytes(16)
         .tempfile_in(&directory.path)
-        .with_context(|| format!("could not create a file in {shown}"))?;
+        .with_context(|| format!("could not create a file in {shown}{DISK_HINT}"))?;
     file.write_all(contents.expose_secret().as_bytes())
         .and_then(|()| file.flush())
-        .with_context(|| format!("could not write a file in {shown}"))?;
+        .with_context(|| format!("could not write a file in {shown}{DISK_HINT}"))?;
     give_to_owner(file.as_file(), &directory.path)
-        .with_context(|| format!("could not change the owner of a file in {shown}"))?;
+        .with_context(|| format!("could not change the owner of a file in {shown}{DISK_HINT}"))?;
     let name = file.path().file_name().and_then(OsStr::to_str);
     Ok(NewFile {
         name: format!("{}{}", directory.relative, name.unwrap_or_default()),
@@ -125,18 +127,21 @@ fn give_to_owner(_file: &File, _directory: &Path) -> io::Result<()> {
 /// Removes a file that [`create`] wrote, by the name that it returned. Returns whether the file existed.
 ///
 /// # Errors
-/// When this action did not write the file (it is not removed then), or the file cannot be removed.
+/// When this action did not write the file, which is then not removed, or the file cannot be removed.
 pub fn remove(environment: &Environment, name: &str) -> anyhow::Result<bool> {
     let file = Path::new(name)
         .file_name()
         .and_then(OsStr::to_str)
         .filter(|file| file.starts_with(PREFIX))
-        .with_context(|| "the saved state names a file that this action did not write")?;
+        .context(
+            "the saved state names a file that this action did not write\n\
+             hint: check which step or program changes the state of this step",
+        )?;
     let directory = Directory::find(environment)?;
     // `remove_file` removes a symlink itself, never what it points to.
     match std::fs::remove_file(directory.path.join(file)) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("could not remove {file}")),
+        Err(error) => Err(error).with_context(|| format!("could not remove {file}{DISK_HINT}")),
     }
 }

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::secrets::{self, SHORTEST};
 
-/// How many levels of nested encodings are decoded.
+/// The number of levels of nested encodings that are decoded.
 const MOST_LAYERS: usize = 3;
 
 /// The minimum number of letters and digits in a piece of a secret that counts as the secret.
@@ -66,12 +66,12 @@ fn contains(secret: &SecretString, pieces: &[String], text: &str, layers: usize)
 /// tokens share.
 fn pieces(secret: &str) -> Vec<String> {
     let is_jwt = secret.matches('.').count() == 2 && secret.starts_with("eyJ");
-    let own = if is_jwt {
+    let unique = if is_jwt {
         secret.split_once('.').map_or(secret, |(_, rest)| rest)
     } else {
         secret
     };
-    let letters: Vec<char> = letters(own).chars().collect();
+    let letters: Vec<char> = letters(unique).chars().collect();
     if letters.len() < SHORTEST {
         return Vec::new();
     }
@@ -88,12 +88,12 @@ fn letters(text: &str) -> String {
 }
 
 fn rot13(text: &str) -> String {
-    let turn = |c: char| match c {
+    let rotate = |c: char| match c {
         'a'..='m' | 'A'..='M' => char::from(c as u8 + 13),
         'n'..='z' | 'N'..='Z' => char::from(c as u8 - 13),
         c => c,
     };
-    text.chars().map(turn).collect()
+    text.chars().map(rotate).collect()
 }
 
 /// The readable text that `text` decodes to: one for each supported encoding.
@@ -140,14 +140,14 @@ fn decoded(text: &str) -> impl Iterator<Item = String> {
     found.into_iter().filter(|text| text.len() >= SHORTEST)
 }
 
-/// The parts of `bytes` that are readable text. Text that is not an encoding decodes to none.
+/// The parts of `bytes` that are readable text. Text that is not encoded decodes to no readable text.
 fn legible(bytes: &[u8]) -> String {
     let is_text = |b: &u8| (b' '..=b'~').contains(b) || *b == b'\n';
-    let stretches = bytes
+    let parts = bytes
         .split(|b| !is_text(b))
-        .filter(|stretch| stretch.len() >= LEGIBLE);
-    stretches.fold(String::new(), |text, stretch| {
-        text + &String::from_utf8_lossy(stretch) + "\n"
+        .filter(|part| part.len() >= LEGIBLE);
+    parts.fold(String::new(), |text, part| {
+        text + &String::from_utf8_lossy(part) + "\n"
     })
 }
 

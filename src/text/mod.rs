@@ -11,11 +11,12 @@ use std::fmt;
 
 use secrets::redact;
 
-/// The longest quote in characters: enough for Port's error messages, and short enough for an annotation.
+/// The maximum length of a quote in characters: enough for Port's error messages, and short enough for an
+/// annotation.
 const LONGEST_QUOTE: usize = 300;
 
-/// The longest text that a quote keeps, in characters: more than it shows, so that a secret that is
-/// registered later can still be recognized as a whole.
+/// The maximum length of the text that a quote keeps, in bytes: longer than the text that it shows, so that
+/// a secret that is registered later can still be recognized as a whole.
 const LONGEST_KEPT: usize = 4096;
 
 /// Untrusted text that is safe to print: one line of at most 300 characters, without secrets and without
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_at_the_cut_leaves_nothing_behind() {
+    fn a_secret_at_the_cut_is_redacted_as_a_whole() {
         secrets::register(&SecretString::from("s3cr3t-value-of-some-length"));
         let text = format!(
             "{}s3cr3t-value-of-some-length",
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn near_misses_are_found_and_strangers_are_not() {
+    fn similar_words_are_found_and_others_are_not() {
         let known = ["client_id", "client_secret", "allowed_tools", "region"];
         assert_eq!(nearest("clientId", known), Some("client_id"));
         assert_eq!(nearest("client-secret", known), Some("client_secret"));
@@ -160,11 +161,11 @@ mod tests {
     }
 
     proptest! {
-        // Every secret stays registered, so many would slow every other test down.
+        // Every secret stays registered, so many cases would make the other tests slow.
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn nothing_of_a_secret_survives(
+        fn a_secret_is_redacted_in_any_text(
             before in ".{0,400}", secret in "[!-~]{24,40}", after in ".{0,400}",
         ) {
             secrets::register(&SecretString::from(secret.clone()));

@@ -21,7 +21,7 @@ pub const REDACTED: &str = "***";
 /// encodings. A shorter one occurs in ordinary text by chance.
 pub const SHORTEST: usize = 8;
 
-/// How many levels of nested escapes are recognized, such as JSON in a string of JSON.
+/// The number of levels of nested escapes that are recognized, such as JSON in a string of JSON.
 const MOST_NESTED: usize = 8;
 
 /// At most this many characters at either end of a secret in base64 also depend on the neighboring
@@ -42,7 +42,7 @@ pub fn register(secret: &SecretString) {
     }
 }
 
-/// Replaces every registered secret in `text` by [`REDACTED`].
+/// Replaces every registered secret in `text` with [`REDACTED`].
 pub fn redact(text: &str) -> Cow<'_, str> {
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
     let mut found: Vec<(usize, usize)> = Vec::new();
@@ -148,10 +148,10 @@ impl Pattern {
                 let shared = |c: &char| c.is_ascii_alphanumeric() || "+/-_=".contains(*c);
                 let before = text[..at].chars().rev().take(BASE64_SHARED);
                 let end = at + form.len();
-                let behind = text[end..].chars().take(BASE64_SHARED);
+                let following = text[end..].chars().take(BASE64_SHARED);
                 (
                     at - before.take_while(shared).count(),
-                    end + behind.take_while(shared).count(),
+                    end + following.take_while(shared).count(),
                 )
             }));
         }
@@ -215,7 +215,7 @@ fn written(text: &str, c: char, mut ends: impl FnMut(usize)) {
         ends(first.len_utf8());
     }
     if c.is_whitespace() {
-        // A quote joins whitespace into one space, and a form writes a space as a plus sign.
+        // A quote replaces whitespace with one space, and a form writes a space as a plus sign.
         let end = text.find(|c: char| !c.is_whitespace() && c != '+');
         let end = end.unwrap_or(text.len());
         if end > 0 {
@@ -249,8 +249,8 @@ fn written(text: &str, c: char, mut ends: impl FnMut(usize)) {
     }
 }
 
-/// The length of `c` as `uXXXX` (two of them outside the first plane), `u{X}`, or `xXX` after a
-/// backslash.
+/// The length of `c` as `uXXXX` (a pair of them outside the Basic Multilingual Plane), `u{X}`, or
+/// `xXX` after a backslash.
 fn code_units(text: &str, c: char) -> Option<usize> {
     if let Some(braced) = text.strip_prefix("u{") {
         let end = braced.find('}').filter(|end| *end <= 6)?;
@@ -269,8 +269,8 @@ fn code_units(text: &str, c: char) -> Option<usize> {
         }
         let hex = text.get(at..)?.strip_prefix(['u', 'U'])?.get(..4)?;
         let code = u32::from_str_radix(hex, 16).ok()?;
-        let is_it = code == u32::from(*unit) || (c.is_ascii() && is_code(code, c));
-        if !is_it {
+        let is_match = code == u32::from(*unit) || (c.is_ascii() && is_code(code, c));
+        if !is_match {
             return None;
         }
         at += 5;
@@ -307,7 +307,7 @@ fn entities(text: &str, c: char, mut ends: impl FnMut(usize)) {
         let Some(name) = entity_name(rest) else {
             return;
         };
-        let is_it = match name.strip_prefix('#') {
+        let is_match = match name.strip_prefix('#') {
             Some(number) => match number.strip_prefix(['x', 'X']) {
                 Some(hex) => u32::from_str_radix(hex, 16),
                 None => number.parse(),
@@ -319,7 +319,7 @@ fn entities(text: &str, c: char, mut ends: impl FnMut(usize)) {
             ),
         };
         let after = &rest[name.len() + 1..];
-        if is_it {
+        if is_match {
             ends(text.len() - after.len());
         }
         if name != "amp" {

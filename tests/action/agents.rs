@@ -1,4 +1,4 @@
-//! What each agent is given, by every way to the server and with the token in every place.
+//! The configuration of each agent, with every connection and token placement.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ fn step(agent: &Agent) -> Step {
         .input("agent", agent.to_string())
         .input("allowed_tools", "list_blueprints, list_entities")
         .input("config_file", "true");
-    // Its connector carries no header that would narrow the grant.
+    // Its connector cannot send the headers that limit the tools.
     if agent.to_string() == "anthropic-api" {
         step.input("read_only", "false")
             .input("allowed_actions", "*")
@@ -25,6 +25,7 @@ fn step(agent: &Agent) -> Step {
     }
 }
 
+/// Every combination of connection and token placement.
 fn forms() -> impl Iterator<Item = (Connection, TokenPlacement)> {
     Connection::ALL
         .into_iter()
@@ -40,21 +41,21 @@ fn file(step: &Step, run: &Finished) -> String {
     fs::read_to_string(step.job.temp().join(&run.outputs["config_file"])).unwrap()
 }
 
-/// What a reader wants to see of a run.
+/// The outputs of a run that the snapshots show.
 fn shown(step: &Step, run: &Finished) -> String {
     let suffix = run.outputs["config_file"].rsplit('.').next().unwrap();
     let lines = ["allowed_tools", "agent_args", "mcp_config"]
         .map(|name| format!("{name}={}", run.outputs[name]))
         .join("\n");
     match suffix {
-        // The file says what `mcp_config` says.
+        // The file has the same content as `mcp_config`.
         "json" => lines,
         suffix => format!("{lines}\n.{suffix} file:\n{}", file(step, run).trim_end()),
     }
 }
 
 #[test]
-fn every_agent_in_every_form() {
+fn every_agent_with_every_connection_and_token_placement() {
     for agent in Agent::ALL {
         let mut text = Vec::new();
         for (connection, placement) in forms() {
@@ -71,7 +72,7 @@ fn every_agent_in_every_form() {
 }
 
 #[test]
-fn a_token_in_the_environment_is_in_nothing_that_is_emitted() {
+fn with_token_placement_env_no_configuration_contains_the_token() {
     for agent in Agent::ALL {
         for connection in Connection::ALL {
             let step = in_form(step(agent), connection, TokenPlacement::Env);
@@ -83,7 +84,7 @@ fn a_token_in_the_environment_is_in_nothing_that_is_emitted() {
             for name in ["mcp_config", "agent_args"] {
                 let output = &run.outputs[name];
                 assert!(!output.contains(&token), "{agent}: {name}");
-                // What holds no secret crosses jobs; what is empty is not there.
+                // GitHub passes an output without secrets to other jobs, unless it is empty.
                 assert_eq!(run.job_output(name).unwrap_or_default(), output);
             }
             assert!(!file(&step, &run).contains(&token), "{agent}");
@@ -92,7 +93,7 @@ fn a_token_in_the_environment_is_in_nothing_that_is_emitted() {
 }
 
 #[test]
-fn the_file_and_the_output_are_for_one_line_and_for_no_other_format() {
+fn outputs_are_one_line_and_the_file_has_the_suffix_of_its_format() {
     for agent in Agent::ALL {
         let step = step(agent);
         let run = step.succeed();
@@ -105,7 +106,7 @@ fn the_file_and_the_output_are_for_one_line_and_for_no_other_format() {
 }
 
 #[test]
-fn what_an_agent_cannot_do_is_said_before_anything_is_sent() {
+fn unsupported_inputs_are_reported_before_any_request() {
     let step = Step::new()
         .input("agent", "anthropic-api")
         .input("connection", "mcp-remote")
@@ -115,7 +116,7 @@ fn what_an_agent_cannot_do_is_said_before_anything_is_sent() {
 }
 
 #[test]
-fn the_summary_says_what_the_list_cannot_do() {
+fn the_summary_shows_the_limits_of_the_enforcement() {
     let limits = |agent: &str| {
         let summary = Step::new().input("agent", agent).succeed().summary;
         let line = summary
@@ -124,11 +125,11 @@ fn the_summary_says_what_the_list_cannot_do() {
         line.map(str::to_owned)
     };
     assert_eq!(limits("codex"), None);
-    assert_snapshot!(limits("cline").unwrap(), @"| Tool enforcement | Cline has no list of tools: it runs every tool that the server offers. |");
+    assert_snapshot!(limits("cline").unwrap(), @r"| Tool enforcement | Cline does not enforce `allowed\_tools`: it runs every tool that the server offers. |");
 }
 
 #[test]
-fn a_broken_base_configuration_is_placed_and_not_quoted() {
+fn errors_in_a_base_configuration_give_the_position_and_do_not_quote_it() {
     let bases = [
         ("codex", "model = \"s3cr3t\"\n[mcp_servers\n"),
         ("codex", "mcp_servers = \"s3cr3t\""),
@@ -149,7 +150,7 @@ fn a_broken_base_configuration_is_placed_and_not_quoted() {
     assert_snapshot!("base_config_errors", errors.join("\n"));
 }
 
-/// A base configuration as users have it, with a server of the same name in it.
+/// A typical base configuration, which already contains a server of the same name.
 fn base(agent: &str) -> &'static str {
     match agent {
         "codex" => {
@@ -199,14 +200,14 @@ fn a_base_configuration_is_merged_in_the_agents_own_format() {
     }
 }
 
-/// Every path of keys in a value, with the kind of what is there. Where an example has the key `*`,
-/// any other key may stand.
+/// Every path of keys in a value, with the type of the value at its end. `*` replaces the names of headers
+/// and variables.
 fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) => map.iter().for_each(|(key, value)| {
-            let free =
+            let has_any_key =
                 path.ends_with("/headers") || path.ends_with("/env") || path.ends_with("/envs");
-            let key = if free { "*" } else { key };
+            let key = if has_any_key { "*" } else { key };
             paths(value, &format!("{path}/{key}"), found);
         }),
         Value::Array(list) => list
@@ -219,10 +220,10 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The two agents that no package registry has: their keys are those that `docs/agents.md` names the
-/// source of.
+/// Two agents are not in a package registry. Their configurations have only keys of an example, whose
+/// source `docs/agents/<agent>.md` names.
 #[test]
-fn the_keys_are_those_that_are_documented() {
+fn configurations_have_only_documented_keys() {
     let documented: [(&str, &str, Value); 2] = [
         (
             "cursor",
@@ -252,10 +253,10 @@ fn the_keys_are_those_that_are_documented() {
             let (mut known, mut emitted) = (BTreeSet::new(), BTreeSet::new());
             paths(&example[key][kind], "", &mut known);
             paths(&config[key]["port"], "", &mut emitted);
-            let strange: Vec<_> = emitted.difference(&known).collect();
+            let unknown: Vec<_> = emitted.difference(&known).collect();
             assert!(
-                strange.is_empty(),
-                "{agent}, {connection}, {placement}: {strange:?}"
+                unknown.is_empty(),
+                "{agent}, {connection}, {placement}: {unknown:?}"
             );
         }
     }
@@ -265,23 +266,24 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A new agent needs a test with the real program, or of its types or keys, and its name in `action.yml`.
+/// Each agent requires one test: with the real program, of its types, or of its keys. `action.yml` must name
+/// it.
 #[test]
 fn every_agent_has_a_test() {
     let action = include_str!("../../action.yml");
     for agent in Agent::ALL {
         let name = agent.to_string();
-        let proofs = [
+        let paths = [
             format!("tests/e2e/agents/real/{name}.js"),
             format!("tests/e2e/agents/typed/{name}.js"),
             format!("tests/action/documented/{name}.json"),
             format!("tests/action/documented/{name}.yaml"),
         ];
-        let proof: Vec<_> = proofs
+        let tests: Vec<_> = paths
             .iter()
             .filter(|path| repository(path).is_file())
             .collect();
-        assert_eq!(proof.len(), 1, "{name} has to have one proof: {proofs:?}");
+        assert_eq!(tests.len(), 1, "{name} must have one test: {paths:?}");
         assert!(
             action.contains(&format!("`{name}`")),
             "action.yml does not name {name}"
@@ -289,9 +291,9 @@ fn every_agent_has_a_test() {
     }
 }
 
-/// Files of tests are named like agents.
+/// Every file of a test has the name of an agent.
 #[test]
-fn every_test_is_of_an_agent() {
+fn every_test_belongs_to_an_agent() {
     let known: Vec<String> = Agent::ALL.iter().map(ToString::to_string).collect();
     for directory in [
         "tests/action/documented",
@@ -301,15 +303,19 @@ fn every_test_is_of_an_agent() {
         for entry in fs::read_dir(repository(directory)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            assert!(known.contains(&name), "{} is of no agent", path.display());
+            assert!(
+                known.contains(&name),
+                "{} belongs to no agent",
+                path.display()
+            );
         }
     }
 }
 
-/// The versions in the workflows are those that were tried; `.ci/agent-versions` writes them.
+/// The versions in the workflows are the tested ones. `.ci/agent-versions` writes them.
 #[test]
-fn the_workflows_install_what_was_tried() {
-    let tried: Value = serde_json::from_str(include_str!("../e2e/agents/package.json")).unwrap();
+fn the_workflows_install_the_tested_versions() {
+    let tested: Value = serde_json::from_str(include_str!("../e2e/agents/package.json")).unwrap();
     let mut found = 0;
     for directory in ["docs/workflows", ".github/workflows"] {
         for entry in fs::read_dir(repository(directory)).unwrap() {
@@ -327,7 +333,7 @@ fn the_workflows_install_what_was_tried() {
                     continue;
                 };
                 assert_eq!(
-                    tried["dependencies"][name],
+                    tested["dependencies"][name],
                     json!(version),
                     "{}",
                     path.display()
@@ -340,7 +346,7 @@ fn the_workflows_install_what_was_tried() {
 }
 
 #[test]
-fn an_agent_that_keeps_to_no_list_is_warned_of() {
+fn an_agent_without_tool_enforcement_is_warned_of() {
     let run = Step::new()
         .input("agent", "cline")
         .input("allowed_tools", "list_entities")
@@ -355,7 +361,7 @@ fn an_agent_that_keeps_to_no_list_is_warned_of() {
 }
 
 #[test]
-fn an_agent_that_only_leaves_out_has_to_know_what_is_offered() {
+fn an_agent_with_a_denylist_requires_the_tools_of_the_server() {
     let step = || {
         Step::new()
             .input("agent", "continue")

@@ -1,4 +1,4 @@
-//! What an agent answered, taken over (`answer/action.yml`).
+//! `port-mcp answer` (`answer/action.yml`): checks an agent's answer and passes it on.
 
 use std::fs;
 
@@ -12,8 +12,8 @@ use crate::harness::{annotations, assert_explained, errors, program};
 
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc01hY2hpbmUiOnRydWV9.c2lnbmF0dXJlX29mX3RoZQ-_x";
 
-/// The step, on a file of the job's temporary directory.
-fn take(agent: &str, contents: &[u8], secrets: &str) -> (Job, Finished) {
+/// Runs the step on a file in the job's temporary directory.
+fn run_step(agent: &str, contents: &[u8], secrets: &str) -> (Job, Finished) {
     let job = Job::new();
     let file = job.temp().join("answer");
     std::fs::write(&file, contents).unwrap();
@@ -27,21 +27,24 @@ fn take(agent: &str, contents: &[u8], secrets: &str) -> (Job, Finished) {
     (job, run)
 }
 
-fn of_claude(result: &Value, status: &str) -> String {
+/// A conversation of Claude Code.
+fn claude_conversation(result: &Value, status: &str) -> String {
     let init = json!({"type": "system", "subtype": "init", "mcp_servers": [{"name": "port", "status": status}]});
     json!([init, {"type": "assistant"}, {"type": "result", "result": result}]).to_string()
 }
 
-fn taken(agent: &str, contents: &str) -> String {
-    let (job, run) = take(agent, contents.as_bytes(), TOKEN);
+/// The output of the step for an answer that it passes on.
+fn passed_on(agent: &str, contents: &str) -> String {
+    let (job, run) = run_step(agent, contents.as_bytes(), TOKEN);
     assert_eq!(run.exit, Some(0), "{}", run.log());
     let file = std::fs::read_to_string(job.temp().join(&run.outputs["answer_file"])).unwrap();
     assert!(file.starts_with(run.outputs["answer"].as_str()));
     run.outputs["answer"].clone()
 }
 
-fn refused(agent: &str, contents: &[u8]) -> String {
-    let (job, run) = take(agent, contents, TOKEN);
+/// The error of the step for an answer that it rejects.
+fn rejected(agent: &str, contents: &[u8]) -> String {
+    let (job, run) = run_step(agent, contents, TOKEN);
     assert_eq!(run.exit, Some(1), "{}", run.log());
     assert!(run.outputs.is_empty());
     let left = std::fs::read_dir(job.temp()).unwrap();
@@ -49,29 +52,29 @@ fn refused(agent: &str, contents: &[u8]) -> String {
         let name = entry.as_ref().unwrap().file_name();
         name.to_string_lossy().starts_with("port-mcp-")
     });
-    assert_eq!(left.count(), 0, "no file stays behind");
+    assert_eq!(left.count(), 0, "no file remains");
     errors(&run)
 }
 
 #[test]
-fn each_agent_leaves_it_in_its_own_form() {
+fn the_format_of_each_agent_is_read() {
     assert_eq!(
-        taken(
+        passed_on(
             "claude-code",
-            &of_claude(&json!("Hello.\nWorld"), "connected")
+            &claude_conversation(&json!("Hello.\nWorld"), "connected")
         ),
         "Hello.\nWorld"
     );
     assert_eq!(
-        taken("gemini-cli", r#"{"response": "Hello.", "stats": {"x": 1}}"#),
+        passed_on("gemini-cli", r#"{"response": "Hello.", "stats": {"x": 1}}"#),
         "Hello."
     );
     for agent in ["codex", "copilot-cli", "generic"] {
-        assert_eq!(taken(agent, "\n Hello.\n\n"), "Hello.");
+        assert_eq!(passed_on(agent, "\n Hello.\n\n"), "Hello.");
     }
     for agent in Agent::ALL {
-        // Whatever the agent, there is a reading, and it is said what is wrong.
-        let errors = refused(&agent.to_string(), b"");
+        // Every agent is supported, and an empty file is an error.
+        let errors = rejected(&agent.to_string(), b"");
         assert!(
             errors.contains("empty") || errors.contains("is not a JSON"),
             "{agent}: {errors}"
@@ -79,9 +82,9 @@ fn each_agent_leaves_it_in_its_own_form() {
     }
 }
 
-/// What Gemini CLI 0.61.0 says where its server answers 503; it ends well.
+/// If the server returns a 503, Gemini CLI 0.61.0 prints this message and succeeds.
 #[test]
-fn a4_an_answer_without_port_is_none() {
+fn a4_an_answer_without_a_connection_to_port_is_an_error() {
     let job = Job::new();
     let directory = job.temp().join("gemini-artifacts");
     fs::create_dir(&directory).unwrap();
@@ -101,10 +104,10 @@ fn a4_an_answer_without_port_is_none() {
     assert!(errors(&run).starts_with("the agent could not connect to the MCP server `port`"));
 }
 
-/// L17, and its kind: whatever the file holds, one annotation says what is wrong.
+/// L17, and similar cases: one annotation explains why the file has no answer.
 #[test]
-fn l17_what_cannot_be_read_is_an_annotation() {
-    for (agent, contents, said) in [
+fn l17_a_file_without_an_answer_is_an_annotation() {
+    for (agent, contents, expected) in [
         (
             "claude-code",
             "not json",
@@ -120,11 +123,11 @@ fn l17_what_cannot_be_read_is_an_annotation() {
             "[{\"type\": \"system\"}",
             "the agent's answer is not a JSON array of messages",
         ),
-        ("claude-code", "[]", "its conversation has no result"),
+        ("claude-code", "[]", "the conversation has no result"),
         (
             "claude-code",
             "[{\"type\": \"result\", \"result\": \"\"}]",
-            "the agent returned no answer: it is empty",
+            "the agent returned no answer: the file is empty",
         ),
         (
             "claude-code",
@@ -139,17 +142,21 @@ fn l17_what_cannot_be_read_is_an_annotation() {
         (
             "gemini-cli",
             "{\"response\": \"\", \"stats\": {}}",
-            "the agent returned no answer: it is empty",
+            "the agent returned no answer: the file is empty",
         ),
         (
             "gemini-cli",
             "{\"error\": {\"message\": \"no quota\"}}",
             "the agent failed: no quota",
         ),
-        ("codex", " \n", "the agent returned no answer: it is empty"),
+        (
+            "codex",
+            " \n",
+            "the agent returned no answer: the file is empty",
+        ),
     ] {
         assert!(
-            refused(agent, contents.as_bytes()).contains(said),
+            rejected(agent, contents.as_bytes()).contains(expected),
             "{agent} {contents}"
         );
     }
@@ -170,11 +177,11 @@ fn l17_what_cannot_be_read_is_an_annotation() {
 }
 
 #[test]
-fn an_agent_that_never_reached_the_server_has_no_answer() {
+fn an_answer_without_a_connection_to_the_server_is_an_error() {
     for status in ["failed", "needs-auth", "disabled"] {
-        let errors = refused(
+        let errors = rejected(
             "claude-code",
-            of_claude(&json!("made up"), status).as_bytes(),
+            claude_conversation(&json!("made up"), status).as_bytes(),
         );
         assert!(
             errors.contains("the agent could not connect to the MCP server `port`"),
@@ -183,7 +190,7 @@ fn an_agent_that_never_reached_the_server_has_no_answer() {
     }
 }
 
-/// L6: the output is cut by bytes, between characters; the file is whole.
+/// L6: the output is cut by bytes, between characters. The file contains the whole answer.
 #[test]
 fn l6_a_large_answer_is_cut_by_bytes() {
     for (text, length) in [
@@ -192,19 +199,19 @@ fn l6_a_large_answer_is_cut_by_bytes() {
         ("ä".repeat(50_000), 60_000),
         (format!("a{}", "€".repeat(40_000)), 59_998),
     ] {
-        let (job, run) = take("codex", text.as_bytes(), TOKEN);
+        let (job, run) = run_step("codex", text.as_bytes(), TOKEN);
         assert_eq!(run.exit, Some(0), "{}", run.log());
         assert_eq!(run.outputs["answer"].len(), length);
         assert!(text.starts_with(run.outputs["answer"].as_str()));
         let file = std::fs::read_to_string(job.temp().join(&run.outputs["answer_file"])).unwrap();
         assert_eq!(file.trim_end(), text);
-        assert!(annotations(&run, "notice").contains("the file all of it"));
+        assert!(annotations(&run, "notice").contains("the file contains all of it"));
     }
 }
 
-/// M2: every secret of the job, in every usual disguise.
+/// M2: every secret of the job, in every common disguise.
 #[test]
-fn m2_a_secret_in_disguise_stays_in_the_job() {
+fn m2_a_disguised_secret_is_not_passed_on() {
     use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;
 
@@ -241,7 +248,7 @@ fn m2_a_secret_in_disguise_stays_in_the_job() {
     for (name, secret) in secrets {
         for (number, disguise) in disguises.iter().enumerate() {
             let answer = format!("Of course:\n\n{}\n", disguise(secret));
-            let (_, run) = take("codex", answer.as_bytes(), &all);
+            let (_, run) = run_step("codex", answer.as_bytes(), &all);
             assert_eq!(run.exit, Some(1), "{name}, disguise {number}");
             assert!(errors(&run).starts_with("the agent's answer contains a secret of this job"));
             assert!(
@@ -252,13 +259,13 @@ fn m2_a_secret_in_disguise_stays_in_the_job() {
         }
     }
     assert_eq!(
-        taken("codex", "An ordinary answer of 12 services, 0x2f and QUJD."),
+        passed_on("codex", "An ordinary answer of 12 services, 0x2f and QUJD."),
         "An ordinary answer of 12 services, 0x2f and QUJD."
     );
 }
 
 #[test]
-fn the_step_and_its_declaration_agree() {
+fn the_step_matches_its_declaration() {
     let action: yaml_serde::Value =
         yaml_serde::from_str(include_str!("../../answer/action.yml")).unwrap();
     let keys = |section: &str| -> Vec<String> {
@@ -269,7 +276,7 @@ fn the_step_and_its_declaration_agree() {
             .collect()
     };
     assert_eq!(keys("inputs"), ["agent", "file", "server_name", "secrets"]);
-    let (_, run) = take("codex", b"Hello.", "");
+    let (_, run) = run_step("codex", b"Hello.", "");
     assert_eq!(
         keys("outputs"),
         run.outputs.keys().cloned().collect::<Vec<_>>()

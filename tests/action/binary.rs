@@ -1,5 +1,5 @@
-//! The binary action: `binary/connect` of a made-up release, whose binary is a shell script that a
-//! mirror on loopback hands out.
+//! The binary action: `binary/connect` of a made-up release. Its binary is a shell script on a mirror, which
+//! listens on loopback.
 
 #![cfg(unix)]
 
@@ -20,10 +20,10 @@ use crate::harness::errors;
 
 const FILE: &str = "port-mcp-linux-x64";
 
-/// What may be nowhere in a log, in any of the addresses below.
+/// The secrets in the addresses below. No log may contain them.
 const SECRETS: [&str; 3] = ["alice", "hunter2", "sesame"];
 
-/// The shell reads no further than `exit`; the rest makes a download take its time.
+/// The shell stops reading at `exit`. The rest makes the download large enough to be interrupted.
 static BINARY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut script = b"#!/bin/sh\necho \"ran: $*\"\nexit\n".to_vec();
     script.resize(1 << 20, b'#');
@@ -46,13 +46,13 @@ static DIGEST: LazyLock<String> = LazyLock::new(|| {
     printed[..64].to_owned()
 });
 
-/// A file server whose answer depends on the first part of the path.
+/// A file server whose response depends on the first part of the path.
 struct Mirror {
     address: SocketAddr,
-    /// The head of each request, sent before it is answered.
+    /// The head of each request, sent before its response.
     requests: Receiver<String>,
-    /// Lets one answer go on that holds its second half back.
-    go: Sender<()>,
+    /// Sends the second half of one held response.
+    resume: Sender<()>,
 }
 
 impl Mirror {
@@ -60,23 +60,23 @@ impl Mirror {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, requests) = channel();
-        let (go, gate) = channel();
+        let (resume, gate) = channel();
         let gate = Arc::new(Mutex::new(gate));
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (sender, gate) = (sender.clone(), Arc::clone(&gate));
-                // Whoever asks may have been ended before the answer.
-                thread::spawn(move || Self::answer(&stream.unwrap(), &sender, &gate).ok());
+                // The client may have been stopped before the response.
+                thread::spawn(move || Self::respond(&stream.unwrap(), &sender, &gate).ok());
             }
         });
         Self {
             address,
             requests,
-            go,
+            resume,
         }
     }
 
-    fn answer(
+    fn respond(
         mut stream: &TcpStream,
         sender: &Sender<String>,
         gate: &Mutex<Receiver<()>>,
@@ -115,19 +115,19 @@ impl Mirror {
     }
 }
 
-/// A job on a runner that has the release.
-struct Door {
+/// A job that uses the binary action of the release.
+struct BinaryAction {
     mirror: Mirror,
     job: Job,
     release: TempDir,
     temp: TempDir,
 }
 
-impl Door {
+impl BinaryAction {
     fn new() -> Self {
         let release = TempDir::new().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("binary/connect");
-        // A copy, just written, is a busy file as long as another test's child holds it open.
+        // Not a copy: a new file cannot be executed while a child process of another test has it open.
         symlink(script, release.path().join("connect")).unwrap();
         let url = format!("https://github.com/acme/port-mcp-action/releases/download/v1/{FILE}");
         fs::write(
@@ -145,8 +145,8 @@ impl Door {
         }
         .variable("RUNNER_OS", "Linux")
         .variable("RUNNER_ARCH", "X64")
-        .at(&address)
-        .afresh()
+        .with_mirror(&address)
+        .with_empty_temp()
     }
 
     fn variable(mut self, name: &str, value: &str) -> Self {
@@ -154,12 +154,12 @@ impl Door {
         self
     }
 
-    fn at(self, mirror: &str) -> Self {
+    fn with_mirror(self, mirror: &str) -> Self {
         self.variable("PORT_MCP_BINARIES", mirror)
     }
 
     /// With an empty `RUNNER_TEMP`.
-    fn afresh(mut self) -> Self {
+    fn with_empty_temp(mut self) -> Self {
         self.temp = TempDir::new().unwrap();
         let temp = self.temp.path().to_str().unwrap().to_owned();
         self.variable("RUNNER_TEMP", &temp)
@@ -174,7 +174,7 @@ impl Door {
         self.spawn().wait()
     }
 
-    /// Fails, with one annotation and nothing else, and gives its text.
+    /// Runs a step that must fail and print only one annotation. Returns its text.
     fn fail(&self) -> String {
         let finished = self.run();
         assert_eq!(finished.exit, Some(1), "{}", finished.log());
@@ -191,8 +191,8 @@ impl Door {
         text
     }
 
-    /// As [`Door::fail`], and shows none of the secrets.
-    fn fail_tight(&self) -> String {
+    /// As [`BinaryAction::fail`], and checks that the text contains none of the secrets.
+    fn fail_without_secrets(&self) -> String {
         let text = self.fail();
         for secret in SECRETS {
             assert!(!text.contains(secret), "{text}");
@@ -200,26 +200,27 @@ impl Door {
         text
     }
 
+    /// The path of the binary that the action keeps.
     fn kept(&self) -> PathBuf {
         self.temp.path().join(format!("{}-{FILE}", &DIGEST[..16]))
     }
 
-    /// Puts there what an earlier step may have left.
-    fn left(self, contents: &[u8], mode: u32) -> Self {
+    /// Writes a file to this path, as an earlier step may have done.
+    fn with_kept(self, contents: &[u8], mode: u32) -> Self {
         fs::write(self.kept(), contents).unwrap();
         fs::set_permissions(self.kept(), fs::Permissions::from_mode(mode)).unwrap();
         self
     }
 
-    fn assert_mended(&self) {
+    fn assert_replaced(&self) {
         assert_ran(&self.run());
         assert_eq!(self.mirror.downloads(), 1);
-        self.assert_kept_alone();
+        self.assert_only_kept();
         assert_ran(&self.run());
-        assert_eq!(self.mirror.downloads(), 0, "the new one is kept");
+        assert_eq!(self.mirror.downloads(), 0, "the new file is kept");
     }
 
-    fn assert_kept_alone(&self) {
+    fn assert_only_kept(&self) {
         assert_eq!(names(self.temp.path()), [self.kept()]);
         let metadata = fs::symlink_metadata(self.kept()).unwrap();
         assert!(metadata.is_file());
@@ -240,126 +241,134 @@ fn assert_ran(finished: &Finished) {
 
 #[test]
 fn m6_four_jobs_that_share_a_directory_all_run() {
-    let mut door = Door::new();
+    let mut action = BinaryAction::new();
     for _ in 0..15 {
-        door = door.afresh();
-        let jobs: Vec<Running> = (0..4).map(|_| door.spawn()).collect();
+        action = action.with_empty_temp();
+        let jobs: Vec<Running> = (0..4).map(|_| action.spawn()).collect();
         for job in jobs {
             assert_ran(&job.wait());
         }
-        door.assert_kept_alone();
+        action.assert_only_kept();
     }
 }
 
 #[test]
-fn m6_a_download_that_is_not_over_disturbs_no_other_job() {
-    let door = Door::new();
-    let [whole, held] = ["", "/held"].map(|path| door.mirror.url(path));
-    let door = door.at(&held);
-    let first = door.spawn();
-    door.mirror.requests.recv().unwrap();
-    let door = door.at(&whole);
+fn m6_an_unfinished_download_does_not_affect_other_jobs() {
+    let action = BinaryAction::new();
+    let [whole, held] = ["", "/held"].map(|path| action.mirror.url(path));
+    let action = action.with_mirror(&held);
+    let first = action.spawn();
+    action.mirror.requests.recv().unwrap();
+    let action = action.with_mirror(&whole);
     for _ in 0..3 {
-        assert_ran(&door.run());
+        assert_ran(&action.run());
     }
-    door.mirror.go.send(()).unwrap();
+    action.mirror.resume.send(()).unwrap();
     assert_ran(&first.wait());
-    door.assert_kept_alone();
+    action.assert_only_kept();
 }
 
 #[test]
-fn m6_a_sound_file_is_not_downloaded_again() {
-    let door = Door::new();
-    assert_ran(&door.run());
-    assert_eq!(door.mirror.downloads(), 1);
-    assert_ran(&door.run());
-    assert_eq!(door.mirror.downloads(), 0);
+fn m6_a_valid_file_is_not_downloaded_again() {
+    let action = BinaryAction::new();
+    assert_ran(&action.run());
+    assert_eq!(action.mirror.downloads(), 1);
+    assert_ran(&action.run());
+    assert_eq!(action.mirror.downloads(), 0);
 }
 
 #[test]
 fn m6_a_partial_file_is_replaced() {
-    Door::new().left(&BINARY[..1000], 0o755).assert_mended();
-    Door::new().left(b"", 0o755).assert_mended();
+    BinaryAction::new()
+        .with_kept(&BINARY[..1000], 0o755)
+        .assert_replaced();
+    BinaryAction::new().with_kept(b"", 0o755).assert_replaced();
 }
 
 #[test]
 fn m6_a_changed_file_is_not_run_but_replaced() {
     let changed = b"#!/bin/sh\necho changed\n";
-    Door::new().left(changed, 0o755).assert_mended();
+    BinaryAction::new()
+        .with_kept(changed, 0o755)
+        .assert_replaced();
     let changed = [&BINARY[..], b"\0"].concat();
-    Door::new().left(&changed, 0o755).assert_mended();
+    BinaryAction::new()
+        .with_kept(&changed, 0o755)
+        .assert_replaced();
 }
 
 #[test]
-fn m6_a_file_without_its_execute_bit_is_mended() {
-    Door::new().left(&BINARY, 0o644).assert_mended();
+fn m6_a_file_without_its_execute_bit_is_replaced() {
+    BinaryAction::new()
+        .with_kept(&BINARY, 0o644)
+        .assert_replaced();
 }
 
 #[test]
-fn m6_what_is_no_file_is_replaced_and_no_link_followed() {
-    let door = Door::new();
-    fs::create_dir_all(door.kept().join("a/b")).unwrap();
-    door.assert_mended();
+fn m6_directories_and_links_are_replaced_and_links_are_not_followed() {
+    let action = BinaryAction::new();
+    fs::create_dir_all(action.kept().join("a/b")).unwrap();
+    action.assert_replaced();
 
     let elsewhere = TempDir::new().unwrap();
     let (file, none) = (elsewhere.path().join("file"), elsewhere.path().join("none"));
     fs::write(&file, &*BINARY).unwrap();
     for target in [&file, &none, elsewhere.path()] {
-        let door = Door::new();
-        symlink(target, door.kept()).unwrap();
-        door.assert_mended();
+        let action = BinaryAction::new();
+        symlink(target, action.kept()).unwrap();
+        action.assert_replaced();
         assert_eq!(names(elsewhere.path()), [file.as_path()]);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o111, 0);
     }
 }
 
 #[test]
-fn m6_a_fresh_download_with_the_wrong_digest_is_refused() {
+fn m6_a_download_with_the_wrong_digest_is_rejected() {
     for kind in ["/other", "/empty"] {
         for left in [None, Some(&b"left"[..])] {
-            let mut door = Door::new();
+            let mut action = BinaryAction::new();
             if let Some(contents) = left {
-                door = door.left(contents, 0o755);
+                action = action.with_kept(contents, 0o755);
             }
-            let address = door.mirror.url(kind);
-            let door = door.at(&address);
-            let text = door.fail();
+            let address = action.mirror.url(kind);
+            let action = action.with_mirror(&address);
+            let text = action.fail();
             assert!(text.contains(&format!("expected {}", *DIGEST)), "{text}");
             assert!(text.contains("It was not run."), "{text}");
-            assert_eq!(door.mirror.downloads(), 1, "a download is not tried again");
+            assert_eq!(action.mirror.downloads(), 1, "a download is not repeated");
         }
     }
 }
 
 #[test]
-fn m6_nothing_is_left_behind() {
+fn m6_failed_downloads_leave_no_files() {
     for kind in ["/missing", "/other", "/empty"] {
-        let door = Door::new();
-        let address = door.mirror.url(kind);
-        let door = door.at(&address);
-        door.fail();
-        assert!(names(door.temp.path()).is_empty(), "{kind}");
+        let action = BinaryAction::new();
+        let address = action.mirror.url(kind);
+        let action = action.with_mirror(&address);
+        action.fail();
+        assert!(names(action.temp.path()).is_empty(), "{kind}");
     }
 
-    let door = Door::new();
-    let address = door.mirror.url("/held");
-    let door = door.at(&address);
+    let action = BinaryAction::new();
+    let address = action.mirror.url("/held");
+    let action = action.with_mirror(&address);
     for signal in [Running::interrupt, Running::terminate] {
-        let running = door.spawn();
-        door.mirror.requests.recv().unwrap();
+        let running = action.spawn();
+        action.mirror.requests.recv().unwrap();
         signal(&running);
         let finished = running.wait();
         assert_eq!(finished.exit, Some(130));
         assert_eq!(finished.log(), "");
-        assert!(names(door.temp.path()).is_empty());
+        assert!(names(action.temp.path()).is_empty());
     }
 }
 
 #[test]
 fn l8_credentials_of_a_mirror_are_not_shown() {
-    let door = Door::new();
-    let host = door.mirror.address.to_string();
-    let mut door = door;
+    let action = BinaryAction::new();
+    let host = action.mirror.address.to_string();
+    let mut action = action;
     for (kind, reason) in [
         ("missing", "error: 404"),
         ("other", "It was not run."),
@@ -373,8 +382,8 @@ fn l8_credentials_of_a_mirror_are_not_shown() {
             format!("http://alice:hunter2%20%0A@{host}/{kind}/sesame/?sv=1&sig=hunter2#sesame"),
             format!("http://alice:hunter2[a-b{{@{host}/{kind}"),
         ] {
-            door = door.at(&address);
-            let text = door.fail_tight();
+            action = action.with_mirror(&address);
+            let text = action.fail_without_secrets();
             assert!(text.contains(reason), "{address}: {text}");
             assert!(text.contains(&host), "{address}: {text}");
         }
@@ -409,8 +418,8 @@ fn l8_credentials_of_a_mirror_are_not_shown() {
             "curl exited with status 22\n",
         ),
     ] {
-        door = door.at(&address);
-        let text = door.fail_tight();
+        action = action.with_mirror(&address);
+        let text = action.fail_without_secrets();
         assert!(text.contains(reason), "{address}: {text}");
     }
 }
@@ -421,39 +430,41 @@ fn l8_credentials_of_a_proxy_are_not_shown() {
         "sesame://alice:hunter2@127.0.0.1:1",
         "sesame://alice:it'shunter2@127.0.0.1:1",
     ] {
-        let text = Door::new().variable("http_proxy", proxy).fail_tight();
+        let text = BinaryAction::new()
+            .variable("http_proxy", proxy)
+            .fail_without_secrets();
         assert!(text.contains("curl: (7) "), "{proxy}: {text}");
     }
 }
 
 #[test]
-fn l8_no_part_of_an_annotation_is_a_command() {
+fn l8_an_annotation_contains_no_command() {
     let name = "50%0A\r\n::error::x\n##[add-mask]Linux";
-    let text = Door::new().variable("RUNNER_OS", name).fail();
+    let text = BinaryAction::new().variable("RUNNER_OS", name).fail();
     assert!(text.contains(name), "{text:?}");
 }
 
 #[test]
-fn l8_a_mirror_gets_the_credentials_and_the_token_of_its_address() {
-    let door = Door::new();
+fn l8_the_mirror_receives_the_credentials_and_the_query_of_its_address() {
+    let action = BinaryAction::new();
     let address = format!(
         "http://alice:hunter2@{}/files/?sv=1&sig=a/b%2B",
-        door.mirror.address
+        action.mirror.address
     );
-    let door = door.at(&address);
-    assert_ran(&door.run());
-    let head = door.mirror.requests.recv().unwrap();
+    let action = action.with_mirror(&address);
+    assert_ran(&action.run());
+    let head = action.mirror.requests.recv().unwrap();
     let line = format!("GET /files/{FILE}?sv=1&sig=a/b%2B HTTP/1.1\r\n");
     assert!(head.starts_with(&line), "{head}");
     assert!(head.contains("Basic YWxpY2U6aHVudGVyMg=="), "{head}");
 }
 
 #[test]
-fn u_what_the_runner_sets_is_named_where_it_is_missing() {
+fn u_missing_variables_of_the_runner_are_named() {
     let all = ["RUNNER_OS", "RUNNER_ARCH", "RUNNER_TEMP"];
     for name in all {
-        let empty = Door::new().variable(name, "").fail();
-        let mut unset = Door::new();
+        let empty = BinaryAction::new().variable(name, "").fail();
+        let mut unset = BinaryAction::new();
         unset.job.without(name);
         assert_eq!(unset.fail(), empty);
         assert!(
@@ -461,11 +472,11 @@ fn u_what_the_runner_sets_is_named_where_it_is_missing() {
             "{empty}"
         );
     }
-    let mut door = Door::new();
+    let mut action = BinaryAction::new();
     for name in all {
-        door.job.without(name);
+        action.job.without(name);
     }
-    let text = door.fail();
+    let text = action.fail();
     assert!(
         text.starts_with("Not set: `RUNNER_OS`, `RUNNER_ARCH`, `RUNNER_TEMP`\n"),
         "{text}"

@@ -1,4 +1,4 @@
-//! What Claude Code is given.
+//! The outputs for Claude Code.
 
 use fake_port::Flow;
 use serde_json::json;
@@ -10,7 +10,7 @@ fn step() -> Step {
 }
 
 #[test]
-fn direct() {
+fn direct_connection() {
     let step = step();
     let run = step.succeed();
     let expected = json!({"mcpServers": {"port": {
@@ -42,7 +42,7 @@ fn headers_follow_the_inputs() {
 }
 
 #[test]
-fn a_token_in_the_environment_leaves_no_secret_in_the_configuration() {
+fn with_token_placement_env_the_configuration_contains_no_secret() {
     for connection in ["direct", "mcp-remote"] {
         let step = step()
             .input("token_placement", "env")
@@ -61,7 +61,7 @@ fn a_token_in_the_environment_leaves_no_secret_in_the_configuration() {
 }
 
 #[test]
-fn mcp_remote() {
+fn connection_with_mcp_remote() {
     let run = step()
         .input("connection", "mcp-remote")
         .input("server_name", "port-prod")
@@ -96,7 +96,7 @@ fn mcp_remote() {
 }
 
 #[test]
-fn a_base_configuration_is_merged_into() {
+fn a_base_configuration_is_merged() {
     let base = json!({
         "mcpServers": {
             "port": {"command": "old"},
@@ -123,7 +123,7 @@ fn a_base_configuration_is_merged_into() {
 }
 
 #[test]
-fn the_arguments_carry_the_configuration_what_is_granted_and_what_is_not() {
+fn the_arguments_contain_the_configuration_and_both_lists_of_tools() {
     let run = step().input("token_placement", "env").succeed();
     let expected = format!(
         "--mcp-config '{}' --allowedTools \"mcp__port__list_blueprints,mcp__port__list_entities\" \
@@ -133,6 +133,6 @@ fn the_arguments_carry_the_configuration_what_is_granted_and_what_is_not() {
     assert!(run.outputs["agent_args"].starts_with(&expected));
     assert!(run.outputs["agent_args"].ends_with(",mcp__port__run_action,mcp__port__trigger_run\""));
 
-    let unseen = step().input("verify", "false").succeed();
-    assert!(!unseen.outputs["agent_args"].contains("--disallowedTools"));
+    let unverified = step().input("verify", "false").succeed();
+    assert!(!unverified.outputs["agent_args"].contains("--disallowedTools"));
 }

@@ -1,4 +1,4 @@
-//! The configuration as a file of the job.
+//! The configuration file.
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -9,7 +9,7 @@ fn step() -> Step {
 }
 
 #[test]
-fn a_file_for_the_next_step_alone_and_gone_after_the_job() {
+fn the_file_is_private_and_removed_after_the_job() {
     let step = step();
     let run = step.succeed();
     let name = &run.outputs["config_file"];
@@ -33,14 +33,14 @@ fn a_file_for_the_next_step_alone_and_gone_after_the_job() {
 }
 
 #[test]
-fn each_run_has_a_name_of_its_own() {
+fn each_run_writes_a_file_with_another_name() {
     let step = step();
     let names = [step.succeed(), step.succeed()].map(|run| run.outputs["config_file"].clone());
     assert_ne!(names[0], names[1]);
 }
 
 #[test]
-fn older_runners_mount_only_home() {
+fn with_older_runners_the_file_is_in_home() {
     let mut step = step();
     step.job.without("RUNNER_TEMP");
     let run = step.succeed();
@@ -64,7 +64,7 @@ fn without_a_file_there_is_nothing_to_clean_up() {
 }
 
 #[test]
-fn a_file_that_is_gone_is_no_error() {
+fn a_file_that_was_already_removed_is_not_an_error() {
     let step = step();
     let run = step.succeed();
     std::fs::remove_file(step.job.temp().join(&run.outputs["config_file"])).unwrap();
@@ -72,7 +72,7 @@ fn a_file_that_is_gone_is_no_error() {
 }
 
 #[test]
-fn the_post_phase_removes_no_file_but_ours() {
+fn the_post_phase_removes_only_files_of_this_action() {
     let step = Step::new().variable("STATE_config_file", "../catalog/precious.txt");
     let step = step.file("precious.txt", "x");
     let post = step.clean_up();

@@ -1,4 +1,4 @@
-//! Empty credentials say why they are empty.
+//! Errors about empty credentials give the cause.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ fn without_secrets() -> Step {
 }
 
 #[test]
-fn a_fork() {
+fn a_pull_request_from_a_fork() {
     let event =
         json!({"pull_request": {"head": {"repo": {"fork": true, "full_name": "someone/catalog"}}}});
     assert_snapshot!(without_secrets().event("pull_request", &event).fail(), @"
@@ -26,15 +26,15 @@ fn a_fork() {
 }
 
 #[test]
-fn a_fork_that_was_deleted() {
+fn a_pull_request_from_a_deleted_fork() {
     let event = json!({"pull_request": {"head": {"repo": null}}});
     let errors = without_secrets().event("pull_request", &event).fail();
     assert!(errors.contains("pull requests from forks"), "{errors}");
 }
 
 #[test]
-fn a_pull_request_of_the_repository_itself_is_no_fork() {
-    // A repository that is itself a fork of another says `fork: true` for its own branches.
+fn a_pull_request_from_the_same_repository() {
+    // If the repository itself is a fork, its own branches have `fork: true`.
     let event =
         json!({"pull_request": {"head": {"repo": {"fork": true, "full_name": "acme/catalog"}}}});
     let errors = without_secrets().event("pull_request", &event).fail();
@@ -42,7 +42,7 @@ fn a_pull_request_of_the_repository_itself_is_no_fork() {
 }
 
 #[test]
-fn dependabot() {
+fn a_run_that_dependabot_started() {
     let step = without_secrets()
         .variable("GITHUB_ACTOR", "dependabot[bot]")
         .variable("GITHUB_TRIGGERING_ACTOR", "a-person");
@@ -58,7 +58,7 @@ fn dependabot() {
 }
 
 #[test]
-fn a_workflow_of_another_repository() {
+fn a_reusable_workflow_of_another_repository() {
     let reference = "acme/.github/.github/workflows/agent.yml@refs/heads/main";
     assert_snapshot!(without_secrets().variable("GITHUB_WORKFLOW_REF", reference).fail(), @"
     input `client_id` is empty
@@ -94,7 +94,7 @@ fn a_reusable_workflow_of_the_same_repository() {
 }
 
 #[test]
-fn a_secret_of_an_environment() {
+fn an_environment_secret() {
     assert_snapshot!(from_workflow("jobs:\n  agent:\n    environment: prod\n    steps: []\n"), @"
     input `client_id` is empty
     hint: set the secret for this repository, its organization, or the environment; check its spelling, and that the job with this step sets `environment:`
@@ -107,7 +107,7 @@ fn a_secret_of_an_environment() {
 }
 
 #[test]
-fn simply_unset() {
+fn a_secret_that_is_not_set() {
     assert_snapshot!(without_secrets().fail(), @"
     input `client_id` is empty
     hint: set the secret for this repository or its organization, and check its spelling; for an environment secret, the job must set `environment:`
@@ -122,7 +122,7 @@ fn simply_unset() {
 }
 
 #[test]
-fn a_secret_that_was_not_pasted_well() {
+fn a_secret_with_whitespace() {
     assert_snapshot!(Step::new().input("client_secret", "two words").fail(), @"
     input `client_secret` contains whitespace or non-ASCII characters
     hint: copy the exact value from Port
@@ -134,5 +134,5 @@ fn a_secret_that_was_not_pasted_well() {
 fn personal_credentials_are_warned_of() {
     let port = fake_port::FakePort::builder().credentials("jo@acme.example", "s3cret-of-a-person");
     let run = Step::against(port.read_only_hides_runs(true)).succeed();
-    assert_snapshot!(crate::harness::annotations(&run, "warning"), @"These look like a user's personal credentials: the agent acts as that user, and stops working when the user is removed. Create a service account in Port for CI.");
+    assert_snapshot!(crate::harness::annotations(&run, "warning"), @"The credentials look like a user's own: the agent acts as that user, and stops working when the user is removed. Create a service account in Port for CI.");
 }

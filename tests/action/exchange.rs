@@ -1,4 +1,4 @@
-//! Credentials to token: both flows, retries, and every way in which it can fail.
+//! The exchange of credentials for a token: both flows, retries, and errors.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -14,7 +14,7 @@ fn rest() -> Step {
     ))
 }
 
-/// Without a look at the server, there is nothing to warn of but the token.
+/// A step without the preflight check: its warnings can only be about the token.
 fn quiet(step: Step) -> Step {
     step.input("allowed_tools", "list_blueprints, list_entities")
         .input("verify", "false")
@@ -26,7 +26,7 @@ fn failing(fault: impl Into<Fault>) -> String {
     step.fail()
 }
 
-/// How often a token was asked for.
+/// The number of requests for a token.
 fn exchanges(step: &Step) -> usize {
     let requests = step.port.received();
     requests
@@ -36,7 +36,7 @@ fn exchanges(step: &Step) -> usize {
 }
 
 #[test]
-fn the_main_job() {
+fn a_token_is_exchanged_and_passed_on() {
     let step = rest();
     let run = step.succeed();
     assert_snapshot!("main_job.log", run.log());
@@ -70,14 +70,14 @@ fn oauth_at_the_mcp_server() {
 }
 
 #[test]
-fn the_api_url_is_taken_with_and_without_its_version() {
+fn the_api_url_may_contain_the_version() {
     let step = rest();
     let api = format!("{}/v1/", step.port.api_url());
     step.input("api_url", api).succeed();
 }
 
 #[test]
-fn the_token_knows_better_than_port_when_it_lapses() {
+fn the_expiry_in_the_token_takes_precedence() {
     let port = FakePort::builder().token_validity_left(Duration::from_mins(2));
     let run = quiet(Step::against(port)).succeed();
     let left: u64 = run.outputs["expires_in"].parse().unwrap();
@@ -86,7 +86,7 @@ fn the_token_knows_better_than_port_when_it_lapses() {
 }
 
 #[test]
-fn an_opaque_token_lapses_when_port_says() {
+fn an_opaque_token_expires_as_port_reports() {
     let port = FakePort::builder().token(Token::Opaque).expires_in(5000);
     let run = Step::against(port).succeed();
     let left: u64 = run.outputs["expires_in"].parse().unwrap();
@@ -102,14 +102,14 @@ fn a_token_of_unknown_validity_is_used_with_a_warning() {
 }
 
 #[test]
-fn a_token_that_lapsed_is_refused() {
+fn an_expired_token_is_rejected() {
     let port = FakePort::builder().token_lifetime(Duration::ZERO);
     let errors = Step::against(port).fail();
     assert!(errors.starts_with("the token expired"), "{errors}");
 }
 
 #[test]
-fn a_token_that_could_not_be_masked_everywhere_is_refused() {
+fn a_token_that_cannot_be_masked_reliably_is_rejected() {
     for token in [
         "abc\u{7}def",
         "abc\ndef",
@@ -128,7 +128,7 @@ fn a_token_that_could_not_be_masked_everywhere_is_refused() {
 }
 
 #[test]
-fn what_may_pass_is_tried_again() {
+fn transient_errors_are_retried() {
     let step = rest();
     for status in [408, 429, 500] {
         step.port.fault(
@@ -143,7 +143,7 @@ fn what_may_pass_is_tried_again() {
 }
 
 #[test]
-fn a_wait_is_asked_for_in_two_forms_and_two_headers() {
+fn a_requested_wait_is_read_from_both_headers() {
     let step = rest();
     let date = "Fri, 15 Jan 2021 08:00:00 GMT";
     step.port.fault(
@@ -163,7 +163,7 @@ fn a_wait_is_asked_for_in_two_forms_and_two_headers() {
 }
 
 #[test]
-fn a_wait_beyond_the_deadline_is_not_begun() {
+fn a_wait_beyond_the_deadline_is_not_started() {
     let step = rest();
     step.port.fault(
         Endpoint::Rest,
@@ -175,13 +175,13 @@ fn a_wait_beyond_the_deadline_is_not_begun() {
     Port's rate limit was exceeded (429 Too Many Requests)
     request: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
-    hint: wait 4m; lower `max-parallel` in the matrix, use one connect step for several agent steps, or raise `timeout`; Port counts requests by IP address and by credentials
+    hint: wait 4m; lower `max-parallel` in the matrix, use one connect step for several agent steps, or raise `timeout`; Port may count requests by IP address and by credentials
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#ports-rate-limit-was-exceeded
     ");
 }
 
 #[test]
-fn what_stays_is_not_tried_again() {
+fn permanent_errors_are_not_retried() {
     for status in [400, 401, 403, 404, 422] {
         let step = rest();
         step.port.fault(Endpoint::Rest, Fault::status(status));
@@ -191,7 +191,7 @@ fn what_stays_is_not_tried_again() {
 }
 
 #[test]
-fn giving_up_says_how_often_it_was_tried() {
+fn the_error_after_retries_gives_the_number_of_attempts() {
     let step = rest();
     for _ in 0..5 {
         step.port.fault(
@@ -215,7 +215,7 @@ fn wrong_credentials() {
     Port rejected the credentials (401 Unauthorized: Invalid credentials supplied to the generate token API)
     request: POST http://[PORT]/v1/auth/access_token
     X-Trace-Id: [TRACE]
-    hint: check that `api_url` and `mcp_url` belong to the organization of these credentials; otherwise check the client ID and secret in Port under … > Credentials: the secret may have been rotated, or may belong to another client ID
+    hint: check that `api_url` and `mcp_url` belong to the organization of these credentials; otherwise check `client_id` and `client_secret`: the secret may have been rotated, or may belong to another client ID
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#port-rejected-the-credentials
     ");
     let errors = rest()
@@ -226,7 +226,7 @@ fn wrong_credentials() {
     Port rejected the credentials (401 Unauthorized: Client authentication failed)
     request: POST http://[PORT]/v1/token
     X-Trace-Id: [TRACE]
-    hint: check that `api_url` and `mcp_url` belong to the organization of these credentials; otherwise check the client ID and secret in Port under … > Credentials: the secret may have been rotated, or may belong to another client ID
+    hint: check that `api_url` and `mcp_url` belong to the organization of these credentials; otherwise check `client_id` and `client_secret`: the secret may have been rotated, or may belong to another client ID
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#port-rejected-the-credentials
     ");
 }
@@ -243,7 +243,7 @@ fn forbidden() {
 }
 
 #[test]
-fn malformed() {
+fn malformed_credentials() {
     assert_snapshot!(failing(Fault::status(422).json(json!({"ok": false, "error": "invalid_request"}))), @"
     Port rejected the credentials as malformed (422 Unprocessable Entity: invalid_request)
     request: POST http://[PORT]/v1/auth/access_token
@@ -276,7 +276,7 @@ fn not_json() {
 }
 
 #[test]
-fn no_token_in_the_answer() {
+fn no_token_in_the_response() {
     assert_snapshot!(failing(Fault::status(200).json(json!({"ok": true, "token": "somewhere else"}))), @"
     the response contains no token (missing `accessToken`)
     request: POST http://[PORT]/v1/auth/access_token
@@ -289,11 +289,9 @@ fn no_token_in_the_answer() {
 #[test]
 fn a_redirect_is_not_followed() {
     let step = rest();
-    let elsewhere = FakePort::start();
-    step.port.fault(
-        Endpoint::Rest,
-        Fault::Redirect(elsewhere.api_url().to_owned()),
-    );
+    let other = FakePort::start();
+    step.port
+        .fault(Endpoint::Rest, Fault::Redirect(other.api_url().to_owned()));
     assert_snapshot!(step.fail(), @"
     Port redirected the request to http://[PORT] (307 Temporary Redirect)
     request: POST http://[PORT]/v1/auth/access_token
@@ -302,13 +300,13 @@ fn a_redirect_is_not_followed() {
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#redirected-the-request
     ");
     assert!(
-        elsewhere.received().is_empty(),
-        "credentials went elsewhere"
+        other.received().is_empty(),
+        "the credentials were sent to the other server"
     );
 }
 
 #[test]
-fn a_huge_answer_is_not_read_to_its_end() {
+fn a_large_response_is_not_read_completely() {
     assert_snapshot!(failing(Fault::Huge), @"
     the response is larger than 1 MiB
     request: POST http://[PORT]/v1/auth/access_token
@@ -318,7 +316,7 @@ fn a_huge_answer_is_not_read_to_its_end() {
 }
 
 #[test]
-fn a_truncated_answer_is_asked_for_again() {
+fn a_truncated_response_is_retried() {
     let step = rest();
     step.port.fault(Endpoint::Rest, Fault::Truncated);
     step.succeed();
@@ -326,7 +324,7 @@ fn a_truncated_answer_is_asked_for_again() {
 }
 
 #[test]
-fn a_server_that_echoes_the_request_gives_no_secret_away() {
+fn a_secret_in_a_response_is_redacted() {
     let errors = failing(Fault::Echo);
     assert!(
         errors.starts_with("Port rejected the credentials"),
@@ -336,7 +334,7 @@ fn a_server_that_echoes_the_request_gives_no_secret_away() {
 }
 
 #[test]
-fn a_server_cannot_give_the_runner_commands() {
+fn a_server_cannot_inject_workflow_commands() {
     let message = "x\n::add-path::/tmp\r::set-output name=a::b ##[add-mask]c \u{1b}[2J\u{202e}";
     let step = rest();
     step.port.fault(
@@ -354,7 +352,7 @@ fn a_server_cannot_give_the_runner_commands() {
 }
 
 #[test]
-fn no_answer_in_time() {
+fn no_response_in_time() {
     let step = rest().input("timeout", "1s");
     step.port.fault(Endpoint::Rest, Fault::Hang);
     let errors = step.fail();
@@ -363,7 +361,7 @@ fn no_answer_in_time() {
 }
 
 #[test]
-fn nobody_listens() {
+fn connection_refused() {
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -392,7 +390,7 @@ fn an_unknown_host() {
 }
 
 #[test]
-fn a_proxy_that_is_not_there() {
+fn an_unreachable_proxy() {
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -410,7 +408,7 @@ fn a_proxy_that_is_not_there() {
 }
 
 #[test]
-fn a_proxy_that_is_not_a_url() {
+fn an_invalid_proxy_url() {
     let step = rest().variable("https_proxy", "http://us er:pa55word@");
     assert_snapshot!(step.fail(), @"
     the runner's `https_proxy` is not a URL
@@ -423,7 +421,7 @@ fn a_proxy_that_is_not_a_url() {
 fn a_connection_that_closes_during_the_handshake() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // Ends with the process: each connection is closed at once.
+    // Closes each connection at once, until the process ends.
     std::thread::spawn(move || listener.incoming().for_each(drop));
     let step = rest()
         .input("api_url", format!("https://{address}"))
@@ -433,7 +431,7 @@ fn a_connection_that_closes_during_the_handshake() {
 }
 
 #[test]
-fn a_certificate_that_is_not_one() {
+fn an_invalid_certificate() {
     let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert_snapshot!(rest().input("ca_certificate", pem).fail(), @"
     TLS could not be set up (invalid peer certificate: BadEncoding)
@@ -443,7 +441,7 @@ fn a_certificate_that_is_not_one() {
 }
 
 #[test]
-fn a_status_without_a_meaning() {
+fn an_unexpected_status() {
     assert_snapshot!(failing(Fault::from(Fault::status(418))), @"
     Port returned an unexpected status (418 I'm a teapot)
     request: POST http://[PORT]/v1/auth/access_token
@@ -454,7 +452,7 @@ fn a_status_without_a_meaning() {
 }
 
 #[test]
-fn an_unknown_certificate_authority_is_told_and_not_tried_again() {
+fn an_unknown_certificate_authority_is_not_retried() {
     let step = Step::against(FakePort::builder().tls(true));
     assert_snapshot!(step.fail(), @"
     TLS failed (invalid peer certificate: UnknownIssuer)
@@ -465,7 +463,7 @@ fn an_unknown_certificate_authority_is_told_and_not_tried_again() {
 }
 
 #[test]
-fn a_certificate_authority_of_ones_own() {
+fn a_custom_certificate_authority() {
     let step = Step::against(FakePort::builder().tls(true));
     let ca = step.port.ca_pem().unwrap().to_owned();
     let step = step
@@ -476,7 +474,7 @@ fn a_certificate_authority_of_ones_own() {
 }
 
 #[test]
-fn plain_http_on_a_tls_port_is_told() {
+fn a_server_without_tls() {
     let step = rest();
     let api = step.port.api_url().replace("http:", "https:");
     assert_snapshot!(step.input("api_url", api).fail(), @"

@@ -1,4 +1,4 @@
-//! What the tests share: a job, a fake Port server, and the inputs of the step.
+//! Shared by the tests: a step with its job, its inputs, and a fake Port server.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use fake_port::{Builder, FakePort, Flow, GITHUB_TOKEN};
 use runner_double::{Finished, Job, Phase, Place, Program, Running};
 use serde_json::Value;
 
-/// A step of the action that is about to run against a fake Port server.
+/// A step of the action. It runs in a job, against a fake Port server.
 pub(crate) struct Step {
     pub(crate) port: FakePort,
     pub(crate) job: Job,
@@ -14,11 +14,12 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// Credentials that the fake Port server knows, and its addresses.
+    /// A step with the addresses of the fake Port server, and with credentials that it accepts.
     pub(crate) fn new() -> Self {
         Self::against(FakePort::builder())
     }
 
+    /// As [`Step::new`], with another fake Port server.
     pub(crate) fn against(port: Builder) -> Self {
         let step = Self::on(port.start());
         let [api, mcp, github] = [
@@ -32,7 +33,7 @@ impl Step {
             .variable("GITHUB_API_URL", &github)
     }
 
-    /// As against Port itself: no address is changed, and the fake Port server stands behind a proxy.
+    /// A step with Port's own addresses, which a proxy connects to the fake Port server.
     pub(crate) fn behind_a_proxy(port: Builder) -> Self {
         let step = Self::on(port.tls(true).start());
         let proxy = step.port.proxy_url().to_owned();
@@ -51,7 +52,7 @@ impl Step {
         step.input("client_id", id).input("client_secret", secret)
     }
 
-    /// Sets an input, in place of an earlier value.
+    /// Sets an input. Replaces an earlier value.
     pub(crate) fn input(mut self, name: &str, value: impl Into<String>) -> Self {
         self.inputs.retain(|(known, _)| known != name);
         self.inputs.push((name.to_owned(), value.into()));
@@ -68,7 +69,7 @@ impl Step {
         self
     }
 
-    /// Puts a file into the workspace.
+    /// Writes a file in the workspace.
     pub(crate) fn file(self, path: &str, contents: &str) -> Self {
         let path = self.job.workspace().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -78,18 +79,18 @@ impl Step {
 
     pub(crate) fn run(&self) -> Finished {
         let finished = self.job.step(&program(), Phase::Main, &self.inputs());
-        self.assert_tight(&finished);
+        self.assert_no_leaks(&finished);
         finished
     }
 
-    /// Runs a step that has to succeed.
+    /// Runs a step that must succeed.
     pub(crate) fn succeed(&self) -> Finished {
         let finished = self.run();
         assert_eq!(finished.exit, Some(0), "{}", finished.log());
         finished
     }
 
-    /// Runs a step that has to fail, and gives its annotations as one text.
+    /// Runs a step that must fail. Returns its error annotations as one text.
     pub(crate) fn fail(&self) -> String {
         let finished = self.run();
         assert_eq!(finished.exit, Some(1), "{}", finished.log());
@@ -112,9 +113,9 @@ impl Step {
             .collect()
     }
 
-    /// No test passes while a secret stands anywhere but in the outputs meant for it.
-    fn assert_tight(&self, finished: &Finished) {
-        let meant = |place: &Place| match place {
+    /// Fails if a secret is anywhere except in the outputs and files that are meant for it.
+    fn assert_no_leaks(&self, finished: &Finished) {
+        let is_meant = |place: &Place| match place {
             Place::Output(name) => {
                 matches!(name.as_str(), "access_token" | "mcp_config" | "agent_args")
             }
@@ -124,19 +125,19 @@ impl Step {
         let tokens = [Flow::Rest, Flow::Oauth].map(|flow| self.port.token(flow));
         for token in tokens.iter().filter(|token| !token.trim().is_empty()) {
             let leaks = finished.leaks(token);
-            let leaks: Vec<_> = leaks.iter().filter(|leak| !meant(&leak.place)).collect();
+            let leaks: Vec<_> = leaks.iter().filter(|leak| !is_meant(&leak.place)).collect();
             assert!(leaks.is_empty(), "the token leaked: {leaks:?}");
         }
         let secret = self.inputs.iter().find(|(name, _)| name == "client_secret");
-        // A shorter one stands in ordinary text by chance.
+        // A shorter secret occurs in ordinary text by chance.
         if let Some((_, secret)) = secret.filter(|(_, secret)| secret.len() >= 8) {
             let leaks = finished.leaks(secret);
             assert!(leaks.is_empty(), "the client secret leaked: {leaks:?}");
             assert_explained(finished);
         }
         let html = rendered(&finished.summary);
-        for shown in ["<a ", "<img", "<script"] {
-            assert!(!html.contains(shown), "the summary draws {shown}: {html}");
+        for tag in ["<a ", "<img", "<script"] {
+            assert!(!html.contains(tag), "the summary contains {tag}: {html}");
         }
         let leaks = finished.leaks(GITHUB_TOKEN);
         assert!(leaks.is_empty(), "the GitHub token leaked: {leaks:?}");
@@ -157,7 +158,7 @@ pub(crate) fn assert_explained(finished: &Finished) {
     }
 }
 
-/// Markdown as GitHub renders it, with whatever HTML is in it.
+/// Markdown as GitHub renders it, including any HTML in it.
 pub(crate) fn rendered(markdown: &str) -> String {
     let mut options = comrak::Options::default();
     options.extension.table = true;
@@ -169,8 +170,8 @@ pub(crate) fn rendered(markdown: &str) -> String {
     comrak::markdown_to_html(markdown, &options)
 }
 
-/// All that people read of a step: the log as printed, each command as it is shown, and the summary
-/// as its text is rendered.
+/// Everything that people read of a step: the printed log, the data of each command, and the rendered
+/// text of the summary.
 pub(crate) fn readable(finished: &Finished) -> String {
     let is_mask = |line: &&str| line.trim_start().starts_with("::add-mask::");
     let lines = finished.stdout.lines().filter(|line| !is_mask(line));
@@ -202,7 +203,7 @@ fn without_tags(html: &str) -> String {
         .fold(text, |text, (entity, c)| text.replace(entity, c))
 }
 
-/// The error annotations, one after the other.
+/// The error annotations as one text.
 pub(crate) fn errors(finished: &Finished) -> String {
     annotations(finished, "error")
 }
@@ -222,12 +223,12 @@ pub(crate) fn program() -> Program {
         .unwrap_or_else(|| Program::binary(env!("CARGO_BIN_EXE_port-mcp")))
 }
 
-/// Runs the binary as a person does, without a runner: its status, and what it prints.
+/// Runs the binary without a runner, as a user does in a terminal. Returns its exit status and output.
 pub(crate) fn port_mcp(arguments: &[&str]) -> (Option<i32>, String) {
     port_mcp_with(arguments, &[])
 }
 
-/// The same with these variables and no others.
+/// As [`port_mcp`], with these environment variables only.
 pub(crate) fn port_mcp_with(
     arguments: &[&str],
     variables: &[(&str, &str)],
@@ -240,7 +241,7 @@ pub(crate) fn port_mcp_with(
         .unwrap();
     assert!(
         output.stderr.is_empty(),
-        "the runner reads the two streams in no order"
+        "the runner reads both output streams concurrently"
     );
     (
         output.status.code(),
@@ -248,7 +249,7 @@ pub(crate) fn port_mcp_with(
     )
 }
 
-/// Compares with a snapshot, with what changes from run to run replaced by its name.
+/// Compares a value with a snapshot. Placeholders replace what changes from run to run.
 macro_rules! assert_snapshot {
     ($value:expr, @$snapshot:literal) => {
         $crate::harness::settings().bind(|| insta::assert_snapshot!($value, @$snapshot))
@@ -279,7 +280,7 @@ pub(crate) fn settings() -> insta::Settings {
     settings
 }
 
-/// The outputs, one a line, as the next step reads them.
+/// The outputs, one per line, as the next step reads them.
 pub(crate) fn outputs(finished: &Finished) -> String {
     let lines: Vec<String> = finished
         .outputs

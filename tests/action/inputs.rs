@@ -1,9 +1,9 @@
-//! Inputs: everything wrong is said at once, and nothing is sent before it is right.
+//! Inputs: all errors are reported at once, before any request is sent.
 
 use crate::harness::{Step, assert_snapshot};
 
 #[test]
-fn every_mistake_is_its_own_annotation() {
+fn each_invalid_input_has_an_annotation() {
     let step = Step::new()
         .input("region", "europe")
         .input("api_url", "http://api.port.io")
@@ -32,7 +32,7 @@ fn every_mistake_is_its_own_annotation() {
 }
 
 #[test]
-fn names_that_are_no_inputs_are_refused_with_the_likely_one() {
+fn unknown_inputs_are_rejected_with_a_suggestion() {
     let step = Step::new()
         .input("clientId", "x")
         .input("client-secret", "x")
@@ -59,7 +59,7 @@ fn names_that_are_no_inputs_are_refused_with_the_likely_one() {
 }
 
 #[test]
-fn empty_inputs_are_their_defaults_and_booleans_are_yamls() {
+fn empty_inputs_have_defaults_and_booleans_are_those_of_yaml() {
     let step = Step::new()
         .input("region", "")
         .input("allowed_tools", "")
@@ -72,7 +72,7 @@ fn empty_inputs_are_their_defaults_and_booleans_are_yamls() {
 }
 
 #[test]
-fn a_list_of_nothing_grants_nothing_by_mistake() {
+fn an_empty_list_of_tools_is_an_error() {
     assert_snapshot!(Step::new().input("allowed_tools", ",").fail(), @"
     input `allowed_tools` lists no tools
     hint: use tool names, globs (`list_*`), and exclusions (`!delete_*`), separated by commas or newlines, or a JSON array
@@ -81,7 +81,7 @@ fn a_list_of_nothing_grants_nothing_by_mistake() {
 }
 
 #[test]
-fn a_base_configuration_stays_inside_the_workspace() {
+fn a_base_configuration_must_be_inside_the_workspace() {
     let step = Step::new();
     let outside = step.job.temp().join("outside.json");
     std::fs::write(&outside, "{}").unwrap();
@@ -93,7 +93,7 @@ fn a_base_configuration_stays_inside_the_workspace() {
 
     let step = Step::new().input("base_config", "link.json");
     std::os::unix::fs::symlink(
-        // There in the image too.
+        // This file also exists in the image.
         "/proc/self/status",
         step.job.workspace().join("link.json"),
     )
@@ -106,8 +106,8 @@ fn a_base_configuration_stays_inside_the_workspace() {
 }
 
 #[test]
-fn the_shapes_of_a_base_configuration() {
-    for (text, found) in [
+fn a_base_configuration_of_another_shape_is_rejected() {
+    for (text, expected) in [
         ("[]", "must be a JSON object"),
         (
             "{\"mcpServers\": []}",
@@ -120,6 +120,6 @@ fn the_shapes_of_a_base_configuration() {
         ),
     ] {
         let errors = Step::new().input("base_config", text).fail();
-        assert!(errors.contains(found), "{errors}");
+        assert!(errors.contains(expected), "{errors}");
     }
 }

@@ -1,4 +1,4 @@
-//! `action.yml` is the one place of names, defaults and descriptions: code and README agree with it.
+//! `action.yml` defines names, defaults, and descriptions. The code and the README must match it.
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@
     clippy::expect_used,
     clippy::format_collect,
     clippy::unwrap_used,
-    reason = "a test that cannot go on should say so"
+    reason = "a test that cannot continue must fail"
 )]
 
 mod agents;

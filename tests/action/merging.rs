@@ -1,5 +1,4 @@
-//! Whatever a base configuration holds, it is still there afterwards, in the agent's own format, and
-//! in the arguments too.
+//! Merging keeps all contents of a base configuration, in the agent's own format and in the arguments.
 
 use port_mcp_action::agents::format::Format;
 use port_mcp_action::agents::{Agent, AgentOutputs, Connection, Server, TokenPlacement};
@@ -7,7 +6,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
-/// Where each agent's servers stand; in a list they have names.
+/// The key of an agent's servers, and the key of a server's name if the servers are a list.
 fn servers_of(agent: &str) -> (&'static str, Option<&'static str>) {
     match agent {
         "codex" => ("mcp_servers", None),
@@ -21,7 +20,7 @@ fn servers_of(agent: &str) -> (&'static str, Option<&'static str>) {
     }
 }
 
-fn write(
+fn render(
     agent: &Agent,
     base: &str,
     connection: Connection,
@@ -56,8 +55,8 @@ fn parsed(format: Format, text: &str) -> Value {
     }
 }
 
-/// The words of arguments that shells, `xargs` and `shell-quote` all read alike: without a quote in
-/// quotes, without `\`, `$` or a glob outside of them.
+/// The words of arguments. Fails if shells, `xargs`, and `shell-quote` could split them differently: at a
+/// quote within quotes, or at `\`, `$`, or a glob outside of quotes.
 fn words(args: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = args.trim();
@@ -86,7 +85,7 @@ fn words(args: &str) -> Vec<String> {
     words
 }
 
-/// The configuration that an agent's arguments hold, if they hold one.
+/// The configuration in an agent's arguments, if they contain one.
 fn in_arguments(agent: &str, args: &str) -> Option<Value> {
     if agent == "codex" {
         let words: Vec<String> = serde_json::from_str(args).unwrap();
@@ -134,49 +133,49 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn the_rest_is_kept(
+    fn the_rest_of_a_base_configuration_is_kept(
         other in any_value(),
         key in "[a-z][a-zA-Z0-9_-]{6,12}",
-        neighbour in "[^\u{0}]{1,12}",
+        neighbor in any_key(),
         command in any_value(),
         connection in prop::sample::select(&Connection::ALL),
         placement in prop::sample::select(&TokenPlacement::ALL),
     ) {
-        prop_assume!(neighbour != "port");
+        prop_assume!(neighbor != "port");
         for agent in Agent::ALL {
             let (servers, identity) = servers_of(&agent.to_string());
-            let theirs = match identity {
-                None => json!({(neighbour.clone()): {"command": command}}),
-                Some(identity) => json!([{(identity): neighbour, "command": command}]),
+            let others = match identity {
+                None => json!({(neighbor.clone()): {"command": command}}),
+                Some(identity) => json!([{(identity): neighbor, "command": command}]),
             };
-            let base = json!({(key.clone()): other, (servers): theirs});
+            let base = json!({(key.clone()): other, (servers): others});
             let format = agent.format();
-            let written = write(agent, &text(format, &base), connection, placement);
+            let rendered = render(agent, &text(format, &base), connection, placement);
 
-            let config = parsed(format, written.config_file_text.expose_secret());
+            let config = parsed(format, rendered.config_file_text.expose_secret());
             prop_assert_eq!(&config[&key], &base[&key], "{}", agent);
             let (kept, ours) = match identity {
-                None => (&config[servers][&neighbour], &config[servers]["port"]),
+                None => (&config[servers][&neighbor], &config[servers]["port"]),
                 Some(_) => (&config[servers][1], &config[servers][0]),
             };
             prop_assert_eq!(&kept["command"], &command, "{}", agent);
             prop_assert!(ours.is_object(), "{}", agent);
-            prop_assert!(!written.has_replaced);
+            prop_assert!(!rendered.has_replaced);
 
-            let line = written.mcp_config.expose_secret();
+            let line = rendered.mcp_config.expose_secret();
             prop_assert!(!line.contains('\n'));
-            let in_line = parsed(format, line);
-            for (key, value) in in_line.as_object().unwrap() {
+            let one_line = parsed(format, line);
+            for (key, value) in one_line.as_object().unwrap() {
                 prop_assert_eq!(value, &config[key], "{}", agent);
             }
 
-            let args = written.agent_args.expose_secret();
+            let args = rendered.agent_args.expose_secret();
             prop_assert!(!args.contains('\n'));
-            if let Some(held) = in_arguments(&agent.to_string(), args) {
-                for (key, value) in held.as_object().unwrap() {
+            if let Some(merged) = in_arguments(&agent.to_string(), args) {
+                for (key, value) in merged.as_object().unwrap() {
                     prop_assert_eq!(value, &config[key], "{}", agent);
                 }
-                prop_assert!(held.get(servers).is_some());
+                prop_assert!(merged.get(servers).is_some());
             }
         }
     }

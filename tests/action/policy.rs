@@ -1,4 +1,4 @@
-//! An organization's policy: where it is read from, and what it refuses.
+//! An organization's policy: how it is read, and what it denies.
 
 use fake_port::{Endpoint, FakePort, Fault, GITHUB_TOKEN};
 
@@ -38,7 +38,7 @@ fn requests(step: &Step) -> Vec<String> {
 }
 
 #[test]
-fn what_the_policy_allows_is_granted_as_without_one() {
+fn a_request_within_the_policy_is_granted() {
     let run = step()
         .input("allowed_tools", "list_entities, get_page")
         .succeed();
@@ -47,7 +47,7 @@ fn what_the_policy_allows_is_granted_as_without_one() {
 }
 
 #[test]
-fn what_is_above_is_refused_by_name_all_at_once() {
+fn everything_that_the_policy_does_not_allow_is_reported_at_once() {
     let step = step()
         .input(
             "allowed_tools",
@@ -81,7 +81,7 @@ fn what_is_above_is_refused_by_name_all_at_once() {
 }
 
 #[test]
-fn what_a_pattern_asks_for_is_narrowed() {
+fn patterns_are_limited_to_what_the_policy_allows() {
     let run = step()
         .input("allowed_tools", "list_*, get_*")
         .input("allowed_actions", "*")
@@ -97,7 +97,7 @@ fn what_a_pattern_asks_for_is_narrowed() {
 }
 
 #[test]
-fn an_agent_that_cannot_carry_a_narrower_list_is_refused() {
+fn an_agent_that_cannot_send_the_limit_is_denied() {
     let text = TEXT.replace("      actions", "      write: true\n      actions");
     let step = Step::against(port(&text))
         .input("policy", POLICY)
@@ -112,7 +112,7 @@ fn an_agent_that_cannot_carry_a_narrower_list_is_refused() {
 }
 
 #[test]
-fn an_agent_that_keeps_to_no_list_is_refused() {
+fn an_agent_without_tool_enforcement_is_denied() {
     for agent in ["cline", "generic"] {
         let step = step().input("allowed_tools", "list_entities");
         let errors = step.input("agent", agent).fail();
@@ -124,7 +124,7 @@ fn an_agent_that_keeps_to_no_list_is_refused() {
 }
 
 #[test]
-fn nothing_that_is_left() {
+fn a_policy_that_allows_nothing_requested() {
     assert_snapshot!(step().input("allowed_tools", "describe_*, load_*").fail(), @"
     `allowed_tools` grants no tools: the policy does not allow `describe_user_details`, `load_skill`
     hint: list the tools that the agent needs by name
@@ -133,7 +133,7 @@ fn nothing_that_is_left() {
 }
 
 #[test]
-fn no_rule_for_the_run() {
+fn no_rule_matches_the_run() {
     assert_snapshot!(step().variable("GITHUB_REF", "refs/pull/1/merge").fail(), @"
     no rule in policy acme/.github/policies/port-mcp.yml@main matches this run: repository `acme/catalog`, ref `refs/pull/1/merge`, environment unknown, workflow `acme/catalog/.github/workflows/agent.yml@refs/heads/main`, event `workflow_dispatch`
     hint: ask the policy owner to add a rule; `port-mcp policy explain` shows why each rule does not match
@@ -142,7 +142,7 @@ fn no_rule_for_the_run() {
 }
 
 #[test]
-fn the_first_rule_that_matches_counts() {
+fn the_first_rule_that_matches_applies() {
     let step = step()
         .input("environment", "Production-EU")
         .input("allowed_tools", "list_blueprints");
@@ -158,7 +158,7 @@ fn the_first_rule_that_matches_counts() {
 }
 
 #[test]
-fn a_server_that_the_policy_does_not_know_gets_no_credentials() {
+fn a_server_that_the_policy_does_not_list_receives_no_credentials() {
     let text = "version: 1\nrules: [{allow: {tools: ['*']}}]";
     let step = Step::against(port(text)).input("policy", POLICY);
     assert_snapshot!(step.fail(), @"
@@ -170,7 +170,7 @@ fn a_server_that_the_policy_does_not_know_gets_no_credentials() {
 }
 
 #[test]
-fn a_private_policy_needs_a_token_that_reads_it() {
+fn a_private_policy_requires_a_token_that_can_read_it() {
     let private = || Step::against(port(TEXT).private("acme/.github")).input("policy", POLICY);
     private().input("github_token", GITHUB_TOKEN).succeed();
     assert_snapshot!(private().fail(), @"
@@ -190,7 +190,7 @@ fn a_private_policy_needs_a_token_that_reads_it() {
 }
 
 #[test]
-fn an_enterprise_server() {
+fn a_policy_on_github_enterprise_server() {
     let step = step();
     let api = step.port.ghes_url().to_owned();
     let step = step.variable("GITHUB_API_URL", &api);
@@ -223,7 +223,7 @@ fn a_policy_in_the_workspace() {
 }
 
 #[test]
-fn a_broken_policy_refuses() {
+fn an_invalid_policy_fails_the_step() {
     let broken = TEXT.replace(
         "allow: {tools: [list_blueprints]",
         "allow: {tool: [list_blueprints]",
@@ -245,9 +245,9 @@ fn a_broken_policy_refuses() {
 }
 
 #[test]
-fn a_policy_that_cannot_be_read_refuses() {
+fn a_policy_that_cannot_be_read_fails_the_step() {
     let failing = |fault: Fault| {
-        // Whoever never answers is not waited for.
+        // A request without a response lasts until the timeout.
         let limit = if fault == Fault::Hang { "2s" } else { "60s" };
         let step = step().input("timeout", limit);
         for _ in 0..5 {
@@ -302,7 +302,7 @@ fn a_policy_that_cannot_be_read_refuses() {
 }
 
 #[test]
-fn what_may_pass_is_tried_again() {
+fn transient_errors_are_retried() {
     let step = step();
     step.port.fault(
         Endpoint::Github,
@@ -312,9 +312,9 @@ fn what_may_pass_is_tried_again() {
     step.succeed();
 }
 
-/// At Port's own addresses neither waits for the other: the token is asked for while GitHub hangs.
+/// With Port's own addresses, the token is requested even if GitHub does not respond.
 #[test]
-fn the_policy_is_fetched_while_the_token_is() {
+fn the_policy_and_the_token_are_fetched_at_the_same_time() {
     let text = TEXT.replace("servers", "servers: []\n      #");
     let step = Step::behind_a_proxy(port(&text))
         .input("policy", POLICY)

@@ -1,12 +1,12 @@
-//! The look at the MCP server: what the agent would meet there, and a verdict on what it cannot use.
+//! The preflight check of the MCP server: its requests, and its errors.
 
 use fake_port::{Accepts, Endpoint, FakePort, Fault, Flow, Received, Role, Token, Tool};
 use serde_json::json;
 
 use crate::harness::{Step, annotations, assert_snapshot, config};
 
-/// A step whose look at the server meets this fault, however often it looks.
-fn meets(fault: impl Into<Fault>) -> Step {
+/// A step in which every attempt of the preflight check gets this fault.
+fn with_fault(fault: impl Into<Fault>) -> Step {
     let (step, fault) = (Step::new(), fault.into());
     for _ in 0..5 {
         step.port.fault(Endpoint::Mcp, fault.clone());
@@ -14,7 +14,8 @@ fn meets(fault: impl Into<Fault>) -> Step {
     step
 }
 
-fn looks(step: &Step) -> Vec<Received> {
+/// The requests of the preflight check.
+fn preflight_requests(step: &Step) -> Vec<Received> {
     let requests = step.port.received();
     requests
         .into_iter()
@@ -23,55 +24,60 @@ fn looks(step: &Step) -> Vec<Received> {
 }
 
 #[test]
-fn the_server_sees_what_the_agent_will_send() {
+fn the_preflight_check_sends_the_headers_of_the_agent() {
     let step = Step::new().input("allowed_actions", "deploy");
     let run = step.succeed();
-    let looks = looks(&step);
+    let requests = preflight_requests(&step);
     let headers = config(&run)["mcpServers"]["port"]["headers"].clone();
     for (name, value) in headers.as_object().unwrap() {
-        for look in &looks {
-            assert_eq!(look.header(name), value.as_str(), "{name}");
+        for request in &requests {
+            assert_eq!(request.header(name), value.as_str(), "{name}");
         }
     }
     assert!(
-        looks[0].body.contains("port-mcp-action"),
+        requests[0].body.contains("port-mcp-action"),
         "{}",
-        looks[0].body
+        requests[0].body
     );
 }
 
 #[test]
-fn servers_of_every_style() {
+fn servers_with_and_without_sessions_json_and_discovery() {
     for sessions in [true, false] {
         for json in [true, false] {
             for discovers in [true, false] {
-                let style = FakePort::builder()
+                let port = FakePort::builder()
                     .sessions(sessions)
                     .json(json)
                     .discovers(discovers);
-                let step = Step::against(style.page_size(7));
+                let step = Step::against(port.page_size(7));
                 let run = step.succeed();
                 let tools: Vec<String> = serde_json::from_str(&run.outputs["tools"]).unwrap();
                 assert_eq!(tools.len(), 19, "{sessions} {json} {discovers}");
-                let closed = looks(&step).iter().any(|look| look.method == "DELETE");
-                assert_eq!(closed, sessions, "a session is closed, and nothing else");
+                let requests = preflight_requests(&step);
+                let closed = requests.iter().any(|request| request.method == "DELETE");
+                assert_eq!(closed, sessions, "only a session is closed");
             }
         }
     }
 }
 
 #[test]
-fn a_server_that_knows_only_the_later_opening() {
+fn a_server_without_the_initialize_handshake() {
     let step = Step::against(FakePort::builder().sessions(false).discovers(true));
     let unknown = json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32601, "message": "Method not found"}});
     step.port
         .fault(Endpoint::Mcp, Fault::status(400).json(unknown));
     step.succeed();
-    assert!(looks(&step)[1].body.contains("server/discover"));
+    assert!(
+        preflight_requests(&step)[1]
+            .body
+            .contains("server/discover")
+    );
 }
 
 #[test]
-fn the_session_is_closed_after_a_failure_too() {
+fn the_session_is_closed_after_an_error() {
     let step = Step::against(FakePort::builder().cursor_loop(true).page_size(5));
     assert_snapshot!(step.fail(), @"
     the tool list is endless: the MCP server returned the same page twice
@@ -80,20 +86,20 @@ fn the_session_is_closed_after_a_failure_too() {
     hint: send the trace ID to Port's support; to skip this check, set `verify: false` and list exact tool names
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-tool-list-is-endless
     ");
-    assert_eq!(looks(&step).last().unwrap().method, "DELETE");
+    assert_eq!(preflight_requests(&step).last().unwrap().method, "DELETE");
 }
 
 #[test]
-fn a_token_of_the_other_flow_is_tried() {
+fn auth_method_auto_tries_both_flows() {
     let step = Step::against(FakePort::builder().accepts(Accepts::OauthOnly));
     let run = step.succeed();
     assert_eq!(run.outputs["access_token"], step.port.token(Flow::Oauth));
     assert_eq!(run.masks.len(), 3, "both tokens are masked");
-    assert_snapshot!(annotations(&run, "notice"), @"The MCP server rejected the token of Port's REST exchange, and accepted the token of its own OAuth endpoint. Set `auth_method: oauth` to skip the first.");
+    assert_snapshot!(annotations(&run, "notice"), @"The MCP server rejected the token of Port's REST exchange, and accepted the token of its own OAuth endpoint. Set `auth_method: oauth` to skip the REST exchange.");
 }
 
 #[test]
-fn no_flow_is_tried_but_the_one_that_was_asked_for() {
+fn an_explicit_auth_method_uses_only_one_flow() {
     let port = || FakePort::builder().accepts(Accepts::OauthOnly);
     let step = Step::against(port()).input("auth_method", "api");
     assert_snapshot!(step.fail(), @"
@@ -108,10 +114,10 @@ fn no_flow_is_tried_but_the_one_that_was_asked_for() {
 }
 
 #[test]
-fn when_both_flows_fail_both_stories_are_told() {
-    let refused = Fault::status(401)
+fn if_both_flows_fail_both_errors_are_reported() {
+    let rejected = Fault::status(401)
         .json(json!({"error": "invalid_token", "error_description": "Unknown issuer"}));
-    assert_snapshot!(meets(refused).fail(), @"
+    assert_snapshot!(with_fault(rejected).fail(), @"
     with `auth_method: api`: the MCP server rejected the token (401 Unauthorized: Unknown issuer)
     request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
@@ -139,7 +145,7 @@ fn when_both_flows_fail_both_stories_are_told() {
 
 #[test]
 fn forbidden() {
-    assert_snapshot!(meets(Fault::status(403).json(json!({"message": "MCP is not enabled"}))).fail(), @"
+    assert_snapshot!(with_fault(Fault::status(403).json(json!({"message": "MCP is not enabled"}))).fail(), @"
     the MCP server denied access (403 Forbidden: MCP is not enabled)
     request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
@@ -150,7 +156,7 @@ fn forbidden() {
 
 #[test]
 fn a_wrong_address() {
-    assert_snapshot!(meets(Fault::status(404).text("not here")).fail(), @"
+    assert_snapshot!(with_fault(Fault::status(404).text("not here")).fail(), @"
     there is no MCP server at this address (404 Not Found)
     request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
@@ -160,8 +166,8 @@ fn a_wrong_address() {
 }
 
 #[test]
-fn a_status_without_a_meaning() {
-    assert_snapshot!(meets(Fault::from(Fault::status(418).text(""))).fail(), @"
+fn an_unexpected_status() {
+    assert_snapshot!(with_fault(Fault::from(Fault::status(418).text(""))).fail(), @"
     the MCP server returned an unexpected status (418 I'm a teapot)
     request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
@@ -171,8 +177,8 @@ fn a_status_without_a_meaning() {
 }
 
 #[test]
-fn no_mcp_server() {
-    assert_snapshot!(meets(Fault::NotJson).fail(), @"
+fn a_server_that_is_not_an_mcp_server() {
+    assert_snapshot!(with_fault(Fault::NotJson).fail(), @"
     the server is not an MCP server: it returned text/html
     request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
@@ -181,16 +187,16 @@ fn no_mcp_server() {
     ");
     let other = Fault::status(200).json(json!({"hello": "world"}));
     assert!(
-        meets(other)
+        with_fault(other)
             .fail()
             .starts_with("the server is not an MCP server: it returned unexpected JSON")
     );
 }
 
 #[test]
-fn an_error_of_the_protocol() {
+fn a_protocol_error() {
     let broken = json!({"jsonrpc": "2.0", "id": 0, "error": {"code": -32603, "message": "Internal\n::error::error"}});
-    assert_snapshot!(meets(Fault::status(200).json(broken)).fail(), @"
+    assert_snapshot!(with_fault(Fault::status(200).json(broken)).fail(), @"
     the MCP server returned an invalid response: error -32603: Internal ::error::error
     request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
@@ -200,20 +206,23 @@ fn an_error_of_the_protocol() {
 }
 
 #[test]
-fn a_redirect() {
+fn a_redirect_is_not_followed() {
     let elsewhere = FakePort::start();
-    assert_snapshot!(meets(Fault::Redirect(elsewhere.mcp_url().to_owned())).fail(), @"
+    assert_snapshot!(with_fault(Fault::Redirect(elsewhere.mcp_url().to_owned())).fail(), @"
     the MCP server redirected the request to http://[PORT]/v1 (307 Temporary Redirect)
     request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
     hint: set `api_url` or `mcp_url` to the final address; redirects are not followed, because the request carries credentials
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#redirected-the-request
     ");
-    assert!(elsewhere.received().is_empty(), "the token went elsewhere");
+    assert!(
+        elsewhere.received().is_empty(),
+        "the token was sent to the other server"
+    );
 }
 
 #[test]
-fn what_may_pass_is_tried_again() {
+fn transient_errors_are_retried() {
     let step = Step::new();
     for fault in [
         Fault::status(503).header("retry-after", "0").into(),
@@ -222,26 +231,26 @@ fn what_may_pass_is_tried_again() {
         step.port.fault(Endpoint::Mcp, fault);
     }
     step.succeed();
-    assert_snapshot!(meets(Fault::status(502).header("retry-after", "0").text("bad gateway")).fail(), @"
+    assert_snapshot!(with_fault(Fault::status(502).header("retry-after", "0").text("bad gateway")).fail(), @"
     the MCP server returned a server error (502 Bad Gateway)
     request: POST http://[PORT]/v1 (5 attempts)
     X-Trace-Id: [TRACE]
     hint: check https://status.port.io and run the job again later; if the error persists, send the trace ID to Port's support
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-returned-a-server-error
     ");
-    assert_snapshot!(meets(Fault::status(429).header("retry-after", "240")).fail(), @"
+    assert_snapshot!(with_fault(Fault::status(429).header("retry-after", "240")).fail(), @"
     the MCP server's rate limit was exceeded (429 Too Many Requests)
     request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: wait 4m; lower `max-parallel` in the matrix, use one connect step for several agent steps, or raise `timeout`; Port counts requests by IP address and by credentials
+    hint: wait 4m; lower `max-parallel` in the matrix, use one connect step for several agent steps, or raise `timeout`; Port may count requests by IP address and by credentials
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-servers-rate-limit-was-exceeded
     ");
 }
 
 #[test]
-fn no_answer_in_time() {
-    // Long enough for the token, whatever the load; the first look is the last.
-    let errors = meets(Fault::Hang).input("timeout", "8s").fail();
+fn no_response_in_time() {
+    // Long enough for the token under load. The first preflight request lasts until the deadline.
+    let errors = with_fault(Fault::Hang).input("timeout", "8s").fail();
     assert!(
         errors.starts_with("the MCP server could not be reached: no response within"),
         "{errors}"
@@ -249,7 +258,7 @@ fn no_answer_in_time() {
 }
 
 #[test]
-fn tls_that_is_none() {
+fn a_server_without_tls() {
     let step = Step::new();
     let mcp = step.port.mcp_url().replace("http:", "https:");
     assert_snapshot!(step.input("mcp_url", mcp).fail(), @"
@@ -261,8 +270,8 @@ fn tls_that_is_none() {
 }
 
 #[test]
-fn an_answer_that_breaks_off() {
-    let errors = meets(Fault::Truncated).fail();
+fn an_incomplete_response() {
+    let errors = with_fault(Fault::Truncated).fail();
     assert!(
         errors.starts_with("the MCP server could not be reached: the connection closed"),
         "{errors}"
@@ -270,7 +279,7 @@ fn an_answer_that_breaks_off() {
 }
 
 #[test]
-fn more_than_can_be_a_list_of_tools() {
+fn a_tool_list_that_is_too_long() {
     let endless = FakePort::builder().tools(251).page_size(1);
     let errors = Step::against(endless).input("read_only", "false").fail();
     assert!(
@@ -288,26 +297,26 @@ fn more_than_can_be_a_list_of_tools() {
 }
 
 #[test]
-fn an_identity_without_any_tool() {
+fn credentials_without_any_tools() {
     assert_snapshot!(Step::against(FakePort::builder().role(Role::None)).fail(), @"
     the MCP server offers no tools to these credentials
     request: POST http://[PORT]/v1
     X-Trace-Id: [TRACE]
-    hint: check the role of these credentials in Port (Developer or Builder): the role may lack the permission for every tool
+    hint: check the role and the permissions of these credentials in Port: they may lack the permission for every tool
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-offers-no-tools-to-these-credentials
     ");
 }
 
 #[test]
-fn an_echo_gives_no_token_away() {
-    // The harness looks for the token in what the step printed.
-    let errors = meets(Fault::Echo).fail();
+fn a_token_in_a_response_is_redacted() {
+    // The harness searches the output of the step for the token.
+    let errors = with_fault(Fault::Echo).fail();
     assert!(errors.contains("***"), "{errors}");
 }
 
 #[test]
-fn a_token_that_is_longer_than_a_quote_is_not_cut_but_taken_out() {
-    // The harness would find the whole token; what a cut leaves of it, only this.
+fn a_token_that_is_longer_than_a_quote_is_redacted_as_a_whole() {
+    // The harness searches for whole tokens only, so this test searches for a part.
     let step = Step::against(FakePort::builder().token(Token::Literal("t0k3n".repeat(100))));
     let echo = format!("invalid token: Bearer {}", step.port.token(Flow::Rest));
     let error = json!({"jsonrpc": "2.0", "id": 0, "error": {"code": -32001, "message": echo}});
@@ -329,13 +338,13 @@ fn a_token_that_is_longer_than_a_quote_is_not_cut_but_taken_out() {
 }
 
 #[test]
-fn without_a_look_nothing_is_asked() {
+fn without_verify_the_server_is_not_contacted() {
     let step = Step::new()
         .input("verify", "false")
         .input("allowed_tools", "list_entities, get_entities");
     let run = step.succeed();
     assert_eq!(run.outputs["tools"], r#"["list_entities","get_entities"]"#);
-    assert!(looks(&step).is_empty());
+    assert!(preflight_requests(&step).is_empty());
     for patterns in ["*", "list_*", "list_entities, !get_page"] {
         let errors = Step::new()
             .input("verify", "false")
@@ -346,7 +355,7 @@ fn without_a_look_nothing_is_asked() {
 }
 
 #[test]
-fn everything_works_through_a_proxy_at_ports_own_addresses() {
+fn ports_addresses_are_reached_through_a_proxy() {
     let step = Step::behind_a_proxy(FakePort::builder());
     step.succeed();
     let mut hosts = step.port.tunneled();

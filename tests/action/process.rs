@@ -1,4 +1,4 @@
-//! The process: signals, arguments, and a machine without a runner.
+//! The process: signals, arguments, and running without a runner.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use fake_port::{Endpoint, Fault};
 use crate::harness::{Step, assert_snapshot, port_mcp};
 
 #[test]
-fn a_cancelled_run_ends_at_once() {
+fn a_cancelled_run_stops_at_once() {
     let step = Step::new().variable("RUNNER_DEBUG", "1");
     step.port.fault(Endpoint::Rest, Fault::Hang);
     let running = step.spawn();
@@ -39,7 +39,7 @@ fn help_and_version() {
 }
 
 #[test]
-fn without_a_runner_it_says_so() {
+fn running_without_a_runner_is_an_error() {
     let step = Step::new();
     let output = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
         .arg("connect")

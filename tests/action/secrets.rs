@@ -1,12 +1,12 @@
-//! No secret on any stream or in any file but where it is meant to be. The harness checks that
-//! after every run of every test; these are the runs that were made to break it.
+//! Secrets are only in the outputs and files that are meant for them. The harness checks this after
+//! every run of every test. The runs in this file try to break it.
 
 use fake_port::{Endpoint, FakePort, Fault, Flow};
 
 use crate::harness::{Step, annotations};
 
 #[test]
-fn masks_come_before_everything_else() {
+fn masks_are_printed_first() {
     let step = Step::new();
     let run = step.succeed();
     let first = run.stdout.lines().next().unwrap();
@@ -20,12 +20,12 @@ fn masks_come_before_everything_else() {
     );
     assert_eq!(
         run.stderr, "",
-        "the runner reads the two streams in no order"
+        "the runner reads both output streams concurrently"
     );
 }
 
 #[test]
-fn the_secret_is_masked_even_when_the_inputs_are_wrong() {
+fn the_secret_is_masked_even_if_inputs_are_invalid() {
     let run = Step::new().input("region", "mars").run();
     assert!(run.stdout.starts_with("::add-mask::"));
 }
@@ -39,7 +39,7 @@ fn debug_logging_shows_no_secret() {
 }
 
 #[test]
-fn a_secret_in_the_wrong_input_is_not_repeated() {
+fn a_secret_in_another_input_is_not_shown() {
     let step = Step::new();
     let secret = step.port.client_secret().to_owned();
     for input in [
@@ -56,15 +56,15 @@ fn a_secret_in_the_wrong_input_is_not_repeated() {
 }
 
 #[test]
-fn a_token_among_unexpected_answers_is_not_shown() {
+fn a_token_in_an_unexpected_response_is_not_shown() {
     for status in [200, 201, 400, 500] {
         let step = Step::against(FakePort::builder()).input("timeout", "2s");
         let token = step.port.token(Flow::Rest);
         for _ in 0..5 {
-            let answer = Fault::status(status).header("retry-after", "0");
+            let response = Fault::status(status).header("retry-after", "0");
             step.port.fault(
                 Endpoint::Rest,
-                answer.text(format!("here you are: {token}")),
+                response.text(format!("here you are: {token}")),
             );
         }
         step.fail();
@@ -72,7 +72,7 @@ fn a_token_among_unexpected_answers_is_not_shown() {
 }
 
 #[test]
-fn another_agents_configuration_is_not_taken_for_a_path_and_quoted() {
+fn a_configuration_in_another_format_is_not_quoted() {
     let other = r#"mcp_servers={port={http_headers={Authorization="Bearer hush-hush"}}}"#;
     let errors = Step::new().input("base_config", other).fail();
     assert!(

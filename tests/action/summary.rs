@@ -5,7 +5,7 @@ use fake_port::{FakePort, Tool};
 use crate::harness::{Step, assert_snapshot};
 
 #[test]
-fn it_says_what_was_granted() {
+fn granted_tools_are_listed() {
     let run = Step::new()
         .input("allowed_tools", "list_blueprints, list_entities")
         .succeed();
@@ -13,12 +13,12 @@ fn it_says_what_was_granted() {
 }
 
 #[test]
-fn it_says_what_was_held_back_and_why() {
+fn tools_that_are_not_granted_are_listed_with_a_reason() {
     let run = Step::new()
         .input("allowed_tools", "get_page, run_*")
         .succeed();
-    let held_back = run.summary.split("| Not granted").nth(1).unwrap();
-    assert_snapshot!(held_back.trim_end(), @"
+    let not_granted = run.summary.split("| Not granted").nth(1).unwrap();
+    assert_snapshot!(not_granted.trim_end(), @"
      | Reason |
     |---|---|
     | `run_action` | not annotated as read-only: must be listed by name |
@@ -26,7 +26,7 @@ fn it_says_what_was_held_back_and_why() {
 }
 
 #[test]
-fn it_stays_below_githubs_limit_whatever_the_server_sends() {
+fn a_large_summary_stays_below_githubs_limit() {
     let long = "<&>".repeat(500_000);
     let port = FakePort::builder()
         .tools(12_000)
@@ -37,6 +37,6 @@ fn it_stays_below_githubs_limit_whatever_the_server_sends() {
 }
 
 #[test]
-fn it_can_be_left_out() {
+fn the_summary_can_be_disabled() {
     assert_eq!(Step::new().input("summary", "false").succeed().summary, "");
 }

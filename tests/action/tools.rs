@@ -1,10 +1,10 @@
-//! Which tools are granted: names, globs and exclusions against what the server offers.
+//! Which tools are granted: names, globs, and exclusions, compared with the tools of the server.
 
 use fake_port::{FakePort, Role, Tool};
 
 use crate::harness::{Step, annotations, assert_snapshot, port_mcp_with};
 
-/// `port-mcp tools`, for whoever writes `allowed_tools`.
+/// `port-mcp tools` lists the names for `allowed_tools`.
 #[test]
 fn the_tools_can_be_listed_before_the_first_run() {
     let hostile = Tool::new("list_it")
@@ -43,7 +43,7 @@ fn the_tools_can_be_listed_before_the_first_run() {
         );
         assert!(
             !text.contains("::add-mask::"),
-            "nobody keeps it from a person's eyes: {text}"
+            "a terminal shows masks: {text}"
         );
     }
     let (code, text) = list(&[], "wrong-secret");
@@ -59,7 +59,7 @@ fn granted(allowed_tools: &str) -> String {
         .clone()
 }
 
-fn refused(allowed_tools: &str) -> String {
+fn denied(allowed_tools: &str) -> String {
     Step::new().input("allowed_tools", allowed_tools).fail()
 }
 
@@ -77,7 +77,7 @@ fn names_globs_and_exclusions_become_names() {
 
 #[test]
 fn a_tool_that_was_replaced() {
-    assert_snapshot!(refused("list_blueprints, get_entities, get_scorecard, search_port_sources"), @"
+    assert_snapshot!(denied("list_blueprints, get_entities, get_scorecard, search_port_sources"), @"
     tool `get_entities` is not available
     hint: Port replaced it with `list_entities`
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
@@ -93,8 +93,8 @@ fn a_tool_that_was_replaced() {
 }
 
 #[test]
-fn a_tool_that_read_only_mode_withholds() {
-    assert_snapshot!(refused("upsert_entity, create_entity"), @"
+fn a_tool_that_read_only_mode_hides() {
+    assert_snapshot!(denied("upsert_entity, create_entity"), @"
     tool `upsert_entity` is not available
     hint: Port hides it in read-only mode; to let the agent write, set `read_only: false`
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
@@ -113,13 +113,13 @@ fn a_tool_that_read_only_mode_withholds() {
         .fail();
     assert!(
         !errors.contains("read-only"),
-        "the role withholds it, not the mode: {errors}"
+        "the role hides it, not the mode: {errors}"
     );
 }
 
 #[test]
-fn a_near_miss() {
-    assert_snapshot!(refused("list_entites, listBlueprints"), @"
+fn a_misspelled_tool() {
+    assert_snapshot!(denied("list_entites, listBlueprints"), @"
     tool `list_entites` is not available
     hint: did you mean `list_entities`?
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
@@ -131,8 +131,8 @@ fn a_near_miss() {
 }
 
 #[test]
-fn a_stranger() {
-    assert_snapshot!(refused("send_mail"), @"
+fn an_unknown_tool() {
+    assert_snapshot!(denied("send_mail"), @"
     tool `send_mail` is not available
     hint: the available tools are: `list_blueprints`, `list_entities`, `list_scorecards`, `list_actions`, `get_action_permissions`, `track_action_run`, `list_workflows`, `get_workflow_run`, `list_self_service_triggers`, `describe_user_details`, `load_skill`, `search_port_knowledge_sources`, `simulate_blueprint_permissions`, `list_integrations`, `test_integration_mapping`, `get_integration_sync_metrics`, `get_page`, `get_sidebar`, `list_plugins`, `run_action`, `trigger_run`
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
@@ -141,7 +141,7 @@ fn a_stranger() {
 
 #[test]
 fn a_glob_that_matches_nothing() {
-    assert_snapshot!(refused("list_*, purge_*"), @"
+    assert_snapshot!(denied("list_*, purge_*"), @"
     pattern `purge_*` matches no tool
     hint: the 21 available tools are: `list_blueprints`, `list_entities`, `list_scorecards`, `list_actions`, `get_action_permissions`, `track_action_run`, `list_workflows`, `get_workflow_run`, `list_self_service_triggers`, `describe_user_details`, `load_skill`, `search_port_knowledge_sources`, `simulate_blueprint_permissions`, `list_integrations`, `test_integration_mapping`, `get_integration_sync_metrics`, `get_page`, `get_sidebar`, `list_plugins`, `run_action`, `trigger_run`
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#pattern--matches-no-tool
@@ -149,13 +149,13 @@ fn a_glob_that_matches_nothing() {
 }
 
 #[test]
-fn nothing_that_is_left() {
-    assert_snapshot!(refused("list_*, !*"), @"
+fn a_list_that_grants_no_tools() {
+    assert_snapshot!(denied("list_*, !*"), @"
     `allowed_tools` grants no tools: its exclusions (`!`) remove everything that it includes
     hint: list the tools that the agent needs by name
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#allowed_tools-grants-no-tools
     ");
-    assert_snapshot!(refused("run_*, trigger_*"), @"
+    assert_snapshot!(denied("run_*, trigger_*"), @"
     `allowed_tools` grants no tools: in read-only mode, patterns do not grant tools that are not annotated as read-only: `run_action`, `trigger_run`
     hint: list the tools that the agent needs by name
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#allowed_tools-grants-no-tools
@@ -163,8 +163,8 @@ fn nothing_that_is_left() {
 }
 
 #[test]
-fn a_list_of_exclusions_alone() {
-    assert_snapshot!(refused("!delete_*"), @"
+fn a_list_of_only_exclusions() {
+    assert_snapshot!(denied("!delete_*"), @"
     input `allowed_tools` contains only exclusions: add a pattern, such as `*`
     hint: use tool names, globs (`list_*`), and exclusions (`!delete_*`), separated by commas or newlines, or a JSON array
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input-allowed_tools
@@ -172,10 +172,10 @@ fn a_list_of_exclusions_alone() {
 }
 
 #[test]
-fn what_changes_something_in_read_only_mode_must_be_named() {
+fn in_read_only_mode_write_tools_must_be_listed_by_name() {
     let run = Step::new().succeed();
     assert!(!run.outputs["tools"].contains("run_action"));
-    assert_snapshot!(annotations(&run, "warning"), @"In read-only mode, the server still offers tools that are not annotated as read-only: `run_action`, `trigger_run`. Patterns do not grant them, only their names in `allowed_tools`. Granted: none.");
+    assert_snapshot!(annotations(&run, "warning"), @"In read-only mode, the server still offers tools that are not annotated as read-only: `run_action`, `trigger_run`. To grant one, list its name in `allowed_tools`. Granted: none.");
 
     let run = Step::new()
         .input("allowed_tools", "*, run_action")
@@ -190,7 +190,7 @@ fn what_changes_something_in_read_only_mode_must_be_named() {
 }
 
 #[test]
-fn the_more_careful_of_two_descriptions_counts() {
+fn the_more_restrictive_of_two_descriptions_applies() {
     let twice = FakePort::builder()
         .read_only_hides_runs(true)
         .offer(Tool::new("get_page").read_only(false));
@@ -205,7 +205,7 @@ fn the_more_careful_of_two_descriptions_counts() {
 }
 
 #[test]
-fn a_name_that_an_agent_could_misread_is_never_granted() {
+fn a_tool_with_an_invalid_name_is_never_granted() {
     let hostile = FakePort::builder()
         .read_only_hides_runs(true)
         .offer(Tool::new("list_x,Bash(*)").read_only(true))
@@ -219,7 +219,7 @@ fn a_name_that_an_agent_could_misread_is_never_granted() {
 }
 
 #[test]
-fn a_catalog_that_no_variable_can_hold() {
+fn outputs_that_exceed_the_limit_of_variables() {
     let run = Step::against(FakePort::builder().tools(10_000).page_size(1000)).succeed();
     assert_snapshot!(annotations(&run, "warning"), @"
     The output `allowed_tools` is 145 KiB; the limit for an environment variable is 128 KiB, so a step that uses it may not start. Grant fewer tools, or use `config_file`.

@@ -7,7 +7,7 @@ use crate::agents::Connection;
 use crate::port::{Actions, Region};
 use crate::text::{Quote, or_list};
 
-/// What a run requests, as far as a rule limits it.
+/// The inputs of a run that a rule can limit.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessRequest<'a> {
     /// The input `allowed_tools`.
@@ -16,7 +16,7 @@ pub struct AccessRequest<'a> {
     pub actions: &'a Actions,
     /// The input `read_only`.
     pub read_only: bool,
-    /// The regions whose servers would get the credentials, in this order. Empty if both addresses are
+    /// The regions whose servers would receive the credentials, in this order. Empty if both addresses are
     /// custom and `region` is not set.
     pub regions: &'a [Region],
     /// The hosts in `api_url` and `mcp_url` that do not belong to Port.
@@ -25,7 +25,7 @@ pub struct AccessRequest<'a> {
     pub connection: Connection,
 }
 
-/// What a rule allows of a request.
+/// The part of a request that a rule allows.
 #[derive(Debug)]
 pub struct Allowed {
     /// The actions that the agent may run: the requested ones, or the rule's if `*` was requested.

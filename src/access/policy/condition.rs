@@ -46,7 +46,7 @@ impl OneOf {
     }
 }
 
-/// Whether `pattern` matches `attribute` in the way in which the condition `name` compares.
+/// Whether `pattern`, in the condition `name`, matches `attribute`. Only refs are case-sensitive.
 pub(super) fn is_match(name: &str, pattern: &str, attribute: &str) -> bool {
     match name {
         "ref" => Glob::new(pattern).matches(attribute),

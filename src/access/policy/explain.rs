@@ -7,7 +7,7 @@ use crate::port::Region;
 use crate::text::Quote;
 
 impl Policy {
-    /// One line for each rule down to the first that matches `run`, then what that rule allows.
+    /// One line for each rule up to the first that matches `run`, then the limits of that rule.
     #[must_use]
     pub fn explain(&self, run: &RunContext) -> Vec<String> {
         let mut lines = Vec::new();
@@ -32,23 +32,26 @@ impl Policy {
 
 impl Allow {
     fn lines(&self) -> Vec<String> {
-        let or = |list: &[String], none: &str| match list {
+        let joined = |list: &[String], none: &str| match list {
             [] => none.to_owned(),
             list => Quote::new(&list.join(", ")).to_string(),
         };
-        let all =
-            |list: Option<Vec<String>>| list.map_or("any".to_owned(), |list| or(&list, "none"));
+        let optional =
+            |list: Option<Vec<String>>| list.map_or("any".to_owned(), |list| joined(&list, "none"));
         let regions = |list: &Vec<Region>| list.iter().map(ToString::to_string).collect();
         let connections = |list: &Vec<Connection>| list.iter().map(ToString::to_string).collect();
         vec![
             format!("  tools: {}", self.tools),
-            format!("  actions: {}", or(&self.actions, "none")),
+            format!("  actions: {}", joined(&self.actions, "none")),
             format!("  write: {}", self.write),
-            format!("  regions: {}", all(self.regions.as_ref().map(regions))),
-            format!("  servers: {}", or(&self.servers, "Port's own")),
+            format!(
+                "  regions: {}",
+                optional(self.regions.as_ref().map(regions))
+            ),
+            format!("  servers: {}", joined(&self.servers, "Port's own")),
             format!(
                 "  connection: {}",
-                all(self.connection.as_ref().map(connections))
+                optional(self.connection.as_ref().map(connections))
             ),
         ]
     }

@@ -1,4 +1,4 @@
-//! The file format of a policy: its keys, and the errors of a text that is not in this format.
+//! The file format of a policy: its keys, and the errors for text that is not in this format.
 //!
 //! An error gives the position and the kind of problem and never quotes the file: `policy` may name
 //! any file, which may contain a secret.
@@ -117,7 +117,7 @@ pub(super) struct Allow {
     /// credentials: `port.acme.example`, full names without a port. Default: none.
     #[serde(default)]
     pub(super) servers: Vec<String>,
-    /// How the agent may connect to the server. Default: every way.
+    /// How the agent may connect to the server. Default: all.
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Vec<Connection>"))]
     pub(super) connection: Option<Vec<Connection>>,
@@ -263,14 +263,14 @@ impl OneOf {
 impl Allow {
     /// Checks the entries of the lists, and parses those for tools.
     fn check(&mut self) -> Result<(), String> {
-        let at = |wrong: Option<usize>| wrong.map(|index| index + 1);
+        let one_based = |index: Option<usize>| index.map(|index| index + 1);
         let entries = &self.tool_entries;
         self.tools = Patterns::parse(entries.iter().map(String::as_str)).map_err(|_| {
-            let wrong = entries.iter().position(|entry| {
+            let invalid = entries.iter().position(|entry| {
                 let pattern = entry.trim_start_matches('!').trim_start();
                 Patterns::parse([pattern]).is_err()
             });
-            match at(wrong) {
+            match one_based(invalid) {
                 Some(number) => format!(
                     "entry {number} of `tools` is not a valid name or pattern: `*` is the only \
                      wildcard, and a name has up to 128 letters, digits, `_`, `-`, or `.`"
@@ -282,12 +282,12 @@ impl Allow {
             }
         })?;
         let is_action = |action: &String| action == "*" || Actions::is_identifier(action);
-        if let Some(number) = at(self.actions.iter().position(|action| !is_action(action))) {
+        if let Some(number) = one_based(self.actions.iter().position(|action| !is_action(action))) {
             return Err(format!(
                 "entry {number} of `actions` is not a valid identifier of a Port action"
             ));
         }
-        if let Some(number) = at(self.servers.iter().position(|host| !is_host(host))) {
+        if let Some(number) = one_based(self.servers.iter().position(|host| !is_host(host))) {
             return Err(format!(
                 "entry {number} of `servers` is not a host name: remove the scheme, port, path, or \
                  wildcard"
@@ -302,7 +302,7 @@ fn is_host(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_plain) && Host::parse(text).is_ok()
 }
 
-/// The first value in a document that YAML allows but that would grant more than its author meant:
+/// The first value in a document that YAML allows but that would grant more than its author intended:
 ///
 /// * An exclusion without quotes is a tag (`! delete_*` is the text `delete_*`), so it would include
 ///   what it is supposed to exclude.
@@ -329,8 +329,8 @@ fn stray(value: &Value, path: &str) -> Option<FormatError> {
     }
 }
 
-/// Explains an error of serde by its kind: its text quotes the file, but ends in what was expected, in
-/// the words of this program.
+/// Describes an error of serde without its text, which can quote the file. Only the end of that text, what
+/// was expected, comes from this program.
 fn explained(error: &yaml_serde::Error) -> FormatError {
     let text = error.to_string();
     let position = error.location().map_or_else(String::new, |place| {
@@ -344,8 +344,8 @@ fn explained(error: &yaml_serde::Error) -> FormatError {
     };
     let unknown = unknown_key(&text);
     let former = FORMER_KEYS.iter().find(|(key, ..)| unknown == Some(key));
-    if let Some((key, now, hint)) = former {
-        let problem = format!("the key `{key}`{position} was replaced by {now}");
+    if let Some((key, replacement, hint)) = former {
+        let problem = format!("the key `{key}`{position} was replaced by {replacement}");
         return FormatError { problem, hint };
     }
     let problem = if let Some(key) = named("missing field `") {

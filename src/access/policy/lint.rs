@@ -1,6 +1,6 @@
 //! Rules and conditions that can never match.
 //!
-//! Such a policy is valid, but allows less than its author thinks. `port-mcp policy check` rejects it
+//! Such a policy is valid, but allows less than its author intended. `port-mcp policy check` rejects it
 //! before it is committed.
 
 use super::condition::is_match;
@@ -52,19 +52,19 @@ const EVENTS: [&str; 40] = [
     "installation",
 ];
 
-/// The beginnings of all refs at which GitHub runs workflows.
+/// The prefixes of all refs for which GitHub runs workflows.
 const REFS: [&str; 3] = ["refs/heads/", "refs/tags/", "refs/pull/"];
 
 impl File {
-    /// Everything that can never match, one clause each.
+    /// Every rule or condition that can never match, one clause each.
     pub(super) fn lint(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (index, rule) in self.rules.iter().enumerate() {
             let number = index + 1;
             for (name, condition) in rule.when.all() {
-                if let Some(why) = never(name, condition) {
+                if let Some(reason) = never(name, condition) {
                     found.push(format!(
-                        "rule {number} can never match as intended: its condition `{name}` {why}"
+                        "rule {number} can never match as intended: its condition `{name}` {reason}"
                     ));
                 }
             }
@@ -88,7 +88,7 @@ impl File {
     }
 }
 
-/// Why no run can meet a condition, if so.
+/// Why no run can meet a condition. `None` if a run can.
 fn never(name: &str, condition: &OneOf) -> Option<String> {
     if condition.patterns().is_empty() {
         return Some("is an empty list".to_owned());
@@ -103,24 +103,24 @@ fn never(name: &str, condition: &OneOf) -> Option<String> {
     }
     // A pattern that no run can meet is a mistake even if others can match.
     condition.includes().find_map(|pattern| {
-        let why = match name {
+        let reason = match name {
             "ref" => no_ref(pattern),
             "event" => no_event(pattern),
             "repository" => no_repository(pattern),
             "workflow" => no_workflow(pattern),
             _ => None,
         }?;
-        Some(format!("contains `{}`: {why}", Quote::new(pattern)))
+        Some(format!("contains `{}`: {reason}", Quote::new(pattern)))
     })
 }
 
 fn no_ref(pattern: &str) -> Option<String> {
-    let fixed = pattern.split('*').next().unwrap_or_default();
+    let prefix = pattern.split('*').next().unwrap_or_default();
     let is_whole = !pattern.contains('*');
-    let can_be = REFS
+    let is_possible = REFS
         .iter()
-        .any(|start| fixed.starts_with(start) || (!is_whole && start.starts_with(fixed)));
-    if can_be {
+        .any(|start| prefix.starts_with(start) || (!is_whole && start.starts_with(prefix)));
+    if is_possible {
         return None;
     }
     Some(if pattern.starts_with("refs/") {
@@ -146,12 +146,12 @@ fn no_event(pattern: &str) -> Option<String> {
 fn no_repository(pattern: &str) -> Option<String> {
     let slashes = pattern.matches('/').count();
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-_./*".contains(c);
-    let can_be = slashes <= 1
+    let is_possible = slashes <= 1
         && (slashes == 1 || pattern.contains('*'))
         && pattern.chars().all(is_name)
         && !pattern.starts_with('/')
         && !pattern.ends_with('/');
-    (!can_be).then(|| "write a repository as `owner/name`".to_owned())
+    (!is_possible).then(|| "write a repository as `owner/name`".to_owned())
 }
 
 fn no_workflow(pattern: &str) -> Option<String> {
@@ -159,31 +159,31 @@ fn no_workflow(pattern: &str) -> Option<String> {
         Some((path, reference)) => (path, Some(reference)),
         None => (pattern, None),
     };
-    if let Some(why) = reference.and_then(no_ref) {
-        return Some(why);
+    if let Some(reason) = reference.and_then(no_ref) {
+        return Some(reason);
     }
     let path = path.to_ascii_lowercase();
     let (first, last) = (
         path.split('*').next().unwrap_or_default(),
         path.rsplit('*').next().unwrap_or_default(),
     );
-    let ends = [".yml", ".yaml"]
+    let has_suffix = [".yml", ".yaml"]
         .iter()
         .any(|end| last.ends_with(end) || (path.contains('*') && end.ends_with(last)));
-    let begins = path.contains('*') || path.contains("/.github/workflows/");
-    let is_below = !first.starts_with('/') && !first.starts_with('.');
-    (!(ends && begins && is_below)).then(|| {
+    let has_directory = path.contains('*') || path.contains("/.github/workflows/");
+    let has_repository = !first.starts_with('/') && !first.starts_with('.');
+    (!(has_suffix && has_directory && has_repository)).then(|| {
         "include the repository of the workflow: `owner/name/.github/workflows/agent.yml`"
             .to_owned()
     })
 }
 
 impl Entry {
-    /// Whether every run that `other` matches meets these conditions too, as far as the patterns tell.
+    /// Whether every run that `other` matches meets these conditions too, as far as the patterns show.
     fn covers(&self, other: &Self) -> bool {
         self.when.all().all(|(name, condition)| {
             let mut others = other.when.all();
-            // GitHub gives every run its repository, ref, workflow, and event.
+            // GitHub sets the repository, ref, workflow, and event of every run.
             let is_known = name != "environment";
             let matches_all = condition.exclusions().next().is_none()
                 && condition
@@ -197,8 +197,8 @@ impl Entry {
     }
 }
 
-/// Whether one condition is met wherever the other is: it matches each pattern of the other, taken as
-/// text, and the other excludes everything that it excludes.
+/// Whether every attribute that meets `other` also meets `condition`: `condition` includes each pattern of
+/// `other`, compared as text, and `other` excludes everything that `condition` excludes.
 fn covers(name: &str, condition: &OneOf, other: &OneOf) -> bool {
     let is_included = |text: &str| {
         condition

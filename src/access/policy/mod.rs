@@ -34,7 +34,7 @@ pub struct Policy {
     file: File,
 }
 
-/// The text of a policy is invalid. The step then fails: no rule is not the same as no limits.
+/// The text of a policy is invalid. The step then fails, since an invalid policy must not mean no limits.
 #[derive(Debug, thiserror::Error)]
 #[error("policy {origin} is invalid: {problem}\nhint: {hint}")]
 pub struct PolicyError {
@@ -129,7 +129,7 @@ impl Policy {
         })
     }
 
-    /// What the policy says without effect, such as a rule that never matches: one clause each.
+    /// The parts of the policy that have no effect, such as a rule that never matches: one clause each.
     #[must_use]
     pub fn lint(&self) -> Vec<String> {
         self.file.lint()
@@ -184,7 +184,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn policy(text: &str) -> Result<Policy, String> {
-        Policy::parse("port-mcp.yml", text).map_err(|broken| broken.to_string())
+        Policy::parse("port-mcp.yml", text).map_err(|error| error.to_string())
     }
 
     fn rule(when: &str) -> String {
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn conditions() {
-        for (when, holds) in [
+        for (when, is_match) in [
             ("{}", true),
             ("{repository: acme/*}", true),
             ("{repository: ACME/Catalog}", true),
@@ -221,16 +221,16 @@ mod tests {
             ("{workflow: acme/catalog/.github/workflows/agent.yml}", true),
             ("{workflow: 'acme/*@refs/heads/main'}", true),
             ("{workflow: 'acme/*@refs/heads/dev'}", false),
-            // What is not known meets no condition, not even the widest.
+            // An unknown attribute meets no condition, not even `*`.
             ("{environment: '*'}", false),
         ] {
             let found = policy(&rule(when)).unwrap().rule_for(&run()).is_ok();
-            assert_eq!(found, holds, "{when}");
+            assert_eq!(found, is_match, "{when}");
         }
     }
 
     #[test]
-    fn no_name_of_a_branch_passes_for_another() {
+    fn branch_names_are_not_confused() {
         let of = |reference: &str| RunContext {
             workflow: Some(format!(
                 "acme/catalog/.github/workflows/agent.yml@{reference}"
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_policy_says_where() {
+    fn errors_in_a_policy_give_the_position() {
         let broken = |text: &str| policy(text).unwrap_err();
         let allow = |allow: &str| broken(&format!("version: 1\nrules:\n  - allow: {allow}\n"));
         let all = [
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_be_is_found() {
+    fn rules_without_effect_are_found() {
         let lint = |text: &str| policy(text).unwrap().lint().join("\n");
         let two = |first: &str, second: &str| {
             format!(
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn yaml_makes_no_inclusion_of_an_exclusion() {
+    fn an_exclusion_without_quotes_is_an_error() {
         for list in [
             "['*', !delete_*]",
             "['*', !delete_* ]",
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_in_docs_is_a_policy() {
+    fn the_example_in_docs_is_valid() {
         let page = include_str!("../../../docs/policy.md");
         let example = page
             .split("```yaml\n")
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_in_docs_is_that_of_the_types() {
+    fn the_schema_in_docs_matches_the_types() {
         let schema = schemars::schema_for!(File);
         let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policy.schema.json");
@@ -439,7 +439,7 @@ mod tests {
         let committed = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
             committed == text,
-            "docs/policy.schema.json is not that of the types: UPDATE_SCHEMA=1 cargo test --lib schema"
+            "docs/policy.schema.json does not match the types: UPDATE_SCHEMA=1 cargo test --lib schema"
         );
     }
 
@@ -449,12 +449,12 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a rule allows and a run requests, the result is within both.
+        /// The result is within what the rule allows and what the run requests.
         #[test]
-        fn what_is_allowed_is_requested_and_within_the_rule(
+        fn allowed_access_is_requested_and_within_the_rule(
             (writes, eu_only, direct_only, actions) in choice(),
-            (asked_read_only, asked_eu, asked_direct, asked_actions) in choice(),
-            foreign: bool,
+            (requested_read_only, requested_eu, requested_direct, requested_actions) in choice(),
+            is_custom: bool,
         ) {
             let list = |yes, list: &str| if yes { list.to_owned() } else { String::new() };
             let text = format!(
@@ -466,37 +466,37 @@ mod tests {
             );
             let policy = policy(&text).unwrap();
             let rule = policy.rule_for(&run()).unwrap();
-            let asked_actions = if asked_actions.contains(&"*") {
+            let requested_actions = if requested_actions.contains(&"*") {
                 Actions::All
             } else {
-                Actions::Only(asked_actions.iter().map(ToString::to_string).collect())
+                Actions::Only(requested_actions.iter().map(ToString::to_string).collect())
             };
             let tools = Patterns::parse(["list_entities", "list_*"]).unwrap();
             let outcome = rule.check(&AccessRequest {
                 tools: &tools,
-                actions: &asked_actions,
-                read_only: asked_read_only,
-                regions: &[if asked_eu { Region::Eu } else { Region::Us }],
-                custom_hosts: if foreign { &["port.acme.example"] } else { &[] },
-                connection: if asked_direct { Connection::Direct } else { Connection::McpRemote },
+                actions: &requested_actions,
+                read_only: requested_read_only,
+                regions: &[if requested_eu { Region::Eu } else { Region::Us }],
+                custom_hosts: if is_custom { &["port.acme.example"] } else { &[] },
+                connection: if requested_direct { Connection::Direct } else { Connection::McpRemote },
             });
             let Ok(granted) = outcome else { return Ok(()) };
-            prop_assert!(!foreign);
-            prop_assert!(writes || asked_read_only);
-            prop_assert!(!eu_only || asked_eu);
-            prop_assert!(!direct_only || asked_direct);
+            prop_assert!(!is_custom);
+            prop_assert!(writes || requested_read_only);
+            prop_assert!(!eu_only || requested_eu);
+            prop_assert!(!direct_only || requested_direct);
             match granted.actions {
                 Actions::All => {
                     prop_assert!(actions.contains(&"*"));
-                    prop_assert_eq!(asked_actions, Actions::All);
+                    prop_assert_eq!(requested_actions, Actions::All);
                 }
                 Actions::Only(granted) => for action in granted {
                     prop_assert!(actions.contains(&"*") || actions.contains(&action.as_str()));
-                    let was_asked = match &asked_actions {
+                    let was_requested = match &requested_actions {
                         Actions::All => true,
-                        Actions::Only(asked) => asked.contains(&action),
+                        Actions::Only(requested) => requested.contains(&action),
                     };
-                    prop_assert!(was_asked);
+                    prop_assert!(was_requested);
                 },
             }
         }

@@ -1,4 +1,4 @@
-//! Cases 5: errors that led astray.
+//! Cases 5: misleading errors.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,16 +10,13 @@ use super::{RawServer, flood};
 use crate::harness::{Step, annotations, program};
 
 #[test]
-fn u01_without_a_runner_it_is_said_at_once() {
+fn u01_a_missing_runner_is_reported_before_any_request() {
     let mut step = Step::new();
     step.job.without("GITHUB_OUTPUT");
     let errors = step.fail();
     assert!(errors.contains("`GITHUB_OUTPUT` is not set"), "{errors}");
     assert!(errors.contains("update the runner"), "{errors}");
-    assert!(
-        step.port.received().is_empty(),
-        "nothing was sent before it was said"
-    );
+    assert!(step.port.received().is_empty(), "no request was sent");
 
     let mut step = Step::new().input("config_file", "true");
     step.job.without("GITHUB_STATE");
@@ -28,9 +25,9 @@ fn u01_without_a_runner_it_is_said_at_once() {
 }
 
 #[test]
-fn u01_without_a_place_for_the_file_it_is_said_at_once() {
+fn u01_a_missing_temporary_directory_is_reported_before_any_request() {
     if program().is_image() {
-        // A container always has a home, if only the root directory.
+        // In a container, `HOME` is always set, to the root directory if necessary.
         return;
     }
     let mut step = Step::new().input("config_file", "true");
@@ -43,8 +40,8 @@ fn u01_without_a_place_for_the_file_it_is_said_at_once() {
 }
 
 #[test]
-fn u04_a_notation_and_a_rename_are_said_at_once() {
-    for (entry, said) in [
+fn u04_a_notation_and_a_rename_are_reported_together() {
+    for (entry, expected) in [
         (
             "mcp__port-prod__get_entities",
             "use `get_entities`; but Port replaced that tool with `list_entities`",
@@ -61,13 +58,13 @@ fn u04_a_notation_and_a_rename_are_said_at_once() {
         ("mcp__port__*", "use `*`\nhint:"),
     ] {
         let errors = Step::new().input("allowed_tools", entry).fail();
-        assert!(errors.contains(said), "{errors}");
+        assert!(errors.contains(expected), "{errors}");
     }
 }
 
 #[test]
-fn u05_names_of_2025() {
-    for (name, said) in [
+fn u05_tool_names_of_2025() {
+    for (name, expected) in [
         (
             "search_docs_sources",
             "Port replaced it with `search_port_knowledge_sources`",
@@ -81,7 +78,7 @@ fn u05_names_of_2025() {
     ] {
         let errors = Step::new().input("allowed_tools", name).fail();
         assert!(
-            errors.contains(&format!("tool `{name}` is not available\nhint: {said}")),
+            errors.contains(&format!("tool `{name}` is not available\nhint: {expected}")),
             "{errors}"
         );
     }
@@ -119,7 +116,7 @@ fn u07_the_hint_of_a_policy_error_is_about_that_error() {
 }
 
 #[test]
-fn u13_an_action_that_no_header_can_carry() {
+fn u13_an_action_with_characters_that_are_invalid_in_a_header() {
     for name in ["déployer_service", "deploy service", "部署"] {
         let errors = Step::new().input("allowed_actions", name).fail();
         assert!(
@@ -131,7 +128,7 @@ fn u13_an_action_that_no_header_can_carry() {
 }
 
 #[test]
-fn u15_characters_that_the_agents_action_takes_for_its_own_marks() {
+fn u15_characters_that_the_agents_action_uses_internally_are_escaped() {
     let base = json!({"mcpServers": {"docs": {"command": "x", "args": ["\u{e000}a\u{f8ff}\u{f0000}it's"]}}});
     for agent in ["claude-code", "copilot-cli"] {
         let run = Step::new()
@@ -143,13 +140,13 @@ fn u15_characters_that_the_agents_action_takes_for_its_own_marks() {
             args.contains(r"\ue000a\uf8ff\udb80\udc00it\u0027s"),
             "{args}"
         );
-        // Elsewhere it stays as it is.
+        // The other outputs contain the text unchanged.
         assert!(run.outputs["mcp_config"].contains("\u{e000}a\u{f8ff}\u{f0000}it's"));
     }
 }
 
 #[test]
-fn l3_one_input_in_two_spellings() {
+fn l3_an_input_in_two_spellings() {
     let step = Step::new();
     let id = step.port.client_id().to_owned();
     let step = step.variable("INPUT_client_id", "another");
@@ -159,12 +156,12 @@ fn l3_one_input_in_two_spellings() {
         "{errors}"
     );
     assert!(!errors.contains("is empty"), "{errors}");
-    // The same value twice is one.
+    // The same value twice is valid.
     Step::new().variable("INPUT_Client_Id", &id).succeed();
 }
 
 #[test]
-fn l9_an_answer_to_another_request_ends_the_wait() {
+fn l9_a_response_to_another_request_ends_the_check() {
     let started = Instant::now();
     let body = |id: &serde_json::Value| json!({"jsonrpc": "2.0", "id": id, "result": {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}});
     for id in [json!(4711), json!("other")] {
@@ -182,7 +179,7 @@ fn l9_an_answer_to_another_request_ends_the_wait() {
         let errors = step.fail();
         assert!(errors.contains("no request has the ID"), "{errors}");
     }
-    // A stream, or an answer, that ends without the one that is waited for.
+    // A stream, or a response, that ends without the expected message.
     for fault in [
         Fault::status(200).events("data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"level\":\"info\",\"data\":\"x\"}}\n\n"),
         Fault::status(200).events(""),
@@ -196,12 +193,12 @@ fn l9_an_answer_to_another_request_ends_the_wait() {
     assert!(step.fail().contains("202 Accepted without a body"));
     assert!(
         started.elapsed() < Duration::from_secs(30),
-        "none of them waited for the deadline"
+        "no step waited until the deadline"
     );
 }
 
 #[test]
-fn l10_names_that_mcp_does_not_allow_are_the_reason() {
+fn l10_invalid_names_are_given_as_the_reason() {
     let port = FakePort::builder().offer(Tool::new("bad name").read_only(true));
     let errors = Step::against(port).input("allowed_tools", "bad*").fail();
     assert!(
@@ -212,7 +209,7 @@ fn l10_names_that_mcp_does_not_allow_are_the_reason() {
 }
 
 #[test]
-fn l20_what_is_no_file_is_called_what_it_is() {
+fn l20_directories_and_pipes_are_named_in_the_error() {
     let step = || {
         let step = Step::new().file("directory/x", "");
         let pipe = step.job.workspace().join("pipe");
@@ -238,7 +235,7 @@ fn l20_what_is_no_file_is_called_what_it_is() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_not_blamed_on_its_answer() {
+fn a_server_that_never_responds_is_a_timeout() {
     let server = RawServer::start(|stream| flood(stream, "", ""));
     let errors = server.step().input("timeout", "3s").fail();
     assert!(errors.contains("no response within"), "{errors}");

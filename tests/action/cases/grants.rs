@@ -1,4 +1,4 @@
-//! Cases 2 and 3: more than was granted, and what was granted taken back without a word.
+//! Cases 2 and 3: tools that were usable without a grant, and granted tools that silently were not usable.
 
 use fake_port::{FakePort, Tool};
 use runner_double::Finished;
@@ -8,7 +8,7 @@ use crate::harness::{Step, annotations, config, port_mcp, program};
 
 const POLICY: &str = "acme/.github/port-mcp.yml@main";
 
-/// A policy that allows whatever these steps ask for.
+/// A step under a policy that allows everything that these tests request.
 fn allowing(port: fake_port::Builder) -> Step {
     let text = "version: 1\nrules:\n- name: P\n  allow: {tools: ['*'], write: true, actions: ['*'], servers: [127.0.0.1]}\n";
     Step::against(port.policy_file("acme/.github", "port-mcp.yml", "main", text))
@@ -25,8 +25,8 @@ fn with_base(step: Step, agent: &str, base: &Value) -> Step {
         .input("allowed_tools", "list_blueprints, list_entities")
 }
 
-/// Without a policy the step warns of the key, under one it fails.
-fn is_found(agent: &str, base: &Value, key: &str) {
+/// Without a policy, the step warns of the key. Under a policy, it fails.
+fn assert_found(agent: &str, base: &Value, key: &str) {
     let run = with_base(Step::new(), agent, base).succeed();
     let warnings = annotations(&run, "warning");
     assert!(
@@ -43,11 +43,11 @@ fn is_found(agent: &str, base: &Value, key: &str) {
     assert!(rule.contains("does not allow\nhint: "), "{errors}");
 }
 
-/// Nothing is said of it, and it is taken under a policy too.
-fn is_taken(agent: &str, base: &Value) -> Finished {
-    // An agent without a list of its own is refused under a policy, whatever its configuration.
-    let keeps = !["generic", "cline"].contains(&agent);
-    let under_policy = keeps.then(|| allowing(FakePort::builder()));
+/// The step accepts the configuration without a warning, also under a policy.
+fn assert_accepted(agent: &str, base: &Value) -> Finished {
+    // Under a policy, an agent without tool enforcement always fails.
+    let enforces = !["generic", "cline"].contains(&agent);
+    let under_policy = enforces.then(|| allowing(FakePort::builder()));
     for step in std::iter::once(Step::new()).chain(under_policy) {
         let run = with_base(step, agent, base).succeed();
         assert!(
@@ -60,7 +60,7 @@ fn is_taken(agent: &str, base: &Value) -> Finished {
 }
 
 #[test]
-fn h2_tools_that_an_agent_cannot_tell_apart_are_refused_by_name() {
+fn h2_tools_that_an_agent_cannot_distinguish_are_rejected_by_name() {
     let twins = [
         ("claude-code", "a_b", "a.b", true),
         ("opencode", "a_b", "a.b", true),
@@ -75,7 +75,7 @@ fn h2_tools_that_an_agent_cannot_tell_apart_are_refused_by_name() {
         ("goose", "a_b", "a.b", false),
         ("claude-code", "list_it", "List_It", false),
     ];
-    for (agent, granted, twin, are_one) in twins {
+    for (agent, granted, twin, is_ambiguous) in twins {
         let port = || {
             FakePort::builder()
                 .offer(Tool::new(granted).read_only(true))
@@ -86,14 +86,14 @@ fn h2_tools_that_an_agent_cannot_tell_apart_are_refused_by_name() {
                 .input("agent", agent)
                 .input("allowed_tools", tools)
         };
-        if are_one {
+        if is_ambiguous {
             let errors = step(granted).fail();
             assert!(
                 errors.contains(&format!("tool `{granted}` is ambiguous"))
                     && errors.contains(&format!("for it and for `{twin}`")),
                 "{agent}: {errors}"
             );
-            // A pattern leaves both out, and says so.
+            // A pattern grants neither of them, and the step warns.
             let run = step("*").succeed();
             assert!(
                 !run.outputs["tools"].contains(&format!("\"{granted}\"")),
@@ -113,7 +113,7 @@ fn h2_tools_that_an_agent_cannot_tell_apart_are_refused_by_name() {
 }
 
 #[test]
-fn h2_also_where_the_server_is_not_asked() {
+fn h2_ambiguous_tools_are_rejected_without_verify() {
     let errors = Step::new()
         .input("verify", "false")
         .input("allowed_tools", "a_b, a.b")
@@ -125,10 +125,10 @@ fn h2_also_where_the_server_is_not_asked() {
 }
 
 #[test]
-fn b01_an_agents_own_rules_do_not_overrule_ours() {
+fn b01_an_agents_own_rules_do_not_override_ours() {
     let base = json!({"agent": {"build": {"permission": {"*": "allow"}}}});
-    is_found("opencode", &base, "`agent.*.permission`");
-    // Nor would they: ours stand behind them.
+    assert_found("opencode", &base, "`agent.*.permission`");
+    // They also have no effect: our rules come after them.
     let run = with_base(Step::new(), "opencode", &base).succeed();
     let rules = config(&run)["agent"]["build"]["permission"].clone();
     let rules: Vec<_> = rules
@@ -143,7 +143,7 @@ fn b01_an_agents_own_rules_do_not_overrule_ours() {
 }
 
 #[test]
-fn b01_an_agents_own_restrictions_stay_beside_ours() {
+fn b01_an_agents_own_restrictions_are_kept() {
     for (rules, kept) in [
         (json!(null), json!({"edit": "deny"})),
         (json!("ask"), json!({"edit": "deny", "*": "ask"})),
@@ -168,7 +168,7 @@ fn b01_an_agents_own_restrictions_stay_beside_ours() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn b01_keys_that_undo_the_grant_are_found_in_every_agents_configuration() {
+fn b01_keys_that_override_the_grant_are_found_for_every_agent() {
     for (agent, base, key) in [
         (
             "opencode",
@@ -310,12 +310,12 @@ fn b01_keys_that_undo_the_grant_are_found_in_every_agents_configuration() {
             "`extensions.developer`",
         ),
     ] {
-        is_found(agent, &base, key);
+        assert_found(agent, &base, key);
     }
 }
 
 #[test]
-fn b01_a_users_own_settings_are_no_mistake() {
+fn b01_other_settings_are_accepted() {
     for (agent, base) in [
         (
             "claude-code",
@@ -350,13 +350,13 @@ fn b01_a_users_own_settings_are_no_mistake() {
             json!({"GOOSE_MODE": "auto", "extensions": {"developer": {"enabled": false, "type": "builtin"}}}),
         ),
     ] {
-        is_taken(agent, &base);
+        assert_accepted(agent, &base);
     }
 }
 
 #[test]
-fn m4_a_second_way_to_the_same_server_is_seen() {
-    let is_seen = |url: &dyn Fn(&str) -> String, agent: &str, entry: fn(String) -> Value| {
+fn m4_a_second_entry_for_the_same_server_is_found() {
+    let check = |url: &dyn Fn(&str) -> String, agent: &str, entry: fn(String) -> Value| {
         for is_policy in [false, true] {
             let step = if is_policy {
                 allowing(FakePort::builder())
@@ -365,61 +365,61 @@ fn m4_a_second_way_to_the_same_server_is_seen() {
             };
             let base = entry(url(step.port.mcp_url()));
             let step = with_base(step, agent, &base);
-            let said = if is_policy {
+            let text = if is_policy {
                 step.fail()
             } else {
                 annotations(&step.succeed(), "warning")
             };
             assert!(
-                said.contains("connects to the same MCP server"),
-                "{agent} {base}: {said}"
+                text.contains("connects to the same MCP server"),
+                "{agent} {base}: {text}"
             );
         }
     };
     let same = |url: &str| url.to_owned();
-    is_seen(
+    check(
         &same,
         "claude-code",
         |url| json!({"mcpServers": {"other": {"type": "http", "url": url}}}),
     );
-    is_seen(
+    check(
         &same,
         "codex",
         |url| json!({"mcp_servers": {"other": {"url": url}}}),
     );
-    is_seen(
+    check(
         &same,
         "opencode",
         |url| json!({"mcp": {"servers": {"x": {"type": "remote", "url": url}}}}),
     );
-    is_seen(
+    check(
         &same,
         "continue",
         |url| json!({"mcpServers": [{"name": "other", "url": url}]}),
     );
-    is_seen(
+    check(
         &same,
         "goose",
         |url| json!({"extensions": {"x": {"type": "streamable_http", "uri": url}}}),
     );
-    is_seen(
+    check(
         &same,
         "claude-code",
         |url| json!({"mcpServers": {"x": {"command": "npx", "args": ["-y", "mcp-remote", url]}}}),
     );
-    is_seen(
+    check(
         &same,
         "claude-code",
         |url| json!({"mcpServers": {"x": {"command": "sh", "args": ["-c", format!("exec npx mcp-remote '{url}'")]}}}),
     );
     let other_name = |url: &str| url.replace("127.0.0.1", "LOCALHOST");
-    is_seen(
+    check(
         &other_name,
         "claude-code",
         |url| json!({"mcpServers": {"x": {"type": "http", "url": url}}}),
     );
     let other_path = |url: &str| url.replace("/v1", "/v1/?x=y");
-    is_seen(
+    check(
         &other_path,
         "gemini-cli",
         |url| json!({"mcpServers": {"x": {"httpUrl": url}}}),
@@ -427,7 +427,7 @@ fn m4_a_second_way_to_the_same_server_is_seen() {
 }
 
 #[test]
-fn m4_port_has_several_names() {
+fn m4_all_names_of_ports_server_are_recognized() {
     for name in [
         "https://mcp.port.io/v1",
         "https://mcp.getport.io/v1",
@@ -442,7 +442,7 @@ fn m4_port_has_several_names() {
             "{name}: {warnings}"
         );
     }
-    // The other region is another server: two uses of the step hand their configurations on.
+    // The server of the other region is accepted: one step can pass its configuration to another step.
     let base =
         json!({"mcpServers": {"port-us": {"type": "http", "url": "https://mcp.us.port.io/v1"}}});
     let step = Step::behind_a_proxy(FakePort::builder())
@@ -452,7 +452,7 @@ fn m4_port_has_several_names() {
 }
 
 #[test]
-fn m4_a_server_whose_tools_would_pass_for_ours_is_seen() {
+fn m4_a_server_whose_tools_look_like_ours_is_found() {
     for (agent, base) in [
         (
             "claude-code",
@@ -486,14 +486,14 @@ fn m4_a_server_whose_tools_would_pass_for_ours_is_seen() {
             "{agent}: {warnings}"
         );
     }
-    is_taken(
+    assert_accepted(
         "claude-code",
         &json!({"mcpServers": {"portal": {"command": "x"}, "port-us": {"command": "x"}}}),
     );
 }
 
 #[test]
-fn m4_the_tokens_variable_goes_to_no_other_server() {
+fn m4_another_use_of_the_tokens_variable_is_found() {
     let base = json!({"mcpServers": {"x": {"type": "http", "url": "https://evil.example", "headers": {"A": "Bearer ${PORT_MCP_TOKEN}"}}}});
     let step = with_base(Step::new(), "claude-code", &base);
     let warnings = annotations(&step.succeed(), "warning");
@@ -517,9 +517,10 @@ fn b04_exclusions_work_in_conditions() {
     assert!(errors.starts_with("no rule in policy"), "{errors}");
 }
 
-/// In the image no variable of the job chooses whom the credentials are sent to; elsewhere it is said.
+/// In the image, no variable of the job selects the trusted certificate authorities. Elsewhere, the step
+/// reports such a variable.
 #[test]
-fn m3_variables_that_choose_the_trusted_roots() {
+fn m3_variables_that_select_the_trusted_roots() {
     let step = Step::behind_a_proxy(FakePort::builder()).input("ca_certificate", "");
     let pem = step.port.ca_pem().unwrap().to_owned();
     let file = step.job.workspace().join("evil.pem");
@@ -538,7 +539,7 @@ fn m3_variables_that_choose_the_trusted_roots() {
 }
 
 #[test]
-fn l12_a_tool_that_does_not_say_it_only_reads_needs_its_name() {
+fn l12_a_tool_without_a_read_only_annotation_must_be_listed_by_name() {
     for tool in [
         Tool::new("silent"),
         Tool::new("silent").destructive(false),
@@ -561,7 +562,7 @@ fn l12_a_tool_that_does_not_say_it_only_reads_needs_its_name() {
 }
 
 #[test]
-fn b09_a_list_of_allowed_servers_gets_ours_too() {
+fn b09_our_server_is_added_to_a_list_of_allowed_servers() {
     for (agent, base, list) in [
         (
             "gemini-cli",
@@ -580,7 +581,7 @@ fn b09_a_list_of_allowed_servers_gets_ours_too() {
             "/allowMCPServers",
         ),
     ] {
-        let run = is_taken(agent, &base);
+        let run = assert_accepted(agent, &base);
         let config = config(&run);
         let names: Vec<&str> = config
             .pointer(list)
@@ -592,7 +593,7 @@ fn b09_a_list_of_allowed_servers_gets_ours_too() {
             .collect();
         assert!(names.contains(&"port"), "{agent}: {names:?}");
     }
-    let run = is_taken("gemini-cli", &json!({"tools": {"core": ["read_file"]}}));
+    let run = assert_accepted("gemini-cli", &json!({"tools": {"core": ["read_file"]}}));
     assert_eq!(
         config(&run)["tools"]["core"],
         json!([
@@ -601,20 +602,20 @@ fn b09_a_list_of_allowed_servers_gets_ours_too() {
             "mcp_port_list_entities"
         ])
     );
-    let run = is_taken("amp", &json!({"amp.tools.enable": ["Task"]}));
+    let run = assert_accepted("amp", &json!({"amp.tools.enable": ["Task"]}));
     assert_eq!(
         config(&run)["amp.tools.enable"][1],
         "mcp__port__list_blueprints"
     );
-    // An empty list allows every server there.
-    let run = is_taken("gemini-cli", &json!({"mcp": {"allowed": []}}));
+    // In Gemini CLI, an empty list allows every server.
+    let run = assert_accepted("gemini-cli", &json!({"mcp": {"allowed": []}}));
     assert_eq!(config(&run)["mcp"]["allowed"], json!([]));
 }
 
 #[test]
-fn u09_the_shape_that_an_editor_writes_is_read() {
+fn u09_the_format_of_editors_is_read() {
     let docs = json!({"docs": {"type": "http", "url": "https://docs.example"}});
-    let run = is_taken("generic", &json!({"servers": docs}));
+    let run = assert_accepted("generic", &json!({"servers": docs}));
     assert!(config(&run)["servers"]["port"].is_object());
     assert!(config(&run)["servers"]["docs"].is_object());
     assert!(config(&run).get("mcpServers").is_none());
@@ -627,7 +628,7 @@ fn u09_the_shape_that_an_editor_writes_is_read() {
         ),
         "{notices}"
     );
-    // Other things of the same name are no servers.
+    // Other values of the same keys are not servers.
     let step = with_base(
         Step::new(),
         "gemini-cli",
@@ -637,9 +638,9 @@ fn u09_the_shape_that_an_editor_writes_is_read() {
 }
 
 #[test]
-fn u10_a_bare_map_of_servers_is_read() {
+fn u10_a_map_of_servers_without_a_key_is_read() {
     for agent in ["claude-code", "gemini-cli", "cline", "generic"] {
-        let run = is_taken(
+        let run = assert_accepted(
             agent,
             &json!({"docs": {"command": "docs"}, "db": {"command": "db"}}),
         );
@@ -651,7 +652,7 @@ fn u10_a_bare_map_of_servers_is_read() {
 }
 
 #[test]
-fn l5_u11_every_output_that_becomes_a_variable_is_measured() {
+fn l5_u11_every_output_that_is_too_large_for_a_variable_is_warned_of() {
     for (agent, output) in [
         ("gemini-cli", "`mcp_config`"),
         ("claude-code", "`agent_args`"),
@@ -670,7 +671,7 @@ fn l5_u11_every_output_that_becomes_a_variable_is_measured() {
 }
 
 #[test]
-fn a_name_that_an_agent_keeps_for_itself_is_refused() {
+fn a_name_that_an_agent_reserves_is_rejected() {
     for name in ["workspace", "ide", "computer-use"] {
         let errors = Step::new().input("server_name", name).fail();
         assert!(errors.contains("which `claude-code` reserves"), "{errors}");
@@ -682,7 +683,7 @@ fn a_name_that_an_agent_keeps_for_itself_is_refused() {
 }
 
 #[test]
-fn u06_rules_that_can_never_apply_are_found_before_they_are_committed() {
+fn u06_policy_check_finds_rules_without_effect() {
     let directory = tempfile::tempdir().unwrap();
     let check = |text: &str| {
         let file = directory.path().join("p.yml");
@@ -704,39 +705,39 @@ fn u06_rules_that_can_never_apply_are_found_before_they_are_committed() {
             "rule 1 matches all of its runs first",
         ),
     ] {
-        let (code, said) = check(&text);
-        assert_eq!(code, Some(1), "{said}");
+        let (code, output) = check(&text);
+        assert_eq!(code, Some(1), "{output}");
         let header = format!("policy {shown} contains rules without effect:");
-        assert!(said.contains(&header), "{said}");
-        assert!(said.contains(found), "{said}");
+        assert!(output.contains(&header), "{output}");
+        assert!(output.contains(found), "{output}");
     }
-    let (code, said) = check(&rule("{ref: 'refs/heads/*', event: [push, schedule]}"));
+    let (code, output) = check(&rule("{ref: 'refs/heads/*', event: [push, schedule]}"));
     assert_eq!(
-        (code, said.contains("is valid (1 rule)")),
+        (code, output.contains("is valid (1 rule)")),
         (Some(0), true),
-        "{said}"
+        "{output}"
     );
 }
 
 #[test]
-fn no_request_is_made_of_a_region_that_the_policy_does_not_allow() {
+fn no_request_is_sent_to_a_region_that_the_policy_does_not_allow() {
     let text = "version: 1\nrules:\n- allow: {tools: ['*'], regions: [us]}\n";
     let port = FakePort::builder().policy_file("acme/.github", "port-mcp.yml", "main", text);
     let step = Step::behind_a_proxy(port).input("policy", POLICY);
     step.succeed();
-    let asked = step.port.tunneled();
+    let hosts = step.port.tunneled();
     assert!(
-        !asked.iter().any(|host| host.starts_with("api.port.io")),
-        "{asked:?}"
+        !hosts.iter().any(|host| host.starts_with("api.port.io")),
+        "{hosts:?}"
     );
     assert!(
-        asked.contains(&"api.us.port.io:443".to_owned()),
-        "{asked:?}"
+        hosts.contains(&"api.us.port.io:443".to_owned()),
+        "{hosts:?}"
     );
 }
 
 #[test]
-fn a7_codex_keeps_the_token_from_its_shell() {
+fn a7_codex_hides_the_token_from_its_shell() {
     let policy = |names: &str| format!("shell_environment_policy={{exclude=[{names}]}}");
     for (base, names) in [
         ("", r#""PORT_MCP_TOKEN""#),

@@ -1,4 +1,4 @@
-//! Cases 4: right use that was refused; and which region is asked.
+//! Cases 4: valid use that was rejected, and the choice of the region.
 
 use fake_port::{Endpoint, FakePort, Fault};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::{Step, annotations, config};
 
 #[test]
-fn b05_variables_of_the_job_that_begin_as_inputs_do() {
+fn b05_variables_of_the_job_with_the_prefix_of_inputs() {
     let step = Step::new()
         .variable("INPUT_TAG", "v1")
         .variable("INPUT_PROMPT", "x")
@@ -32,7 +32,7 @@ fn b05_variables_of_the_job_that_begin_as_inputs_do() {
 }
 
 #[test]
-fn b06_githubs_own_keys_of_a_step_are_no_inputs() {
+fn b06_githubs_own_keys_of_a_step_are_not_inputs() {
     Step::new()
         .input("entrypoint", "/connect")
         .input("args", "")
@@ -41,7 +41,7 @@ fn b06_githubs_own_keys_of_a_step_are_no_inputs() {
 }
 
 #[test]
-fn b07_b08_a_configuration_is_read_as_leniently_as_the_agent_reads_it() {
+fn b07_b08_a_configuration_is_parsed_as_leniently_as_by_its_agent() {
     let servers = |agent: &str| match agent {
         "opencode" => "mcp",
         "amp" => "amp.mcpServers",
@@ -86,7 +86,7 @@ fn b07_b08_a_configuration_is_read_as_leniently_as_the_agent_reads_it() {
                     "{agent}"
                 );
             }
-            // What is no JSON at all stays refused.
+            // Text that is not JSON is rejected for every agent.
             step(
                 agent,
                 format!("{{\"{}\": {{'docs': {{}}}}}}", servers(agent)),
@@ -97,7 +97,7 @@ fn b07_b08_a_configuration_is_read_as_leniently_as_the_agent_reads_it() {
 }
 
 #[test]
-fn b08_a_mark_before_any_text() {
+fn b08_a_byte_order_mark_is_ignored() {
     let text = "\u{feff}version: 1\nrules:\n- allow: {tools: ['*'], servers: [127.0.0.1]}\n";
     Step::new()
         .file("p.yml", text)
@@ -118,7 +118,7 @@ fn b08_a_mark_before_any_text() {
 }
 
 #[test]
-fn u08_nothing_yet_is_a_configuration() {
+fn u08_an_empty_configuration_is_valid() {
     for (agent, name, texts) in [
         (
             "claude-code",
@@ -164,7 +164,7 @@ fn u08_nothing_yet_is_a_configuration() {
 }
 
 #[test]
-fn b11_without_a_summary_file_the_step_goes_on() {
+fn b11_without_a_summary_file_the_step_succeeds() {
     let mut step = Step::new();
     step.job.without("GITHUB_STEP_SUMMARY");
     let run = step.succeed();
@@ -173,7 +173,7 @@ fn b11_without_a_summary_file_the_step_goes_on() {
 }
 
 #[test]
-fn b12_b13_ports_own_hosts_are_known_in_all_their_names() {
+fn b12_b13_all_names_of_ports_hosts_are_known() {
     let text = "version: 1\nrules:\n- allow: {tools: ['*'], regions: [eu]}\n";
     for (api, mcp, region) in [
         ("", "https://mcp.getport.io/v1", "eu"),
@@ -207,7 +207,7 @@ fn b12_b13_ports_own_hosts_are_known_in_all_their_names() {
 }
 
 #[test]
-fn b14_a_path_may_hold_a_blank() {
+fn b14_a_path_may_contain_a_space() {
     let step = Step::new().file("ci config/mcp.json", "{\"mcpServers\": {\"docs\": {}}}");
     let run = step.input("base_config", "ci config/mcp.json").succeed();
     assert!(config(&run)["mcpServers"]["docs"].is_object());
@@ -216,7 +216,7 @@ fn b14_a_path_may_hold_a_blank() {
             .file(path, "{\"mcpServers\": {\"docs\": {}}}")
             .input("base_config", path);
         if path.starts_with('{') {
-            // It begins as JSON does, and is read as such.
+            // This value begins like JSON, so it is parsed as JSON.
             step.fail();
         } else {
             step.succeed();
@@ -234,7 +234,7 @@ fn b14_a_path_may_hold_a_blank() {
 }
 
 #[test]
-fn u02_values_of_a_set_in_any_case() {
+fn u02_values_are_case_insensitive() {
     let step = Step::behind_a_proxy(FakePort::builder());
     let run = step.input("region", "US").succeed();
     assert!(run.log().contains("region `us`"));
@@ -269,8 +269,8 @@ fn u03_a_json_array_is_a_list() {
     }
 }
 
-/// Gitea sends the contents of a file as JSON with base64, whatever it is asked for; GitHub does when
-/// it is asked for nothing else.
+/// Gitea always returns the content of a file in JSON, as base64. GitHub does so unless the request names
+/// another media type.
 #[test]
 fn u12_a_policy_on_gitea() {
     let text = "version: 1\nrules:\n- allow: {tools: ['*'], servers: [127.0.0.1]}\n";
@@ -316,12 +316,14 @@ fn u12_a_policy_on_gitea() {
 mod region {
     use super::*;
 
-    fn unknown_in_the_eu(endpoint: Endpoint, fault: Fault) -> Step {
+    /// A step with the default servers. The first request to `endpoint`, in region `eu`, gets this fault.
+    fn failing_in_the_eu(endpoint: Endpoint, fault: Fault) -> Step {
         let step = Step::behind_a_proxy(FakePort::builder());
         step.port.fault(endpoint, fault);
         step
     }
 
+    /// The hosts that received requests.
     fn hosts(step: &Step) -> Vec<String> {
         let received = step.port.received();
         let host = |headers: &[(String, String)]| {
@@ -336,14 +338,14 @@ mod region {
     }
 
     #[test]
-    fn auto_asks_the_eu_and_then_the_us() {
-        let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(401).into());
+    fn auto_tries_the_eu_and_then_the_us() {
+        let step = failing_in_the_eu(Endpoint::Rest, Fault::status(401).into());
         let run = step.succeed();
-        let asked = hosts(&step);
-        assert_eq!(asked[..2], ["api.port.io", "api.us.port.io"]);
+        let contacted = hosts(&step);
+        assert_eq!(contacted[..2], ["api.port.io", "api.us.port.io"]);
         assert!(
-            asked[2..].iter().all(|host| host == "mcp.us.port.io"),
-            "{asked:?}"
+            contacted[2..].iter().all(|host| host == "mcp.us.port.io"),
+            "{contacted:?}"
         );
         assert_eq!(run.outputs["mcp_url"], "https://mcp.us.port.io/v1");
         let notice = annotations(&run, "notice");
@@ -359,15 +361,15 @@ mod region {
     }
 
     #[test]
-    fn an_unknown_client_of_oauth_counts_as_a_401() {
+    fn an_unknown_oauth_client_is_treated_as_a_401() {
         let error = json!({"error": "invalid_client"});
-        let step = unknown_in_the_eu(Endpoint::Oauth, Fault::status(400).json(error).into());
+        let step = failing_in_the_eu(Endpoint::Oauth, Fault::status(400).json(error).into());
         step.input("auth_method", "oauth").succeed();
     }
 
     #[test]
-    fn a_401_from_both_says_so() {
-        let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(401).into());
+    fn a_401_from_both_regions_reports_both() {
+        let step = failing_in_the_eu(Endpoint::Rest, Fault::status(401).into());
         step.port.fault(Endpoint::Rest, Fault::status(401));
         let errors = step.fail();
         assert!(
@@ -379,17 +381,17 @@ mod region {
             "{errors}"
         );
         assert!(errors.contains("both regions rejected them"), "{errors}");
-        assert_eq!(hosts(&step).len(), 2, "each once");
+        assert_eq!(hosts(&step).len(), 2, "each region once");
     }
 
     #[test]
-    fn only_a_401_leads_on() {
+    fn only_after_a_401_the_other_region_is_tried() {
         for status in [403, 422, 404, 418] {
-            let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(status).into());
+            let step = failing_in_the_eu(Endpoint::Rest, Fault::status(status).into());
             step.fail();
             assert_eq!(hosts(&step), ["api.port.io"], "{status}");
         }
-        let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(401).into());
+        let step = failing_in_the_eu(Endpoint::Rest, Fault::status(401).into());
         step.port.fault(Endpoint::Rest, Fault::status(403));
         let errors = step.fail();
         assert!(
@@ -399,9 +401,9 @@ mod region {
     }
 
     #[test]
-    fn an_explicit_region_is_kept_to() {
+    fn an_explicit_region_is_the_only_one() {
         for region in ["eu", "us"] {
-            let step = unknown_in_the_eu(Endpoint::Rest, Fault::status(401).into());
+            let step = failing_in_the_eu(Endpoint::Rest, Fault::status(401).into());
             let step = step.input("region", region);
             step.fail();
             assert_eq!(hosts(&step).len(), 1);
@@ -429,14 +431,16 @@ mod region {
     }
 
     #[test]
-    fn an_address_of_the_users_own_needs_its_partner_or_a_region() {
+    fn a_custom_address_requires_the_other_address_or_a_region() {
         for (given, missing) in [("api_url", "mcp_url"), ("mcp_url", "api_url")] {
             let step = || {
                 Step::behind_a_proxy(FakePort::builder()).input(given, "https://port.acme.example")
             };
             let errors = step().fail();
             assert!(
-                errors.contains(&format!("the custom `{given}` does not tell the region")),
+                errors.contains(&format!(
+                    "the custom `{given}` does not determine the region"
+                )),
                 "{errors}"
             );
             assert!(
@@ -444,12 +448,12 @@ mod region {
                 "{errors}"
             );
             let run = step().input("region", "us").run();
-            assert!(!run.log().contains("does not tell the region"));
+            assert!(!run.log().contains("does not determine the region"));
         }
     }
 
     #[test]
-    fn a_policys_regions_do_not_match_servers_of_the_users_own() {
+    fn custom_servers_require_a_region_if_the_policy_limits_regions() {
         let text =
             "version: 1\nrules:\n- allow: {tools: ['*'], regions: [eu], servers: [127.0.0.1]}\n";
         let port = || FakePort::builder().policy_file("acme/.github", "p.yml", "main", text);

@@ -1,4 +1,4 @@
-//! Cases 6: what was left behind, or had no bound.
+//! Cases 6: files that remained, and missing limits.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::{RawServer, flood};
 use crate::harness::{Step, annotations, rendered};
 
 #[test]
-fn m5_no_file_stays_behind_when_the_step_fails() {
+fn m5_no_file_remains_if_the_step_fails() {
     let left = |step: &Step| {
         let entries = std::fs::read_dir(step.job.temp()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -20,7 +20,7 @@ fn m5_no_file_stays_behind_when_the_step_fails() {
     step.succeed();
     assert_eq!(left(&step), 1);
 
-    // The outputs cannot be written: their file is a directory by then.
+    // The outputs cannot be written, because the path of their file is a directory.
     let step = Step::new().input("config_file", "true");
     let outputs = step.job.workspace().join("outputs");
     std::fs::create_dir(&outputs).unwrap();
@@ -42,7 +42,7 @@ fn m5_no_file_stays_behind_when_the_step_fails() {
 }
 
 #[test]
-fn l1_a_lifetime_beyond_all_calendars() {
+fn l1_a_lifetime_beyond_the_year_9999() {
     for seconds in [251_611_000_000, 253_402_300_799, u64::MAX, u64::MAX / 1000] {
         for token in [Token::Opaque, Token::Jwt] {
             let port = FakePort::builder().token(token).expires_in(seconds);
@@ -57,7 +57,7 @@ fn l1_a_lifetime_beyond_all_calendars() {
 const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 const PING: &str = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n\n";
 
-/// What a process used at most, and how long it took.
+/// The peak memory of a run in KiB, and its duration.
 fn used(step: &Step) -> (u64, Duration) {
     let running = step.spawn();
     let status = format!("/proc/{}/status", running.id());
@@ -75,11 +75,11 @@ fn used(step: &Step) -> (u64, Duration) {
     (peak, started.elapsed())
 }
 
-/// Nothing that a server can go on sending takes memory without bound, or time beyond the deadline.
+/// A server that never stops sending cannot make the step exceed a limit of memory, or its deadline.
 #[test]
 fn l13_l14_floods_are_bounded() {
     if crate::harness::program().is_image() {
-        // Its process is another's child, out of sight of this test.
+        // This test cannot read the memory of a process in a container.
         return;
     }
     let floods: [(&str, &str, &str); 5] = [
@@ -101,8 +101,8 @@ fn l13_l14_floods_are_bounded() {
             "x-a: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n",
         ),
     ];
-    for (what, head, again) in floods {
-        let server = RawServer::start(move |stream| flood(stream, head, again));
+    for (what, head, repeated) in floods {
+        let server = RawServer::start(move |stream| flood(stream, head, repeated));
         let (peak, time) = used(&server.step().input("timeout", "4s"));
         assert!(peak < 96 * 1024, "{what}: {peak} KiB");
         assert!(time < Duration::from_secs(45), "{what}: {time:?}");
@@ -110,7 +110,7 @@ fn l13_l14_floods_are_bounded() {
 }
 
 #[test]
-fn l14_pings_while_replies_hang_end_the_look() {
+fn l14_too_many_pings_end_the_preflight_check() {
     let server = RawServer::start(|stream| {
         flood(
             stream,
@@ -122,12 +122,11 @@ fn l14_pings_while_replies_hang_end_the_look() {
     assert!(errors.contains("100 other messages"), "{errors}");
 }
 
-/// A handler is in place before anything else is done: a process that is told to end as soon as it is
-/// there does not go on.
+/// The signal handlers are installed first, so a signal right after the start ends the process.
 #[test]
-fn l15_a_signal_in_the_first_moment_ends_the_step() {
+fn l15_a_signal_right_after_the_start_ends_the_step() {
     if crate::harness::program().is_image() {
-        // docker takes longer than that to start one; tests/e2e/run has the container's own test.
+        // Docker starts a process too slowly for this test. tests/e2e/run tests signals to a container.
         return;
     }
     for signal in [Running::terminate, Running::interrupt] {
@@ -145,7 +144,7 @@ fn l15_a_signal_in_the_first_moment_ends_the_step() {
 }
 
 #[test]
-fn l16_a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+fn l16_a_pipe_instead_of_a_runner_file_does_not_block_the_step() {
     for variable in ["GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_STEP_SUMMARY"] {
         let step = Step::new().input("config_file", "true");
         let pipe = step.job.workspace().join("pipe");
@@ -169,7 +168,7 @@ fn l16_a_pipe_in_the_place_of_a_file_is_not_waited_for() {
 }
 
 #[test]
-fn l16_a_pipe_in_the_place_of_an_event_or_a_workflow_is_not_waited_for() {
+fn l16_a_pipe_instead_of_an_event_or_a_workflow_does_not_block_the_step() {
     let step = Step::new()
         .input("client_secret", "")
         .file(".github/workflows/x", "");
@@ -191,7 +190,7 @@ fn l16_a_pipe_in_the_place_of_an_event_or_a_workflow_is_not_waited_for() {
 }
 
 #[test]
-fn l18_no_markdown_of_a_servers_is_alive_in_a_cell() {
+fn l18_markdown_from_the_server_is_not_rendered_in_a_cell() {
     for text in [
         "a `code` b",
         "``` fence",
@@ -220,7 +219,7 @@ fn l18_no_markdown_of_a_servers_is_alive_in_a_cell() {
         assert!(cell.starts_with("<code>"), "{text}: {cell}");
         let inner = &cell["<code>".len()..cell.find("</code>").unwrap()];
         assert!(!inner.contains('<'), "{text}: {inner}");
-        // All of it is in the code, and reads as the server wrote it.
+        // The whole text is in the code element, as the server wrote it.
         let shown = inner
             .replace("&lt;", "<")
             .replace("&gt;", ">")
@@ -231,7 +230,7 @@ fn l18_no_markdown_of_a_servers_is_alive_in_a_cell() {
 }
 
 #[test]
-fn l19_nothing_acts_as_a_wildcard_that_is_not_documented() {
+fn l19_only_documented_characters_are_wildcards() {
     let with = |text: &str| {
         let port = FakePort::builder().policy_file("acme/.github", "p.yml", "main", text);
         Step::against(port).input("policy", "acme/.github/p.yml@main")

@@ -1,4 +1,4 @@
-//! Cases 1: secrets in what people read.
+//! Cases 1: secrets in text that people read.
 
 use fake_port::{Endpoint, FakePort, Fault, Token, Tool};
 use proptest::prelude::*;
@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::harness::{Step, annotations, config, port_mcp, readable};
 
-/// What the fake Port server hands out here.
+/// The token that the fake Port server returns.
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl_-8";
 
-/// Every place from which text of others comes to the process.
+/// Every source of untrusted text.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     RestMessage(u16),
@@ -81,8 +81,8 @@ fn json_text(text: &str) -> String {
     json[1..json.len() - 1].to_owned()
 }
 
-/// Ways in which a server may write what it repeats.
-fn written() -> impl Strategy<Value = fn(&str) -> String> {
+/// Notations in which a server may repeat a text.
+fn notations() -> impl Strategy<Value = fn(&str) -> String> {
     prop::sample::select(vec![
         str::to_owned as fn(&str) -> String,
         json_text,
@@ -105,13 +105,13 @@ fn written() -> impl Strategy<Value = fn(&str) -> String> {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Whose {
+enum SecretKind {
     ClientSecret,
     Token,
     GitHubToken,
 }
 
-/// A step into which text comes at a place; `None` where that place cannot hold such a text.
+/// A step that reads `text` from `place`. `None` if the text is invalid there.
 fn step(place: Place, secret: &str, github_token: &str, text: &str) -> Option<Step> {
     const POLICY: &str = "acme/.github/port-mcp.yml@main";
     let rule = |name: &str, when: &str| {
@@ -129,7 +129,7 @@ fn step(place: Place, secret: &str, github_token: &str, text: &str) -> Option<St
         Step::against(port().policy_file("acme/.github", "port-mcp.yml", "main", text))
             .input("policy", POLICY)
     };
-    let meets = |endpoint, fault: Fault| {
+    let with_fault = |endpoint, fault: Fault| {
         let step = Step::against(port()).input("timeout", "20s");
         step.port.fault(endpoint, fault);
         step
@@ -144,22 +144,22 @@ fn step(place: Place, secret: &str, github_token: &str, text: &str) -> Option<St
         is_header.then(|| Fault::status(status).header(name, text).text("no").into())
     };
     let step = match place {
-        Place::RestMessage(status) => meets(Endpoint::Rest, message(status)),
-        Place::RestHeader("location") => meets(Endpoint::Rest, header(307, "location")?),
-        Place::RestHeader(name) => meets(Endpoint::Rest, header(401, name)?),
+        Place::RestMessage(status) => with_fault(Endpoint::Rest, message(status)),
+        Place::RestHeader("location") => with_fault(Endpoint::Rest, header(307, "location")?),
+        Place::RestHeader(name) => with_fault(Endpoint::Rest, header(401, name)?),
         Place::OauthMessage => {
             let error = json!({"error": "invalid_client", "error_description": text});
-            meets(Endpoint::Oauth, Fault::status(400).json(error).into())
+            with_fault(Endpoint::Oauth, Fault::status(400).json(error).into())
                 .input("auth_method", "oauth")
         }
-        Place::McpMessage(status) => meets(Endpoint::Mcp, message(status)),
-        Place::McpHeader("location") => meets(Endpoint::Mcp, header(307, "location")?),
-        Place::McpHeader("content-type") => meets(Endpoint::Mcp, header(200, "content-type")?),
-        Place::McpHeader(name) => meets(Endpoint::Mcp, header(403, name)?),
-        Place::McpBody => meets(Endpoint::Mcp, Fault::status(200).text(text).into()),
+        Place::McpMessage(status) => with_fault(Endpoint::Mcp, message(status)),
+        Place::McpHeader("location") => with_fault(Endpoint::Mcp, header(307, "location")?),
+        Place::McpHeader("content-type") => with_fault(Endpoint::Mcp, header(200, "content-type")?),
+        Place::McpHeader(name) => with_fault(Endpoint::Mcp, header(403, name)?),
+        Place::McpBody => with_fault(Endpoint::Mcp, Fault::status(200).text(text).into()),
         Place::JsonRpcError => {
             let error = json!({"code": -32000, "message": text});
-            meets(
+            with_fault(
                 Endpoint::Mcp,
                 Fault::status(200)
                     .json(json!({"jsonrpc": "2.0", "id": 0, "error": error}))
@@ -179,7 +179,7 @@ fn step(place: Place, secret: &str, github_token: &str, text: &str) -> Option<St
                 Place::GitHubHeader(name) => header(403, name)?,
                 _ => message(403),
             };
-            let step = meets(Endpoint::Github, fault).input("policy", POLICY);
+            let step = with_fault(Endpoint::Github, fault).input("policy", POLICY);
             step.input("github_token", github_token)
         }
         Place::PolicyRuleName => with_policy(&rule(text, "refs/heads/*")).input("region", "eu"),
@@ -209,41 +209,41 @@ fn step(place: Place, secret: &str, github_token: &str, text: &str) -> Option<St
 proptest! {
     #![proptest_config(ProptestConfig { max_global_rejects: 10_000, ..ProptestConfig::with_cases(120) })]
 
-    /// Whatever the secret is made of, wherever it stands in whatever text, however it is written:
-    /// nothing that people read holds it.
+    /// Text that people read never contains a secret, for any secret, any source and notation, and any text
+    /// around it.
     #[test]
-    fn no_text_of_others_brings_a_secret_to_light(
+    fn untrusted_text_does_not_reveal_a_secret(
         place in places(),
-        written in written(),
-        whose in prop::sample::select(vec![Whose::ClientSecret, Whose::Token, Whose::GitHubToken]),
+        notation in notations(),
+        kind in prop::sample::select(vec![SecretKind::ClientSecret, SecretKind::Token, SecretKind::GitHubToken]),
         secret in "[!-~]{8,40}",
         github_token in "[!-~]{8,40}",
         before in "([ -~]{0,20}|[a-z ]{270,310})",
         after in "[ -~]{0,40}",
     ) {
-        let hidden = match whose {
-            Whose::ClientSecret => secret.clone(),
-            Whose::GitHubToken => github_token.clone(),
-            Whose::Token => TOKEN.to_owned(),
+        let hidden = match kind {
+            SecretKind::ClientSecret => secret.clone(),
+            SecretKind::GitHubToken => github_token.clone(),
+            SecretKind::Token => TOKEN.to_owned(),
         };
-        let text = format!("{before}{}{after}", written(&hidden));
-        // Before there is a token, nobody can know it.
+        let text = format!("{before}{}{after}", notation(&hidden));
+        // Only requests after the exchange contain the token.
         let is_later = matches!(
             place,
             Place::McpMessage(_) | Place::McpHeader(_) | Place::McpBody | Place::JsonRpcError
                 | Place::ToolName | Place::ToolTitle | Place::ToolDescription
         );
-        prop_assume!(is_later || !matches!(whose, Whose::Token));
+        prop_assume!(is_later || !matches!(kind, SecretKind::Token));
         let Some(step) = step(place, &secret, &github_token, &text) else { return Ok(()) };
-        let step = match whose {
-            // A server can repeat only what it was sent.
-            Whose::GitHubToken => step.input("github_token", github_token.clone()),
+        let step = match kind {
+            // A server can repeat only what it received.
+            SecretKind::GitHubToken => step.input("github_token", github_token.clone()),
             _ => step,
         };
         let run = step.run();
         let read = readable(&run).to_lowercase();
         prop_assert!(!read.contains(&hidden.to_lowercase()), "{:?}\n{}", place, read);
-        if matches!((whose, place), (Whose::ClientSecret, Place::Input(_) | Place::BaseConfigFile)) {
+        if matches!((kind, place), (SecretKind::ClientSecret, Place::Input(_) | Place::BaseConfigFile)) {
             prop_assert_eq!(run.exit, Some(1));
             prop_assert!(read.contains("contains the client secret"), "{}", read);
         }
@@ -283,7 +283,7 @@ fn m1_a_trace_id_is_redacted_before_it_is_cut() {
 }
 
 #[test]
-fn l2_a_secret_as_php_writes_json() {
+fn l2_a_secret_in_json_as_php_writes_it() {
     let step = Step::against(FakePort::builder().credentials("id", "abc/def/ghi/jkl"));
     let body = r#"{"message":"no such secret: abc\\/def\\/ghi\\/jkl or ABC/DEF/GHI/JKL"}"#;
     let fault = Fault::status(401).header("content-type", "application/json");
@@ -293,7 +293,7 @@ fn l2_a_secret_as_php_writes_json() {
 }
 
 #[test]
-fn b15_a_secret_with_an_apostrophe_is_masked_as_it_is_written() {
+fn b15_the_escaped_form_of_a_secret_with_an_apostrophe_is_masked() {
     let secret = "pa'ss#w0rd-123456";
     for (agent, header) in [
         ("claude-code", secret.to_owned()),
@@ -313,7 +313,7 @@ fn b15_a_secret_with_an_apostrophe_is_masked_as_it_is_written() {
         let servers = &config(&run);
         assert!(
             servers.to_string().contains(secret),
-            "{agent}: as it is where nothing quotes it"
+            "{agent}: unchanged without quotes"
         );
         assert!(!run.outputs["agent_args"].contains(secret));
         let shown = run.mask(&run.outputs["agent_args"]);
@@ -323,9 +323,9 @@ fn b15_a_secret_with_an_apostrophe_is_masked_as_it_is_written() {
     }
 }
 
-/// Codex takes JSON with TOML in it, which escapes twice.
+/// Codex's arguments are TOML in JSON, so a secret is escaped twice.
 #[test]
-fn b15_a_secret_that_is_escaped_twice_is_masked_so() {
+fn b15_a_secret_that_is_escaped_twice_is_masked() {
     let secret = r#"pa"ss\w0rd-12'3456"#;
     let base = json!({"mcp_servers": {"docs": {"url": "https://docs.example", "http_headers": {"Authorization": format!("Bearer {secret}")}}}});
     let mut step = Step::new()
@@ -340,7 +340,7 @@ fn b15_a_secret_that_is_escaped_twice_is_masked_so() {
 }
 
 #[test]
-fn l4_a_short_secret_leaves_the_commands_whole() {
+fn l4_a_short_secret_does_not_change_commands() {
     for secret in ["e", "r", "rr", "title", ":", "=", "Port"] {
         let step =
             Step::against(FakePort::builder().credentials("id", secret)).input("region", "mars");
@@ -351,7 +351,7 @@ fn l4_a_short_secret_leaves_the_commands_whole() {
 
         let run = Step::against(FakePort::builder().credentials("id", secret)).succeed();
         let warning = annotations(&run, "warning");
-        assert!(!warning.is_empty(), "it is said that the secret is short");
+        assert!(!warning.is_empty(), "the step warns of the short secret");
         assert!(run.outputs["tools"].contains("list_entities"));
     }
     let run = Step::against(FakePort::builder().credentials("id", "0123456")).succeed();
@@ -359,7 +359,7 @@ fn l4_a_short_secret_leaves_the_commands_whole() {
 }
 
 #[test]
-fn l7_a_file_that_is_no_policy_is_not_quoted() {
+fn l7_a_file_that_is_not_a_policy_is_not_quoted() {
     let texts = [
         "password: hunter2hunter2",
         "version: hunter2hunter2\nrules: []",
@@ -384,13 +384,13 @@ fn l7_a_file_that_is_no_policy_is_not_quoted() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("p.yml");
         std::fs::write(&file, text).unwrap();
-        let (_, said) = port_mcp(&["policy", "check", file.to_str().unwrap()]);
-        assert!(!said.contains("hunter2"), "{said}");
+        let (_, output) = port_mcp(&["policy", "check", file.to_str().unwrap()]);
+        assert!(!output.contains("hunter2"), "{output}");
     }
 }
 
 #[test]
-fn a_secret_in_an_input_of_another_name_is_refused() {
+fn the_client_secret_in_another_input_is_rejected() {
     for (name, value) in [
         ("client_id", "{}"),
         (
@@ -408,14 +408,14 @@ fn a_secret_in_an_input_of_another_name_is_refused() {
         let first = format!("input `{name}` contains the client secret\n");
         assert!(errors.contains(&first), "{errors}");
     }
-    // A shorter one is found everywhere by chance.
+    // A shorter secret can occur in other inputs by chance.
     Step::against(FakePort::builder().credentials("id", "abc1234"))
         .input("environment", "abc1234")
         .succeed();
 }
 
 #[test]
-fn what_a_token_is_named_after_is_no_tool() {
+fn a_tool_with_the_name_of_the_token_is_not_granted() {
     let port = FakePort::builder().token(Token::Literal(TOKEN.to_owned()));
     let run = Step::against(port.offer(Tool::new(TOKEN).read_only(true))).succeed();
     assert!(!run.outputs["tools"].contains(TOKEN));
