@@ -72,7 +72,9 @@ impl<'a> Resolution<'a> {
 pub enum AccessError {
     #[error("tool `{tool}` is not available\nhint: {reason}")]
     NotAvailable { tool: String, reason: Unavailable },
-    #[error("pattern `{glob}` matches no tool\nhint: the {offered} available tools are: {names}")]
+    #[error(
+        "pattern `{glob}` matches no tool\nhint: use one of the {offered} available tools: {names}"
+    )]
     NoMatch {
         glob: String,
         offered: usize,
@@ -114,15 +116,17 @@ pub enum AccessError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each one means")]
 pub enum Unavailable {
-    #[error("Port replaced it with `{0}`")]
+    #[error("use `{0}`, which replaced it")]
     Replaced(String),
-    #[error("Port removed it; the available tools are: {0}")]
+    #[error("use another tool, since Port removed this one; available tools: {0}")]
     Removed(String),
-    #[error("Port hides it in read-only mode; to let the agent write, set `read_only: false`")]
+    #[error(
+        "set `read_only: false` to let the agent write: Port hides this tool in read-only mode"
+    )]
     ReadOnly,
     #[error("did you mean `{0}`?")]
     Near(String),
-    #[error("the available tools are: {0}")]
+    #[error("use one of the available tools: {0}")]
     Unknown(String),
 }
 

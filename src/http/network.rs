@@ -59,8 +59,8 @@ impl NetworkError {
                 format!("check that no firewall drops packets to {host}, or raise `timeout`")
             }
             Self::Incomplete(_) => format!(
-                "a proxy or firewall may be closing connections; run the job again, and contact the \
-                 owner of {host} if the error persists"
+                "run the job again; if the error persists, contact the owner of {host}: a proxy or \
+                 firewall may be closing connections"
             ),
             Self::TooLarge(_) => unexpected_server_hint(host),
         }
@@ -78,20 +78,18 @@ pub(crate) fn unexpected_server_hint(host: &str) -> String {
 fn tls_hint(error: &rustls::Error, host: &str) -> String {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
-            "the certificate of {host} was issued by an unknown certificate authority; if your \
-             company's proxy inspects TLS, pass its CA certificate as `ca_certificate`"
+            "if your company's proxy inspects TLS, pass its CA certificate as `ca_certificate`: the \
+             certificate of {host} was issued by an unknown authority"
         ),
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => format!("the certificate is not for {host}: check `api_url` and `mcp_url`"),
+        ) => format!("check `api_url` and `mcp_url`: the certificate is not for {host}"),
         rustls::Error::InvalidCertificate(
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
-        ) => {
-            "the certificate is expired or not valid yet, or the runner's clock is wrong".to_owned()
-        }
+        ) => "check the runner's clock: the certificate is expired or not valid yet".to_owned(),
         _ => format!(
             "check that {host} speaks TLS on this port, and whether a proxy inspects the connection"
         ),

@@ -53,17 +53,17 @@ impl fmt::Display for EmptySecretCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fork => {
-                "GitHub does not pass secrets to workflows of pull requests from forks; skip the step \
-                 for forks: `if: github.event.pull_request.head.repo.fork == false`"
+                "skip the step for forks (`if: github.event.pull_request.head.repo.fork == false`): \
+                 GitHub does not pass secrets to workflows of pull requests from forks"
             }
             Self::Dependabot => {
-                "runs started by Dependabot can read only Dependabot secrets, even if a user re-runs \
-                 them; add the secret under Settings > Secrets and variables > Dependabot, or skip the \
-                 step: `if: github.actor != 'dependabot[bot]'`"
+                "add the secret under Settings > Secrets and variables > Dependabot, or skip the step \
+                 (`if: github.actor != 'dependabot[bot]'`): runs started by Dependabot can read only \
+                 Dependabot secrets, even if a user re-runs them"
             }
             Self::Called => {
-                "a reusable workflow can read only the secrets that its caller passes; in the calling \
-                 job, list the secret under `secrets:` or set `secrets: inherit`. For an environment \
+                "in the calling job, list the secret under `secrets:` or set `secrets: inherit`: a \
+                 reusable workflow can read only the secrets that its caller passes; for an environment \
                  secret, set `environment:` on the job in the reusable workflow"
             }
             Self::Environment => {

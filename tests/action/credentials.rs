@@ -16,11 +16,11 @@ fn a_pull_request_from_a_fork() {
         json!({"pull_request": {"head": {"repo": {"fork": true, "full_name": "someone/catalog"}}}});
     assert_snapshot!(without_secrets().event("pull_request", &event).fail(), @"
     input `client_id` is empty
-    hint: GitHub does not pass secrets to workflows of pull requests from forks; skip the step for forks: `if: github.event.pull_request.head.repo.fork == false`
+    hint: skip the step for forks (`if: github.event.pull_request.head.repo.fork == false`): GitHub does not pass secrets to workflows of pull requests from forks
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
 
     input `client_secret` is empty
-    hint: GitHub does not pass secrets to workflows of pull requests from forks; skip the step for forks: `if: github.event.pull_request.head.repo.fork == false`
+    hint: skip the step for forks (`if: github.event.pull_request.head.repo.fork == false`): GitHub does not pass secrets to workflows of pull requests from forks
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
     ");
 }
@@ -48,11 +48,11 @@ fn a_run_that_dependabot_started() {
         .variable("GITHUB_TRIGGERING_ACTOR", "a-person");
     assert_snapshot!(step.fail(), @"
     input `client_id` is empty
-    hint: runs started by Dependabot can read only Dependabot secrets, even if a user re-runs them; add the secret under Settings > Secrets and variables > Dependabot, or skip the step: `if: github.actor != 'dependabot[bot]'`
+    hint: add the secret under Settings > Secrets and variables > Dependabot, or skip the step (`if: github.actor != 'dependabot[bot]'`): runs started by Dependabot can read only Dependabot secrets, even if a user re-runs them
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
 
     input `client_secret` is empty
-    hint: runs started by Dependabot can read only Dependabot secrets, even if a user re-runs them; add the secret under Settings > Secrets and variables > Dependabot, or skip the step: `if: github.actor != 'dependabot[bot]'`
+    hint: add the secret under Settings > Secrets and variables > Dependabot, or skip the step (`if: github.actor != 'dependabot[bot]'`): runs started by Dependabot can read only Dependabot secrets, even if a user re-runs them
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
     ");
 }
@@ -62,11 +62,11 @@ fn a_reusable_workflow_of_another_repository() {
     let reference = "acme/.github/.github/workflows/agent.yml@refs/heads/main";
     assert_snapshot!(without_secrets().variable("GITHUB_WORKFLOW_REF", reference).fail(), @"
     input `client_id` is empty
-    hint: a reusable workflow can read only the secrets that its caller passes; in the calling job, list the secret under `secrets:` or set `secrets: inherit`. For an environment secret, set `environment:` on the job in the reusable workflow
+    hint: in the calling job, list the secret under `secrets:` or set `secrets: inherit`: a reusable workflow can read only the secrets that its caller passes; for an environment secret, set `environment:` on the job in the reusable workflow
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
 
     input `client_secret` is empty
-    hint: a reusable workflow can read only the secrets that its caller passes; in the calling job, list the secret under `secrets:` or set `secrets: inherit`. For an environment secret, set `environment:` on the job in the reusable workflow
+    hint: in the calling job, list the secret under `secrets:` or set `secrets: inherit`: a reusable workflow can read only the secrets that its caller passes; for an environment secret, set `environment:` on the job in the reusable workflow
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-empty
     ");
 }
@@ -88,7 +88,7 @@ fn from_workflow(text: &str) -> String {
 fn a_reusable_workflow_of_the_same_repository() {
     let errors = from_workflow("jobs:\n  ask:\n    uses: ./.github/workflows/agent.yml\n");
     assert!(
-        errors.contains("a reusable workflow can read only the secrets"),
+        errors.contains("reusable workflow can read only the secrets"),
         "{errors}"
     );
 }

@@ -457,7 +457,7 @@ fn an_unknown_certificate_authority_is_not_retried() {
     assert_snapshot!(step.fail(), @"
     TLS failed (invalid peer certificate: UnknownIssuer)
     request: POST https://[PORT]/v1/auth/access_token
-    hint: the certificate of 127.0.0.1 was issued by an unknown certificate authority; if your company's proxy inspects TLS, pass its CA certificate as `ca_certificate`
+    hint: if your company's proxy inspects TLS, pass its CA certificate as `ca_certificate`: the certificate of 127.0.0.1 was issued by an unknown authority
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tls-failed
     ");
 }

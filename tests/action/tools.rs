@@ -79,15 +79,15 @@ fn names_globs_and_exclusions_become_names() {
 fn a_tool_that_was_replaced() {
     assert_snapshot!(denied("list_blueprints, get_entities, get_scorecard, search_port_sources"), @"
     tool `get_entities` is not available
-    hint: Port replaced it with `list_entities`
+    hint: use `list_entities`, which replaced it
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
 
     tool `get_scorecard` is not available
-    hint: Port replaced it with `list_scorecards`
+    hint: use `list_scorecards`, which replaced it
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
 
     tool `search_port_sources` is not available
-    hint: Port replaced it with `search_port_knowledge_sources`
+    hint: use `search_port_knowledge_sources`, which replaced it
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
     ");
 }
@@ -96,11 +96,11 @@ fn a_tool_that_was_replaced() {
 fn a_tool_that_read_only_mode_hides() {
     assert_snapshot!(denied("upsert_entity, create_entity"), @"
     tool `upsert_entity` is not available
-    hint: Port hides it in read-only mode; to let the agent write, set `read_only: false`
+    hint: set `read_only: false` to let the agent write: Port hides this tool in read-only mode
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
 
     tool `create_entity` is not available
-    hint: Port replaced it with `upsert_entity`
+    hint: use `upsert_entity`, which replaced it
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
     ");
     Step::new()
@@ -134,7 +134,7 @@ fn a_misspelled_tool() {
 fn an_unknown_tool() {
     assert_snapshot!(denied("send_mail"), @"
     tool `send_mail` is not available
-    hint: the available tools are: `list_blueprints`, `list_entities`, `list_scorecards`, `list_actions`, `get_action_permissions`, `track_action_run`, `list_workflows`, `get_workflow_run`, `list_self_service_triggers`, `describe_user_details`, `load_skill`, `search_port_knowledge_sources`, `simulate_blueprint_permissions`, `list_integrations`, `test_integration_mapping`, `get_integration_sync_metrics`, `get_page`, `get_sidebar`, `list_plugins`, `run_action`, `trigger_run`
+    hint: use one of the available tools: `list_blueprints`, `list_entities`, `list_scorecards`, `list_actions`, `get_action_permissions`, `track_action_run`, `list_workflows`, `get_workflow_run`, `list_self_service_triggers`, `describe_user_details`, `load_skill`, `search_port_knowledge_sources`, `simulate_blueprint_permissions`, `list_integrations`, `test_integration_mapping`, `get_integration_sync_metrics`, `get_page`, `get_sidebar`, `list_plugins`, `run_action`, `trigger_run`
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
     ");
 }
@@ -143,7 +143,7 @@ fn an_unknown_tool() {
 fn a_glob_that_matches_nothing() {
     assert_snapshot!(denied("list_*, purge_*"), @"
     pattern `purge_*` matches no tool
-    hint: the 21 available tools are: `list_blueprints`, `list_entities`, `list_scorecards`, `list_actions`, `get_action_permissions`, `track_action_run`, `list_workflows`, `get_workflow_run`, `list_self_service_triggers`, `describe_user_details`, `load_skill`, `search_port_knowledge_sources`, `simulate_blueprint_permissions`, `list_integrations`, `test_integration_mapping`, `get_integration_sync_metrics`, `get_page`, `get_sidebar`, `list_plugins`, `run_action`, `trigger_run`
+    hint: use one of the 21 available tools: `list_blueprints`, `list_entities`, `list_scorecards`, `list_actions`, `get_action_permissions`, `track_action_run`, `list_workflows`, `get_workflow_run`, `list_self_service_triggers`, `describe_user_details`, `load_skill`, `search_port_knowledge_sources`, `simulate_blueprint_permissions`, `list_integrations`, `test_integration_mapping`, `get_integration_sync_metrics`, `get_page`, `get_sidebar`, `list_plugins`, `run_action`, `trigger_run`
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#pattern--matches-no-tool
     ");
 }

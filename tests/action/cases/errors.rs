@@ -67,14 +67,20 @@ fn u05_tool_names_of_2025() {
     for (name, expected) in [
         (
             "search_docs_sources",
-            "Port replaced it with `search_port_knowledge_sources`",
+            "use `search_port_knowledge_sources`, which replaced it",
         ),
         (
             "ask_docs_question",
-            "Port replaced it with `search_port_knowledge_sources`",
+            "use `search_port_knowledge_sources`, which replaced it",
         ),
-        ("describe_organization", "Port removed it"),
-        ("invoke_ai_agent", "Port removed it"),
+        (
+            "describe_organization",
+            "use another tool, since Port removed this one",
+        ),
+        (
+            "invoke_ai_agent",
+            "use another tool, since Port removed this one",
+        ),
     ] {
         let errors = Step::new().input("allowed_tools", name).fail();
         assert!(
