@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::access::policy::{Policy, RunContext};
 use crate::runner::{Environment, Log};
 use crate::text::Quote;
-use crate::{Error, answer, cleanup, connect};
+use crate::{Error, answer, cleanup, connect, gateway};
 
 /// The version, and the commit if the build sets it.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -37,6 +37,9 @@ enum Command {
     Connect,
     /// Post phase: remove the configuration file
     Cleanup,
+    /// Gateway process, which the main phase starts (reads its settings from standard input)
+    #[command(hide = true)]
+    Gateway,
     /// Check an agent's answer for secrets and pass it on (reads `INPUT_*`)
     Answer,
     /// List the tools that Port's MCP server offers to `PORT_CLIENT_ID` and `PORT_CLIENT_SECRET`
@@ -104,7 +107,8 @@ impl Cli {
     pub async fn run(self, environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {
         match self.command {
             Command::Connect => connect::run(environment, log).await,
-            Command::Cleanup => Ok(cleanup::run(environment, log)?),
+            Command::Cleanup => Ok(cleanup::run(environment, log).await?),
+            Command::Gateway => Ok(gateway::process::run().await?),
             Command::Answer => Ok(answer::run(environment, log)?),
             Command::Tools(options) => {
                 log.for_terminal();

@@ -26,6 +26,7 @@ pub mod cleanup;
 pub mod cli;
 pub mod connect;
 mod error;
+pub mod gateway;
 pub mod http;
 pub mod inputs;
 pub mod mcp;

@@ -199,14 +199,11 @@ pub fn resolve<'a>(
     let resolution = Resolution(offered.iter().map(decide).collect());
     let mut errors = unavailable(requested, offered, known);
     errors.extend(without_match(requested, offered, &unmatched));
-    errors.extend(resolution.names(Decision::Granted).filter_map(|tool| {
-        let others = ambiguous.get(tool)?;
-        Some(AccessError::Ambiguous {
-            tool: tool.to_owned(),
-            others: comma_list(others.iter().copied()),
-            notation: Quote::new(&notation(tool)),
-        })
-    }));
+    errors.extend(
+        resolution
+            .names(Decision::Granted)
+            .filter_map(|tool| Some(ambiguous_error(tool, ambiguous.get(tool)?, notation))),
+    );
     if errors.is_empty() && resolution.with(Decision::Granted).next().is_none() {
         errors.push(AccessError::NothingGranted(nothing_granted(&resolution)));
     }
@@ -214,6 +211,35 @@ pub fn resolve<'a>(
         Ok(resolution)
     } else {
         Err(AccessErrors(errors))
+    }
+}
+
+/// Checks that the agent can distinguish all of these tools, if it sees no others.
+///
+/// # Errors
+/// Every tool that it cannot distinguish from another.
+pub fn check_distinct<'a>(
+    tools: impl Iterator<Item = &'a str>,
+    notation: Notation<'_>,
+) -> Result<(), AccessErrors> {
+    let tools: Vec<Tool> = tools.map(Tool::named).collect();
+    let ambiguous = ambiguous(&tools, notation);
+    let names = tools.iter().map(|tool| tool.name.as_str());
+    let errors: Vec<AccessError> = names
+        .filter_map(|tool| Some(ambiguous_error(tool, ambiguous.get(tool)?, notation)))
+        .collect();
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(AccessErrors(errors))
+    }
+}
+
+fn ambiguous_error(tool: &str, others: &[&str], notation: Notation<'_>) -> AccessError {
+    AccessError::Ambiguous {
+        tool: tool.to_owned(),
+        others: comma_list(others.iter().copied()),
+        notation: Quote::new(&notation(tool)),
     }
 }
 

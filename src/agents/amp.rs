@@ -11,7 +11,7 @@ use wildmatch::WildMatch;
 use super::config::{Config, Shape};
 use super::findings::{Effect, Given, Override, any_value, matches_our_tools};
 use super::format::{Leniency, one_line, single_quotable};
-use super::{Agent, BASE, Connection, Server, Servers, Tested, braced, double_underscored};
+use super::{Agent, BASE, Server, Servers, Tested, Transport, braced, double_underscored};
 
 const SERVERS: &str = "amp.mcpServers";
 const PERMISSIONS: &str = "amp.permissions";
@@ -79,12 +79,12 @@ fn plain_name(name: &str) -> String {
 }
 
 fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
-    let entry = match server.connection {
-        Connection::Direct => json!({
+    let entry = match server.transport {
+        Transport::Http => json!({
             "url": server.url.as_str(),
             "headers": server.headers(&server.authorization(braced)),
         }),
-        Connection::McpRemote => server.entry(braced),
+        Transport::McpRemote => server.entry(braced),
     };
     // The first rule that matches applies.
     let rule =

@@ -7,7 +7,7 @@
 use serde_json::json;
 
 use super::config::Config;
-use super::{Agent, BASE, Connection, Server, ToolEnforcement, braced};
+use super::{Agent, BASE, Server, ToolEnforcement, Transport, braced};
 
 const SERVERS: &str = "mcpServers";
 
@@ -30,9 +30,9 @@ pub(super) const AGENT: Agent = Agent {
 
 fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     let mut transport = server.entry(braced);
-    transport["type"] = match server.connection {
-        Connection::Direct => "streamableHttp",
-        Connection::McpRemote => "stdio",
+    transport["type"] = match server.transport {
+        Transport::Http => "streamableHttp",
+        Transport::McpRemote => "stdio",
     }
     .into();
     // Cline starts without a server that is not ready in time, and `npx` starts slowly.

@@ -15,7 +15,7 @@ use super::config::{Config, Shape};
 use super::findings::{Effect, Override, any_value};
 use super::format::{Format, inline_toml, one_line, toml_key};
 use super::{
-    Agent, BASE, Connection, Server, Servers, TOKEN_VARIABLE, TokenPlacement, braced,
+    Agent, BASE, Server, Servers, TOKEN_VARIABLE, TokenPlacement, Transport, braced,
     double_underscored,
 };
 
@@ -70,19 +70,19 @@ const OVERRIDES: &[Override] = &[
 ];
 
 fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
-    let mut entry = match (server.connection, server.token_placement) {
-        (Connection::Direct, TokenPlacement::Inline) => json!({
+    let mut entry = match (server.transport, server.token_placement) {
+        (Transport::Http, TokenPlacement::Inline) => json!({
             "url": server.url.as_str(),
             "http_headers": server.headers(&server.authorization(str::to_owned)),
         }),
-        (Connection::Direct, TokenPlacement::Env) => json!({
+        (Transport::Http, TokenPlacement::Env) => json!({
             "url": server.url.as_str(),
             "bearer_token_env_var": TOKEN_VARIABLE,
             "http_headers": server.limiting_headers(),
         }),
-        (Connection::McpRemote, TokenPlacement::Inline) => server.entry(braced),
+        (Transport::McpRemote, TokenPlacement::Inline) => server.entry(braced),
         // A server's program gets only the variables that are named here.
-        (Connection::McpRemote, TokenPlacement::Env) => json!({
+        (Transport::McpRemote, TokenPlacement::Env) => json!({
             "command": "npx",
             "args": server.bridge(&server.authorization(braced)),
             "env_vars": [TOKEN_VARIABLE],

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::config::Config;
 use super::format::Format;
-use super::{Agent, BASE, Connection, Server, Servers, ToolEnforcement};
+use super::{Agent, BASE, Server, Servers, ToolEnforcement, Transport};
 
 const SERVERS: &str = "mcpServers";
 
@@ -39,13 +39,13 @@ fn variable(name: &str) -> String {
 }
 
 fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
-    let mut entry = match server.connection {
-        Connection::Direct => json!({
+    let mut entry = match server.transport {
+        Transport::Http => json!({
             "type": "streamable-http",
             "url": server.url.as_str(),
             "requestOptions": {"headers": server.headers(&server.authorization(variable))},
         }),
-        Connection::McpRemote => server.entry(variable),
+        Transport::McpRemote => server.entry(variable),
     };
     entry["name"] = server.name.into();
     for (key, value) in [("name", "port"), ("version", "1.0.0"), ("schema", "v1")] {

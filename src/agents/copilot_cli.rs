@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::config::Config;
 use super::format::{Leniency, single_quotable};
-use super::{Agent, BASE, Connection, Server, braced};
+use super::{Agent, BASE, Server, Transport, braced};
 
 const SERVERS: &str = "mcpServers";
 
@@ -26,7 +26,7 @@ pub(super) const AGENT: Agent = Agent {
 
 fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     let mut entry = server.entry(braced);
-    if server.connection == Connection::McpRemote {
+    if server.transport == Transport::McpRemote {
         entry["type"] = "local".into();
     }
     entry["tools"] = json!(server.tools);

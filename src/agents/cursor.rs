@@ -9,7 +9,7 @@
 use serde_json::json;
 
 use super::config::Config;
-use super::{Agent, BASE, Connection, Server, Tested};
+use super::{Agent, BASE, Server, Tested, Transport};
 
 const SERVERS: &str = "mcpServers";
 
@@ -33,12 +33,12 @@ fn variable(name: &str) -> String {
 }
 
 fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
-    let entry = match server.connection {
-        Connection::Direct => json!({
+    let entry = match server.transport {
+        Transport::Http => json!({
             "url": server.url.as_str(),
             "headers": server.headers(&server.authorization(variable)),
         }),
-        Connection::McpRemote => server.entry(variable),
+        Transport::McpRemote => server.entry(variable),
     };
     config.insert(SERVERS, server.name, entry)
 }

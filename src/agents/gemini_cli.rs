@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::config::Config;
 use super::findings::{Effect, Override, any_value, matches_our_tools, names_our_server};
 use super::format::Leniency;
-use super::{Agent, BASE, Connection, Server, braced};
+use super::{Agent, BASE, Server, Transport, braced};
 
 const SERVERS: &str = "mcpServers";
 
@@ -84,12 +84,12 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
 
 /// The server in the format of Gemini CLI and its forks.
 pub(super) fn entry(server: &Server<'_>) -> Value {
-    let mut entry = match server.connection {
-        Connection::Direct => json!({
+    let mut entry = match server.transport {
+        Transport::Http => json!({
             "httpUrl": server.url.as_str(),
             "headers": server.headers(&server.authorization(braced)),
         }),
-        Connection::McpRemote => server.entry(braced),
+        Transport::McpRemote => server.entry(braced),
     };
     entry["includeTools"] = json!(server.tools);
     entry["trust"] = true.into();

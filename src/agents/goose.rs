@@ -11,8 +11,8 @@ use super::config::{Config, Shape};
 use super::findings::{Effect, Given, Override};
 use super::format::Format;
 use super::{
-    Agent, BASE, Connection, MCP_REMOTE_VARIABLE, Server, Servers, TOKEN_VARIABLE, Tested,
-    TokenPlacement, braced,
+    Agent, BASE, MCP_REMOTE_VARIABLE, Server, Servers, TOKEN_VARIABLE, Tested, TokenPlacement,
+    Transport, braced,
 };
 
 const EXTENSIONS: &str = "extensions";
@@ -74,13 +74,13 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
         "env_keys": env_keys,
         "available_tools": server.tools,
     });
-    match server.connection {
-        Connection::Direct => {
+    match server.transport {
+        Transport::Http => {
             entry["type"] = "streamable_http".into();
             entry["uri"] = server.url.as_str().into();
             entry["headers"] = server.headers(&authorization).into();
         }
-        Connection::McpRemote => {
+        Transport::McpRemote => {
             let (header, envs) = if inline {
                 let envs = Map::from_iter([(MCP_REMOTE_VARIABLE.to_owned(), authorization.into())]);
                 (braced(MCP_REMOTE_VARIABLE), envs)

@@ -56,11 +56,13 @@ pub enum Connection {
     Direct,
     /// With `npx mcp-remote`, which the agent starts.
     McpRemote,
+    /// With the agent's own HTTP client, to the gateway of this action.
+    Gateway,
 }
 
 impl Connection {
     /// Every connection, in the order of the documentation.
-    pub const ALL: [Self; 2] = [Self::Direct, Self::McpRemote];
+    pub const ALL: [Self; 3] = [Self::Direct, Self::McpRemote, Self::Gateway];
 }
 
 impl fmt::Display for Connection {
@@ -68,8 +70,29 @@ impl fmt::Display for Connection {
         f.write_str(match self {
             Self::Direct => "direct",
             Self::McpRemote => "mcp-remote",
+            Self::Gateway => "gateway",
         })
     }
+}
+
+impl Connection {
+    /// How the agent connects to the URL that it gets.
+    #[must_use]
+    pub fn transport(self) -> Transport {
+        match self {
+            Self::Direct | Self::Gateway => Transport::Http,
+            Self::McpRemote => Transport::McpRemote,
+        }
+    }
+}
+
+/// How the agent connects to a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// With its own HTTP client.
+    Http,
+    /// With `npx mcp-remote`, which it starts.
+    McpRemote,
 }
 
 /// Where the token is.
@@ -107,7 +130,7 @@ pub struct Server<'a> {
     /// The token, without `Bearer`.
     pub token: &'a SecretString,
     /// How the agent connects to it.
-    pub connection: Connection,
+    pub transport: Transport,
     /// Where the token is.
     pub token_placement: TokenPlacement,
     /// The granted tools: explicit names, never a pattern.
@@ -397,13 +420,13 @@ impl Server<'_> {
     /// its environment.
     fn entry(&self, variable: impl Fn(&str) -> String) -> Value {
         let authorization = self.authorization(variable);
-        match self.connection {
-            Connection::Direct => json!({
+        match self.transport {
+            Transport::Http => json!({
                 "type": "http",
                 "url": self.url.as_str(),
                 "headers": self.headers(&authorization),
             }),
-            Connection::McpRemote => json!({
+            Transport::McpRemote => json!({
                 "command": "npx",
                 "args": self.bridge(&braced(MCP_REMOTE_VARIABLE)),
                 "env": {MCP_REMOTE_VARIABLE: authorization},

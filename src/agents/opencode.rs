@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::config::Config;
 use super::findings::{Effect, Override, any_value, matches_our_tools};
 use super::format::Leniency;
-use super::{Agent, BASE, Connection, MCP_REMOTE_VARIABLE, Server, Servers, braced, sanitized};
+use super::{Agent, BASE, MCP_REMOTE_VARIABLE, Server, Servers, Transport, braced, sanitized};
 
 const SERVERS: &str = "mcp";
 const PERMISSION: &str = "permission";
@@ -68,15 +68,15 @@ fn tool_name(server: &str, tool: &str) -> String {
 
 fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     let authorization = server.authorization(variable);
-    let entry = match server.connection {
-        Connection::Direct => json!({
+    let entry = match server.transport {
+        Transport::Http => json!({
             "type": "remote",
             "url": server.url.as_str(),
             "enabled": true,
             "oauth": false,
             "headers": server.headers(&authorization),
         }),
-        Connection::McpRemote => {
+        Transport::McpRemote => {
             let mut command = vec!["npx".to_owned()];
             command.extend(server.bridge(&braced(MCP_REMOTE_VARIABLE)));
             json!({

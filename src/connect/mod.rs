@@ -1,6 +1,7 @@
 //! The main phase: exchanges credentials for a masked token and writes an MCP configuration.
 
 mod policy;
+mod presented;
 mod report;
 mod token;
 
@@ -12,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::Error;
 use crate::access::{self, AccessError, AccessErrors, Decision, KnownTools, Resolution};
-use crate::agents::{self, Agent, AgentOutputs, ToolEnforcement};
+use crate::agents::{self, Agent, AgentOutputs, Connection, Effect, ToolEnforcement};
 use crate::cleanup;
 use crate::http::{Http, ProxySettings, ROOTS_VARIABLES};
 use crate::inputs::{Inputs, Settings};
@@ -22,6 +23,7 @@ use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, files, temp};
 use crate::text::{Quote, secrets};
 use policy::PolicyDecision;
+use presented::Presented;
 pub(crate) use token::RejectedError;
 
 /// The title of annotations and of the job summary.
@@ -34,14 +36,10 @@ const TITLE: &str = "Port MCP";
 /// available, a server that cannot be used, or outputs that cannot be written. Outputs are written
 /// last, so a step that fails has no outputs and leaves no file.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {
-    let mut settings = settings(environment, log)?;
-    files::path(environment, files::OUTPUT)?;
-    if settings.config_file {
-        files::path(environment, files::STATE)?;
-        temp::check(environment)?;
-    }
+    let settings = settings(environment, log)?;
+    check_runner(&settings, environment)?;
     warn_of_environment(&settings, environment, log);
-    let http = Http::new(std::mem::take(&mut settings.http))?;
+    let http = Http::new(settings.http.clone())?;
 
     let (decision, endpoints, token) = policy_and_token(&settings, environment, &http, log).await?;
     let headers = port::mcp_headers(settings.read_only, &decision.actions);
@@ -54,22 +52,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
     report::warn_of_token(&settings, &token, now, log);
 
     let writable = writable_tools(&settings, &endpoints, &http, &decision, &token, &offered).await;
-    let known = KnownTools {
-        writable: &writable,
-        replacements: port::replacements,
-        is_removed: port::is_removed,
-    };
-    let function_name = |tool: &str| settings.agent.function_name(&settings.server_name, tool);
-    let resolution = access::resolve(
-        &settings.allowed_tools,
-        &offered,
-        decision.rule.as_ref().map(|rule| &rule.tools),
-        settings.read_only,
-        &function_name,
-        &known,
-    )?;
-    let ungranted = resolution.ungranted();
-    check_enforcement(&settings, &decision, &resolution, &ungranted, log)?;
+    let (resolution, ungranted) = resolve_tools(&settings, &decision, &offered, &writable, log)?;
     report::warn_of_tools(&settings, &decision, &offered, &resolution, log);
 
     let tools: Vec<String> = resolution
@@ -77,12 +60,27 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
         .map(str::to_owned)
         .collect();
     check_base_config(&settings, &decision, &endpoints, &tools, log)?;
+    let is_gateway = settings.connection == Connection::Gateway;
+    let presented = if is_gateway {
+        Presented::gateway(
+            &settings,
+            environment,
+            &endpoints,
+            &token,
+            &headers,
+            &tools,
+            log,
+        )
+        .await?
+    } else {
+        Presented::direct(&endpoints, &token, &headers)
+    };
     let server = agents::Server {
         name: &settings.server_name,
-        url: &endpoints.mcp,
-        headers: &headers,
-        token: &token.secret,
-        connection: settings.connection,
+        url: &presented.url,
+        headers: &presented.headers,
+        token: &presented.secret,
+        transport: settings.connection.transport(),
         token_placement: settings.token_placement,
         tools: &tools,
         ungranted: &ungranted,
@@ -91,17 +89,17 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
     for form in &rendered.masks {
         log.mask(form)?;
     }
+    let closing_line = report::closing_line(&settings, &endpoints, token.flow, &presented, &tools);
     write_outputs(
         &settings,
         environment,
-        &endpoints,
-        &token,
+        presented,
         &tools,
         &rendered,
         now,
         log,
     )?;
-    log.info(report::closing_line(&settings, &endpoints, &token, &tools));
+    log.info(closing_line);
     if settings.summary {
         let summary = report::summary(
             &settings,
@@ -109,7 +107,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
             &endpoints,
             &token,
             &resolution,
-            rendered.limits,
+            rendered.limits.filter(|_| !is_gateway),
             now,
         );
         if let Err(error) = summary.write(environment) {
@@ -127,12 +125,65 @@ pub async fn offered_tools(
     environment: &Environment,
     log: &mut Log<'_>,
 ) -> Result<Vec<Tool>, Error> {
-    let mut settings = settings(environment, log)?;
-    let http = Http::new(std::mem::take(&mut settings.http))?;
+    let settings = settings(environment, log)?;
+    let http = Http::new(settings.http.clone())?;
     let (decision, endpoints, token) = policy_and_token(&settings, environment, &http, log).await?;
     let headers = port::mcp_headers(settings.read_only, &decision.actions);
     let (_, tools) = token::preflight(&settings, &endpoints, &http, &headers, token, log).await?;
     Ok(tools)
+}
+
+/// Checks that the runner can take everything that will be written.
+fn check_runner(settings: &Settings, environment: &Environment) -> anyhow::Result<()> {
+    files::path(environment, files::OUTPUT)?;
+    let has_files = settings.config_file || settings.gateway.audit_file;
+    if has_files || settings.connection == Connection::Gateway {
+        files::path(environment, files::STATE)?;
+    }
+    if has_files {
+        temp::check(environment)?;
+    }
+    Ok(())
+}
+
+/// Decides which tools are granted, and how this is enforced: returns the other tools too, which the agent
+/// can hide.
+fn resolve_tools<'a>(
+    settings: &Settings,
+    decision: &PolicyDecision,
+    offered: &'a [Tool],
+    writable: &HashSet<String>,
+    log: &mut Log<'_>,
+) -> Result<(Resolution<'a>, Vec<String>), Error> {
+    let known = KnownTools {
+        writable,
+        replacements: port::replacements,
+        is_removed: port::is_removed,
+    };
+    let is_gateway = settings.connection == Connection::Gateway;
+    let function_name = |tool: &str| settings.agent.function_name(&settings.server_name, tool);
+    let plain_name = |tool: &str| tool.to_owned();
+    // Behind the gateway, the agent sees only granted tools, which are compared below.
+    let notation: access::Notation<'_> = if is_gateway {
+        &plain_name
+    } else {
+        &function_name
+    };
+    let resolution = access::resolve(
+        &settings.allowed_tools,
+        offered,
+        decision.rule.as_ref().map(|rule| &rule.tools),
+        settings.read_only,
+        notation,
+        &known,
+    )?;
+    if is_gateway {
+        access::check_distinct(resolution.names(Decision::Granted), &function_name)?;
+        return Ok((resolution, Vec::new()));
+    }
+    let ungranted = resolution.ungranted();
+    check_enforcement(settings, decision, &resolution, &ungranted, log)?;
+    Ok((resolution, ungranted))
 }
 
 /// Parses the inputs, and masks every secret among them before anything is printed.
@@ -300,12 +351,16 @@ fn check_base_config(
     log: &mut Log<'_>,
 ) -> Result<(), AccessErrors> {
     let is_ours = |url: &url::Url| port::is_same_server(url, &endpoints.mcp);
-    let findings = settings.agent.findings(
+    let mut findings = settings.agent.findings(
         &settings.server_name,
         tools,
         &settings.base_config,
         &is_ours,
     );
+    if settings.connection == Connection::Gateway {
+        // The agent cannot use more than the gateway allows.
+        findings.retain(|finding| finding.effect != Effect::Widens);
+    }
     if let Some(rule) = &decision.rule
         && !findings.is_empty()
     {
@@ -335,15 +390,10 @@ fn check_base_config(
 }
 
 /// Writes the configuration file and the outputs. Removes the file if the outputs cannot be written.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "everything that the outputs contain"
-)]
 fn write_outputs(
     settings: &Settings,
     environment: &Environment,
-    endpoints: &Endpoints,
-    token: &Token,
+    presented: Presented,
     tools: &[String],
     rendered: &AgentOutputs,
     now: SystemTime,
@@ -354,23 +404,30 @@ fn write_outputs(
         .then(|| write_config_file(environment, rendered))
         .transpose()?;
     let text = |text: &str| SecretString::from(text);
-    let expires_at = report::expires_at(token).unwrap_or_default();
-    let expires_in = token.valid_for(now).map(|left| left.as_secs().to_string());
+    let expires_at = report::rfc3339(presented.expires_at).unwrap_or_default();
+    let expires_in = presented.expires_at.map(|at| {
+        let left = at.duration_since(now).unwrap_or_default();
+        left.as_secs().to_string()
+    });
     let file_name = file.as_ref().map_or("", |file| &file.name);
-    let outputs: [(&str, SecretString); 10] = [
-        ("access_token", token.secret.clone()),
+    let audit_file = presented.audit_file.as_ref();
+    let audit_name = audit_file.map_or("", |file| &file.name);
+    let outputs: [(&str, SecretString); 11] = [
+        ("access_token", presented.secret.clone()),
         ("expires_at", text(&expires_at)),
         ("expires_in", text(&expires_in.unwrap_or_default())),
-        ("mcp_url", text(endpoints.mcp.as_str())),
+        ("mcp_url", text(presented.url.as_str())),
         ("server_name", text(&settings.server_name)),
         ("mcp_config", rendered.mcp_config.clone()),
         ("config_file", text(file_name)),
+        ("audit_file", text(audit_name)),
         ("allowed_tools", text(&rendered.allowed_tools)),
         ("tools", text(&serde_json::json!(tools).to_string())),
         ("agent_args", rendered.agent_args.clone()),
     ];
     report::warn_of_outputs(settings, rendered, &outputs, log);
     files::set(environment, files::OUTPUT, &outputs)?;
+    presented.audit_file.map_or(Ok(()), NewFile::keep)?;
     file.map_or(Ok(()), NewFile::keep)
 }
 

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::access::policy::{AccessRequest, RunContext};
 use crate::access::{AccessError, AccessErrors, Patterns, source};
+use crate::agents::Connection;
 use crate::http::Http;
 use crate::inputs::Settings;
 use crate::port::{Actions, Endpoints};
@@ -55,7 +56,8 @@ pub(super) async fn evaluate(
         custom_hosts: &custom_hosts,
         connection: settings.connection,
     })?;
-    if allowed.actions != settings.allowed_actions && !settings.agent.sends_headers {
+    let sends_headers = settings.agent.sends_headers || settings.connection == Connection::Gateway;
+    if allowed.actions != settings.allowed_actions && !sends_headers {
         let error = AccessError::NotAllowed {
             what: "`allowed_actions: *`".to_owned(),
             rule: rule.title,

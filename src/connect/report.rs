@@ -7,11 +7,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::TITLE;
 use super::policy::PolicyDecision;
+use super::presented::Presented;
 use crate::access::{self, Decision, Resolution};
-use crate::agents::{AgentOutputs, TOKEN_VARIABLE, TokenPlacement};
+use crate::agents::{AgentOutputs, Connection, TOKEN_VARIABLE, TokenPlacement};
 use crate::inputs::Settings;
 use crate::mcp::Tool;
-use crate::port::{Actions, Endpoints, Identity, Token};
+use crate::port::{Actions, Endpoints, Flow, Identity, Token};
 use crate::runner::Log;
 use crate::runner::summary::{Cell, Summary};
 
@@ -31,6 +32,10 @@ pub(super) fn warn_of_token(
             "The credentials look like a user's own: the agent acts as that user, and stops \
              working when the user is removed. Create a service account in Port for CI.",
         );
+    }
+    if settings.connection == Connection::Gateway {
+        // The gateway renews the token.
+        return;
     }
     let Some((left, at)) = token.valid_for(now).zip(token.expires_at) else {
         log.warning(
@@ -156,21 +161,21 @@ pub(super) fn warn_of_outputs(
     }
 }
 
-pub(super) fn expires_at(token: &Token) -> Option<String> {
-    let at = token.expires_at?;
-    Some(format_rfc3339_seconds(at).to_string())
+pub(super) fn rfc3339(time: Option<SystemTime>) -> Option<String> {
+    Some(format_rfc3339_seconds(time?).to_string())
 }
 
 pub(super) fn closing_line(
     settings: &Settings,
     endpoints: &Endpoints,
-    token: &Token,
+    flow: Flow,
+    presented: &Presented,
     tools: &[String],
 ) -> String {
     let region = endpoints
         .region
         .map(|region| format!(", region `{region}`"));
-    let until = expires_at(token).map(|at| format!(" until {at}"));
+    let until = rfc3339(presented.expires_at).map(|at| format!(" until {at}"));
     let condition = match settings.token_placement {
         TokenPlacement::Inline => String::new(),
         TokenPlacement::Env => {
@@ -183,10 +188,10 @@ pub(super) fn closing_line(
     };
     format!(
         "Authenticated to Port (`{}`{}). Granted `{}` {count} of {}{}{condition}: {}.",
-        token.flow,
+        flow,
         region.unwrap_or_default(),
         settings.agent,
-        endpoints.mcp,
+        presented.url,
         until.unwrap_or_default(),
         access::comma_list(tools.iter().map(String::as_str)),
     )

@@ -45,7 +45,7 @@ const SHORTEST_ATTEMPT: Duration = Duration::from_millis(250);
 const LARGEST_BODY: usize = 1024 * 1024;
 
 /// How to reach the network.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct HttpSettings {
     /// Certificate authorities to trust in addition to the default ones ([`ROOTS_VARIABLES`]).
     pub ca_certificates: Vec<CertificateDer<'static>>,
@@ -165,6 +165,14 @@ impl Http {
             deadline: Instant::now() + settings.timeout,
             proxies,
         })
+    }
+
+    /// The same client with a deadline of its own.
+    pub(crate) fn with_deadline(&self, timeout: Duration) -> Self {
+        Self {
+            deadline: Instant::now() + timeout,
+            ..self.clone()
+        }
     }
 
     /// The underlying client, for a library that sends its own requests.

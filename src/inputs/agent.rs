@@ -26,11 +26,14 @@ pub(super) fn check(agent: &Agent, requested: &Requested<'_>, errors: &mut Input
             "use another name, such as `port`",
         );
     }
-    if requested.connection == Some(Connection::McpRemote) && !agent.runs_on_runner {
+    if let Some(connection) = requested.connection
+        && connection != Connection::Direct
+        && !agent.runs_on_runner
+    {
         errors.add(
             "connection",
             format!(
-                "is `mcp-remote`, which `{agent}` cannot start: it connects from outside the job"
+                "is `{connection}`, which `{agent}` cannot use: it connects from outside the job"
             ),
             format!(
                 "use `direct`, or an agent that runs in the job: {}",
@@ -48,7 +51,11 @@ pub(super) fn check(agent: &Agent, requested: &Requested<'_>, errors: &mut Input
             ),
         );
     }
-    if agent.enforcement == ToolEnforcement::Denylist && requested.verify == Some(false) {
+    let is_gateway = requested.connection == Some(Connection::Gateway);
+    if agent.enforcement == ToolEnforcement::Denylist
+        && requested.verify == Some(false)
+        && !is_gateway
+    {
         errors.add(
             "verify",
             format!(
@@ -58,7 +65,7 @@ pub(super) fn check(agent: &Agent, requested: &Requested<'_>, errors: &mut Input
             format!("use `true`, or an agent that enforces an allowlist: {}", Agent::enforcing_allowlist()),
         );
     }
-    if !agent.sends_headers {
+    if !agent.sends_headers && !is_gateway {
         let limited = [
             ("read_only", requested.read_only == Some(true)),
             (

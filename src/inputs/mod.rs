@@ -32,7 +32,7 @@ pub use error::{InputError, InputErrors};
 use parse::PolicyLocation;
 
 /// The name and the default of every input. An empty string means no default.
-pub const INPUTS: [(&str, &str); 23] = [
+pub const INPUTS: [(&str, &str); 26] = [
     ("client_id", ""),
     ("client_secret", ""),
     ("region", "auto"),
@@ -47,6 +47,9 @@ pub const INPUTS: [(&str, &str); 23] = [
     ("environment", ""),
     ("agent", "claude-code"),
     ("connection", "direct"),
+    ("gateway_lifetime", "6h"),
+    ("audit_arguments", "false"),
+    ("audit_file", "false"),
     ("token_placement", "inline"),
     ("server_name", "port"),
     ("base_config", ""),
@@ -89,6 +92,9 @@ pub struct Inputs {
     pub environment: Option<String>,
     pub agent: Option<String>,
     pub connection: Option<String>,
+    pub gateway_lifetime: Option<String>,
+    pub audit_arguments: Option<String>,
+    pub audit_file: Option<String>,
     pub token_placement: Option<String>,
     pub server_name: Option<String>,
     pub base_config: Option<SecretString>,
@@ -211,6 +217,7 @@ pub struct Settings {
     pub environment: Option<String>,
     pub agent: &'static Agent,
     pub connection: Connection,
+    pub gateway: GatewaySettings,
     pub token_placement: TokenPlacement,
     pub server_name: String,
     pub base_config: Config,
@@ -219,6 +226,15 @@ pub struct Settings {
     pub min_validity: Duration,
     pub http: HttpSettings,
     pub summary: bool,
+}
+
+/// The inputs that concern only the gateway.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "`action.yml` describes the fields")]
+pub struct GatewaySettings {
+    pub lifetime: Duration,
+    pub audit_arguments: bool,
+    pub audit_file: bool,
 }
 
 impl Settings {
@@ -277,6 +293,7 @@ fn parse_all(
     let connection = errors.parse("connection", inputs.connection.as_deref(), |v| {
         parse::one_of(v, &Connection::ALL)
     });
+    let gateway = gateway(inputs, errors);
     let token_placement = errors.parse("token_placement", inputs.token_placement.as_deref(), |v| {
         parse::one_of(v, &TokenPlacement::ALL)
     });
@@ -324,6 +341,7 @@ fn parse_all(
         environment: inputs.environment.clone(),
         agent: agent?,
         connection: connection?,
+        gateway: gateway?,
         token_placement: token_placement?,
         server_name: server_name?,
         base_config: base_config?,
@@ -381,6 +399,23 @@ fn endpoints(
         Ok(endpoints) => Some(endpoints),
         Err((input, error)) => errors.check(input, Err(error)),
     }
+}
+
+fn gateway(inputs: &Inputs, errors: &mut InputErrors) -> Option<GatewaySettings> {
+    let range = Duration::from_mins(1)..=Duration::from_hours(24);
+    let lifetime = errors.parse(
+        "gateway_lifetime",
+        inputs.gateway_lifetime.as_deref(),
+        |v| parse::duration(v, &range),
+    );
+    let arguments = inputs.audit_arguments.as_deref();
+    let audit_arguments = errors.parse("audit_arguments", arguments, parse::boolean);
+    let audit_file = errors.parse("audit_file", inputs.audit_file.as_deref(), parse::boolean);
+    Some(GatewaySettings {
+        lifetime: lifetime?,
+        audit_arguments: audit_arguments?,
+        audit_file: audit_file?,
+    })
 }
 
 fn check_github_token(inputs: &Inputs, errors: &mut InputErrors) {

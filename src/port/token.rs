@@ -118,6 +118,18 @@ impl fmt::Display for Identity {
 }
 
 impl Token {
+    /// A token that was obtained before.
+    #[must_use]
+    pub fn new(secret: SecretString, expires_at: Option<SystemTime>, flow: Flow) -> Self {
+        Self {
+            secret,
+            expires_at,
+            identity: Identity::Unknown,
+            flow,
+            failed_attempts: Vec::new(),
+        }
+    }
+
     /// The remaining lifetime at `now`; `None` if Port did not report it.
     #[must_use]
     pub fn valid_for(&self, now: SystemTime) -> Option<Duration> {

@@ -61,6 +61,12 @@ pub struct NewFile {
 }
 
 impl NewFile {
+    /// Its absolute path, for another process.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Keeps the file for the next steps.
     ///
     /// # Errors

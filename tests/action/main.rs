@@ -17,6 +17,7 @@ mod config_file;
 mod credentials;
 mod documents;
 mod exchange;
+mod gateway;
 mod harness;
 mod inputs;
 mod interface;

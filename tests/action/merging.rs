@@ -31,7 +31,7 @@ fn render(
         url: &"https://mcp.port.io/v1".parse().unwrap(),
         headers: &[("x-read-only-mode", "1".to_owned())],
         token: &"t0ken".into(),
-        connection,
+        transport: connection.transport(),
         token_placement,
         tools: &["list_blueprints".to_owned()],
         ungranted: &["delete_entity".to_owned()],

@@ -307,7 +307,7 @@ mod tests {
         policy port-mcp.yml is invalid: in rule 1, entry 1 of `tools` is not a valid name or pattern: `*` is the only wildcard, and a name has up to 128 letters, digits, `_`, `-`, or `.`
         policy port-mcp.yml is invalid: YAML syntax error at line 3, column 22
         policy port-mcp.yml is invalid: invalid value at line 3, column 37: expected `eu` or `us`
-        policy port-mcp.yml is invalid: invalid value at line 3, column 40: expected `direct` or `mcp-remote`
+        policy port-mcp.yml is invalid: invalid value at line 3, column 40: expected one of `direct`, `mcp-remote`, `gateway`
         policy port-mcp.yml is invalid: invalid value at line 3, column 34: expected a boolean
         policy port-mcp.yml is invalid: in rule 1, entry 1 of `actions` is not a valid identifier of a Port action
         policy port-mcp.yml is invalid: `rules[0].when.environment` has no value

@@ -1,0 +1,108 @@
+//! What the agent presents, and where: Port's token at Port, or the gateway's key at the gateway.
+
+use std::time::SystemTime;
+
+use anyhow::bail;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::cleanup;
+use crate::gateway::{handover::HandOver, keys, process};
+use crate::inputs::Settings;
+use crate::port::{Endpoints, Token};
+use crate::runner::temp::{self, NewFile};
+use crate::runner::{Environment, Log, files};
+
+/// What the agent presents, and where.
+pub(super) struct Presented {
+    /// The server that the agent connects to.
+    pub(super) url: Url,
+    /// What it presents there, without `Bearer`.
+    pub(super) secret: SecretString,
+    /// The headers that it sends, in addition to `Authorization`.
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// When the server stops accepting it.
+    pub(super) expires_at: Option<SystemTime>,
+    /// The audit of a gateway.
+    pub(super) audit_file: Option<NewFile>,
+}
+
+impl Presented {
+    /// Port's token at Port's MCP server.
+    pub(super) fn direct(
+        endpoints: &Endpoints,
+        token: &Token,
+        headers: &[(&'static str, String)],
+    ) -> Self {
+        Self {
+            url: endpoints.mcp.clone(),
+            secret: token.secret.clone(),
+            headers: headers.to_vec(),
+            expires_at: token.expires_at,
+            audit_file: None,
+        }
+    }
+
+    /// Starts a gateway, and saves for the post phase how to stop it.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(super) async fn gateway(
+        settings: &Settings,
+        environment: &Environment,
+        endpoints: &Endpoints,
+        token: &Token,
+        headers: &[(&'static str, String)],
+        tools: &[String],
+        log: &mut Log<'_>,
+    ) -> anyhow::Result<Self> {
+        // The container of the action ends with the step.
+        if std::process::id() == 1 {
+            bail!(
+                "`connection: gateway` is not available in the container action yet\n\
+                 hint: use the binary action (`/binary`), or another `connection`"
+            );
+        }
+        let (key, stop_key) = (keys::random()?, keys::random()?);
+        log.mask(&key)?;
+        log.mask(&stop_key)?;
+        let audit_file = settings
+            .gateway
+            .audit_file
+            .then(|| temp::create(environment, ".jsonl", &SecretString::from("")))
+            .transpose()?;
+        let headers = headers.iter();
+        let handover = HandOver {
+            credentials: settings.credentials.clone(),
+            endpoints: endpoints.clone(),
+            auth_method: settings.auth_method,
+            token: Token::new(token.secret.clone(), token.expires_at, token.flow),
+            headers: headers
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+            tools: tools.to_vec(),
+            key: key.clone(),
+            stop_key: stop_key.clone(),
+            lifetime: settings.gateway.lifetime,
+            proxy: settings.http.proxy.clone(),
+            ca_certificates: settings.http.ca_certificates.clone(),
+            audit_file: audit_file.as_ref().map(|file| file.path().to_owned()),
+            audit_arguments: settings.gateway.audit_arguments,
+        };
+        let url = process::start(&handover, environment).await?;
+        let summary = SecretString::from(settings.summary.to_string());
+        let state = [
+            (cleanup::GATEWAY_URL, SecretString::from(url.as_str())),
+            (cleanup::GATEWAY_STOP_KEY, stop_key),
+            (cleanup::GATEWAY_SUMMARY, summary),
+        ];
+        files::set(environment, files::STATE, &state)?;
+        Ok(Self {
+            url,
+            secret: key,
+            headers: Vec::new(),
+            expires_at: SystemTime::now().checked_add(settings.gateway.lifetime),
+            audit_file,
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! The audit: one line of JSON per event, and the counts for the job summary.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use humantime::format_rfc3339_millis;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::text::Quote;
+use crate::text::secrets::redact;
+
+/// The maximum length of a line in bytes.
+const LARGEST_LINE: usize = 8 * 1024;
+/// The maximum number of argument names in a line.
+const MAX_ARGUMENTS: usize = 32;
+/// The maximum number of tools with counts of their own. An agent can request any name.
+const MAX_TOOLS: usize = 200;
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The server returned a result.
+    Result,
+    /// The server returned an error, or a result that reports one.
+    Error,
+    /// The agent closed the response before its end.
+    Aborted,
+    /// The connection to the server broke, so it is unknown whether the call took effect.
+    Unknown,
+}
+
+/// The counts of one tool.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct ToolCounts {
+    /// Calls that were forwarded.
+    pub calls: u64,
+    /// Forwarded calls without a result.
+    pub errors: u64,
+    /// Calls that the gateway rejected.
+    pub rejected: u64,
+    /// The duration of the slowest call in milliseconds.
+    pub slowest: u64,
+}
+
+/// The counts of a gateway, which it reports when it stops.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Counts {
+    /// Sessions, or connections without a session.
+    pub sessions: u64,
+    /// Rejected messages other than calls of tools.
+    pub rejected: u64,
+    /// New tokens.
+    pub renewals: u64,
+    /// The counts by tool.
+    pub tools: BTreeMap<String, ToolCounts>,
+}
+
+/// The audit of a gateway.
+pub(super) struct Audit {
+    out: Mutex<Box<dyn Write + Send>>,
+    counts: Mutex<Counts>,
+    /// Whether lines contain the values of arguments.
+    shows_arguments: bool,
+}
+
+impl Audit {
+    pub(super) fn new(out: Box<dyn Write + Send>, shows_arguments: bool) -> Self {
+        Self {
+            out: Mutex::new(out),
+            counts: Mutex::default(),
+            shows_arguments,
+        }
+    }
+
+    /// Writes an event that is not about a tool.
+    pub(super) fn event(&self, name: &str, fields: &[(&str, Value)]) {
+        let fields = fields
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()));
+        self.write(name, fields.collect());
+    }
+
+    /// Writes that a session was opened.
+    pub(super) fn session(&self, session: &str) {
+        self.count(|counts| counts.sessions += 1);
+        self.event("session", &[("session", session.into())]);
+    }
+
+    /// Writes that a message was rejected.
+    pub(super) fn rejection(&self, session: &str, method: &str, tool: Option<&str>, reason: &str) {
+        match tool {
+            Some(tool) => self.count(|counts| counts.tool(tool).rejected += 1),
+            None => self.count(|counts| counts.rejected += 1),
+        }
+        let mut fields = Map::from_iter([
+            ("session".to_owned(), session.into()),
+            ("method".to_owned(), Quote::new(method).to_string().into()),
+            ("reason".to_owned(), Quote::new(reason).to_string().into()),
+        ]);
+        if let Some(tool) = tool {
+            fields.insert("tool".to_owned(), Quote::new(tool).to_string().into());
+        }
+        self.write("rejection", fields);
+    }
+
+    /// Writes that a call ended.
+    pub(super) fn call(&self, call: &Call, outcome: Outcome, duration: Duration, bytes: u64) {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.count(|counts| {
+            let tool = counts.tool(&call.tool);
+            tool.calls += 1;
+            tool.errors += u64::from(outcome != Outcome::Result);
+            tool.slowest = tool.slowest.max(millis);
+        });
+        let outcome = match outcome {
+            Outcome::Result => "result",
+            Outcome::Error => "error",
+            Outcome::Aborted => "aborted",
+            Outcome::Unknown => "unknown",
+        };
+        let mut fields = Map::from_iter([
+            ("session".to_owned(), call.session.as_str().into()),
+            ("tool".to_owned(), Quote::new(&call.tool).to_string().into()),
+            ("outcome".to_owned(), outcome.into()),
+            ("milliseconds".to_owned(), millis.into()),
+            ("bytes".to_owned(), bytes.into()),
+        ]);
+        fields.insert("arguments".to_owned(), call.arguments.clone());
+        self.write("call", fields);
+    }
+
+    /// What a line shows of the arguments of a call: their names, or, if enabled, their values.
+    pub(super) fn arguments(&self, arguments: Option<&RawValue>) -> Value {
+        let Some(arguments) = arguments else {
+            return Value::Array(Vec::new());
+        };
+        if self.shows_arguments {
+            return redact(arguments.get()).into_owned().into();
+        }
+        let names: Map<String, Value> = serde_json::from_str(arguments.get()).unwrap_or_default();
+        let names = names.keys().take(MAX_ARGUMENTS);
+        names.map(|name| Quote::new(name).to_string()).collect()
+    }
+
+    /// The counts so far.
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn count(&self, count: impl FnOnce(&mut Counts)) {
+        count(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn write(&self, name: &str, mut fields: Map<String, Value>) {
+        let time = format_rfc3339_millis(SystemTime::now()).to_string();
+        let head = [("time", time.into()), ("event", name.into())];
+        let mut line =
+            Map::from_iter(head.map(|(key, value): (&str, Value)| (key.to_owned(), value)));
+        line.append(&mut fields);
+        let mut text = Value::from(line.clone()).to_string();
+        if text.len() > LARGEST_LINE {
+            line.insert("arguments".to_owned(), json!("too long"));
+            text = Value::from(line).to_string();
+        }
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        // A full disk must not end the agent's session.
+        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    }
+}
+
+impl Counts {
+    fn tool(&mut self, name: &str) -> &mut ToolCounts {
+        let name = Quote::new(name).to_string();
+        let name = if self.tools.len() < MAX_TOOLS || self.tools.contains_key(&name) {
+            name
+        } else {
+            "(others)".to_owned()
+        };
+        self.tools.entry(name).or_default()
+    }
+}
+
+/// A call that was forwarded.
+pub(super) struct Call {
+    pub(super) session: String,
+    pub(super) tool: String,
+    pub(super) arguments: Value,
+}

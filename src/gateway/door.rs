@@ -1,0 +1,750 @@
+//! The HTTP interface for the agent: who may send requests, and what happens to each.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::header::{
+    ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN,
+    WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use serde_json::value::RawValue;
+use subtle::ConstantTimeEq as _;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::Gateway;
+use super::audit::{Call, Outcome};
+use super::gate::{Action, Message, Rejection};
+use super::rewrite::{self, Events, Page, RawObject};
+use super::sessions::Session;
+use super::upstream::{UpstreamError, forwarded};
+
+/// The path of the MCP server, as at Port.
+pub(super) const PATH: &str = "/v1";
+
+/// The maximum length of a request body in bytes.
+const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
+/// The time limit for a request body.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request waits for memory.
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The maximum length of a list of tools, and of an event that can contain one, in bytes.
+const LARGEST_LIST: usize = 8 * 1024 * 1024;
+/// The maximum length of a response to `initialize` or `server/discover`, in bytes.
+const LARGEST_CONNECT: usize = 1024 * 1024;
+/// The maximum number of pages of the list of tools.
+const MAX_PAGES: usize = 250;
+
+const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+
+/// The headers of Port's responses that the agent gets.
+const RETURNED: [&str; 6] = [
+    "content-type",
+    "cache-control",
+    "x-accel-buffering",
+    "mcp-protocol-version",
+    "retry-after",
+    "allow",
+];
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Answers a request of any client.
+pub(super) async fn respond(
+    gateway: Arc<Gateway>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    Ok(match request.uri().path() {
+        "/health" => text(StatusCode::OK, "ok"),
+        _ if !is_local(&gateway, request.headers()) => {
+            text(StatusCode::FORBIDDEN, "the Host or Origin is not allowed")
+        }
+        "/stop" if request.method() == Method::POST => stop(&gateway, request.headers()).await,
+        PATH => match mcp(&gateway, request).await {
+            Ok(response) => response,
+            Err(response) => *response,
+        },
+        _ => text(StatusCode::NOT_FOUND, "not found"),
+    })
+}
+
+/// Whether a request is for this gateway and not from a web page (DNS rebinding).
+fn is_local(gateway: &Gateway, headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok());
+    let is_allowed = |host: &str| {
+        gateway
+            .hosts
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(host))
+    };
+    host.is_some_and(is_allowed) && hosts.next().is_none() && !headers.contains_key(ORIGIN)
+}
+
+/// Whether the request has the key. Compares in constant time.
+fn has_key(headers: &HeaderMap, key: &SecretString) -> bool {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().map(HeaderValue::as_bytes).unwrap_or_default();
+    let (scheme, given) = value.split_at_checked(7).unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"bearer ")
+        && values.next().is_none()
+        && bool::from(given.ct_eq(key.expose_secret().as_bytes()))
+}
+
+async fn stop(gateway: &Gateway, headers: &HeaderMap) -> Response<Body> {
+    if !has_key(headers, &gateway.stop_key) {
+        return unauthorized();
+    }
+    let counts = gateway.stop().await;
+    json_response(StatusCode::OK, &json!(counts))
+}
+
+/// A value, or the response to a request that is rejected.
+type OrResponse<T> = Result<T, Box<Response<Body>>>;
+
+async fn mcp(gateway: &Arc<Gateway>, request: Request<Incoming>) -> OrResponse<Response<Body>> {
+    let (parts, body) = request.into_parts();
+    if !has_key(&parts.headers, &gateway.key) {
+        return Err(unauthorized().into());
+    }
+    let Some(active) = gateway.enter() else {
+        return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping").into());
+    };
+    let session = session(gateway, &parts.headers)?;
+    match parts.method {
+        Method::POST => {
+            let permit = match memory(gateway, &parts.headers).await {
+                Ok(permit) => permit,
+                Err(response) => {
+                    discard(body).await;
+                    return Err(response);
+                }
+            };
+            let body = read(body).await?;
+            let request = Post {
+                gateway,
+                headers: &parts.headers,
+                body: &body,
+                session: session.as_deref(),
+            };
+            let response = request.respond().await;
+            drop(permit);
+            Ok(hold(response, active))
+        }
+        Method::GET => {
+            let stream = stream(gateway, &parts.headers, session.as_deref()).await?;
+            Ok(hold(stream, active))
+        }
+        Method::DELETE => close(gateway, &parts.headers, session.as_deref()).await,
+        _ => {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+            let methods = HeaderValue::from_static("GET, POST, DELETE");
+            response.headers_mut().insert(ALLOW, methods);
+            Err(response.into())
+        }
+    }
+}
+
+/// The session that a request names.
+fn session(gateway: &Gateway, headers: &HeaderMap) -> OrResponse<Option<Arc<Session>>> {
+    let Some(id) = headers.get(SESSION) else {
+        return Ok(None);
+    };
+    let found = id.to_str().ok().and_then(|id| gateway.sessions.get(id));
+    found.map(Some).ok_or_else(|| {
+        let error = error_message(None, -32001, "session not found");
+        json_text(StatusCode::NOT_FOUND, error).into()
+    })
+}
+
+/// Reserves memory for the body of a request.
+async fn memory(gateway: &Gateway, headers: &HeaderMap) -> OrResponse<OwnedSemaphorePermit> {
+    let length = headers.get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let length = length.unwrap_or(LARGEST_REQUEST);
+    if length > LARGEST_REQUEST {
+        return Err(too_large().into());
+    }
+    let kibibytes = u32::try_from(length / 1024 + 1).unwrap_or(u32::MAX);
+    let memory = Arc::clone(&gateway.memory).acquire_many_owned(kibibytes);
+    match tokio::time::timeout(MEMORY_TIMEOUT, memory).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(text(StatusCode::SERVICE_UNAVAILABLE, "too many large requests").into()),
+    }
+}
+
+/// Reads and drops the body of a rejected request: a client that still sends would not read the response.
+async fn discard(body: Incoming) {
+    let mut body = Limited::new(body, 4 * LARGEST_REQUEST);
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(MEMORY_TIMEOUT, all).await;
+}
+
+async fn read(body: Incoming) -> OrResponse<Bytes> {
+    let body = Limited::new(body, LARGEST_REQUEST).collect();
+    match tokio::time::timeout(REQUEST_TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large().into()),
+        Ok(Err(_)) => Err(text(StatusCode::BAD_REQUEST, "the body is incomplete").into()),
+        Err(_) => Err(text(StatusCode::REQUEST_TIMEOUT, "the body is incomplete").into()),
+    }
+}
+
+/// A message of the agent.
+struct Post<'a> {
+    gateway: &'a Arc<Gateway>,
+    headers: &'a HeaderMap,
+    body: &'a Bytes,
+    session: Option<&'a Session>,
+}
+
+impl Post<'_> {
+    fn label(&self) -> &str {
+        self.session.map_or("-", |session| &session.label)
+    }
+
+    async fn respond(&self) -> Response<Body> {
+        let audit = &self.gateway.audit;
+        let mut message = match Message::parse(self.body) {
+            Ok(message) => message,
+            Err(rejection) => {
+                audit.rejection(self.label(), "", None, &rejection.to_string());
+                return rejected(None, &rejection, false);
+            }
+        };
+        let action = message.decide(self.headers, &self.gateway.tools);
+        let method = message.method.as_deref().unwrap_or_default();
+        match action {
+            Err(rejection) => {
+                let tool = message.tool.as_deref().filter(|_| method == "tools/call");
+                audit.rejection(self.label(), method, tool, &rejection.to_string());
+                rejected(message.id, &rejection, message.is_stateless)
+            }
+            Ok(Action::Drop) => empty(StatusCode::ACCEPTED),
+            Ok(Action::Forward) if method == "tools/call" => self.call(&message).await,
+            Ok(Action::Forward) => match self.send().await {
+                Ok(response) => relay(response, None, None),
+                Err(error) => self.failed(&message, &error),
+            },
+            Ok(Action::Connect) => self.connect(&message, method).await,
+            Ok(Action::ListTools) => self.list(&message).await,
+        }
+    }
+
+    async fn send(&self) -> Result<reqwest::Response, UpstreamError> {
+        let upstream = &self.gateway.upstream;
+        upstream
+            .send(Method::POST, self.headers, self.body.clone(), self.session)
+            .await
+    }
+
+    /// An error of the gateway. Port's own 401 never reaches the agent, which could start a login.
+    fn failed(&self, message: &Message<'_>, error: &UpstreamError) -> Response<Body> {
+        let text = error.to_string();
+        self.gateway.audit.event(
+            "failure",
+            &[
+                ("session", self.label().into()),
+                ("reason", crate::text::Quote::new(&text).to_string().into()),
+            ],
+        );
+        match message.id {
+            None => empty(StatusCode::ACCEPTED),
+            Some(id) => json_text(StatusCode::OK, error_message(Some(id), -32000, &text)),
+        }
+    }
+
+    async fn call(&self, message: &Message<'_>) -> Response<Body> {
+        let call = Call {
+            session: self.label().to_owned(),
+            tool: message.tool.as_deref().unwrap_or_default().to_owned(),
+            arguments: self.gateway.audit.arguments(message.arguments),
+        };
+        let started = Instant::now();
+        match self.send().await {
+            Ok(response) => {
+                let end = CallEnd::new(Arc::clone(self.gateway), call, started);
+                relay(response, Some(end), None)
+            }
+            Err(error) => {
+                let outcome = match error {
+                    UpstreamError::Unknown(_) => Outcome::Unknown,
+                    _ => Outcome::Error,
+                };
+                self.gateway
+                    .audit
+                    .call(&call, outcome, started.elapsed(), 0);
+                self.failed(message, &error)
+            }
+        }
+    }
+
+    /// Forwards `initialize` or `server/discover`, and rewrites the capabilities in the response.
+    async fn connect(&self, message: &Message<'_>, method: &str) -> Response<Body> {
+        let response = match self.send().await {
+            Ok(response) => response,
+            Err(error) => return self.failed(message, &error),
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        let opened = headers
+            .get(SESSION)
+            .filter(|_| method == "initialize")
+            .cloned();
+        let Ok(text) = whole(response, LARGEST_CONNECT).await else {
+            let error = "Port's response to the connection is too large or incomplete";
+            return json_text(StatusCode::OK, error_message(message.id, -32000, error));
+        };
+        let is_stream = has_type(&headers, EVENT_STREAM);
+        let rewritten = if is_stream {
+            let mut events = Events::default();
+            let mut bytes = Vec::new();
+            for event in events.push(text.as_bytes()) {
+                let data = rewrite::data(&event);
+                match data.and_then(|data| rewrite::without_capabilities(&data)) {
+                    Some(data) => bytes.extend(rewrite::with_data(&event, &data)),
+                    None => bytes.extend(event),
+                }
+            }
+            bytes.extend(events.rest());
+            Bytes::from(bytes)
+        } else {
+            rewrite::without_capabilities(&text).unwrap_or(text).into()
+        };
+        let mut response = Response::new(full(rewritten));
+        *response.status_mut() = status;
+        *response.headers_mut() = returned(&headers);
+        if status.is_success() {
+            let label = match opened.as_ref().and_then(|id| id.to_str().ok()) {
+                Some(id) => {
+                    let headers = forwarded(self.headers);
+                    self.gateway.sessions.open(id, self.body.clone(), headers)
+                }
+                None => "-".to_owned(),
+            };
+            self.gateway.audit.session(&label);
+            if let Some(id) = opened {
+                response.headers_mut().insert(SESSION, id);
+            }
+        }
+        response
+    }
+
+    /// Reads all pages of the list of tools, and answers with the granted tools on one page.
+    async fn list(&self, message: &Message<'_>) -> Response<Body> {
+        let fail = |text: &str| json_text(StatusCode::OK, error_message(message.id, -32000, text));
+        let mut params = message
+            .params
+            .and_then(|params| RawObject::parse(params.get()))
+            .unwrap_or_default();
+        if params.get("cursor").is_some() {
+            let error = "invalid cursor: the list has one page";
+            return json_text(StatusCode::OK, error_message(message.id, -32602, error));
+        }
+        let mut first: Option<Page> = None;
+        let mut cursors: Vec<String> = Vec::new();
+        let mut left = LARGEST_LIST;
+        for _ in 0..MAX_PAGES {
+            let body = list_request(message.id, &params);
+            let upstream = &self.gateway.upstream;
+            let sent = upstream.send(Method::POST, self.headers, body.into(), self.session);
+            let response = match sent.await {
+                Ok(response) => response,
+                Err(error) => return self.failed(message, &error),
+            };
+            if !response.status().is_success() {
+                return relay(response, None, None);
+            }
+            let is_stream = has_type(response.headers(), EVENT_STREAM);
+            let Ok(text) = whole(response, left).await else {
+                return fail("Port's list of tools is too large or incomplete");
+            };
+            left -= text.len();
+            let Some(response) = response_in(&text, is_stream) else {
+                return fail("Port's response is not a list of tools");
+            };
+            let Some(result) = response.get("result") else {
+                // The server's own error.
+                return json_text(StatusCode::OK, response.to_string());
+            };
+            let Some(mut page) = Page::parse(result.get()) else {
+                return fail("Port's response is not a list of tools");
+            };
+            page.tools
+                .retain(|tool| rewrite::is_granted(tool, &self.gateway.tools));
+            let next = page.next_cursor.take();
+            match &mut first {
+                None => first = Some(page),
+                Some(first) => first.tools.append(&mut page.tools),
+            }
+            let Some(next) = next else {
+                break;
+            };
+            if cursors.contains(&next) || cursors.len() + 1 == MAX_PAGES {
+                return fail("Port's list of tools is endless");
+            }
+            params.set("cursor", &next);
+            cursors.push(next);
+        }
+        let Some(page) = first else {
+            return fail("Port's response is not a list of tools");
+        };
+        self.gateway.audit.event(
+            "list",
+            &[
+                ("session", self.label().into()),
+                ("tools", page.tools.len().into()),
+            ],
+        );
+        let result = page.into_result(false);
+        let id = message.id.map_or("null", RawValue::get);
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+        json_text(StatusCode::OK, text)
+    }
+}
+
+fn list_request(id: Option<&RawValue>, params: &RawObject) -> String {
+    let id = id.map_or("null", RawValue::get);
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{params}}}"#)
+}
+
+/// The JSON-RPC response in a body: the body itself, or an event.
+fn response_in(text: &str, is_stream: bool) -> Option<RawObject> {
+    let is_response =
+        |message: &RawObject| message.get("result").is_some() || message.get("error").is_some();
+    if !is_stream {
+        return RawObject::parse(text).filter(is_response);
+    }
+    let mut events = Events::default();
+    let events = events.push(text.as_bytes());
+    let mut messages = events
+        .iter()
+        .filter_map(|event| RawObject::parse(&rewrite::data(event)?));
+    messages.find(is_response)
+}
+
+/// Forwards a stream of server messages, and reduces any list of tools that Port replays in it.
+async fn stream(
+    gateway: &Arc<Gateway>,
+    headers: &HeaderMap,
+    session: Option<&Session>,
+) -> OrResponse<Response<Body>> {
+    let sent = gateway
+        .upstream
+        .send(Method::GET, headers, Bytes::new(), session);
+    let response = sent
+        .await
+        .map_err(|error| text(StatusCode::BAD_GATEWAY, error.to_string()))?;
+    if !has_type(response.headers(), EVENT_STREAM) {
+        let mut response = relay(response, None, None);
+        if response.status().is_success() {
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        }
+        return Ok(response);
+    }
+    Ok(relay(
+        response,
+        None,
+        Some(Filter::new(Arc::clone(gateway))),
+    ))
+}
+
+/// Ends a session.
+async fn close(
+    gateway: &Arc<Gateway>,
+    headers: &HeaderMap,
+    session: Option<&Session>,
+) -> OrResponse<Response<Body>> {
+    let sent = gateway
+        .upstream
+        .send(Method::DELETE, headers, Bytes::new(), session);
+    let response = sent
+        .await
+        .map_err(|error| text(StatusCode::BAD_GATEWAY, error.to_string()))?;
+    if let Some(id) = headers.get(SESSION).and_then(|id| id.to_str().ok())
+        && response.status() != StatusCode::METHOD_NOT_ALLOWED
+    {
+        gateway.sessions.close(id);
+    }
+    Ok(relay(response, None, None))
+}
+
+/// Reduces the lists of tools in the events of a stream.
+struct Filter {
+    gateway: Arc<Gateway>,
+    events: Events,
+}
+
+impl Filter {
+    fn new(gateway: Arc<Gateway>) -> Self {
+        Self {
+            gateway,
+            events: Events::default(),
+        }
+    }
+
+    fn push(&mut self, chunk: &[u8]) -> Result<Bytes, BoxError> {
+        let mut passed = Vec::new();
+        for event in self.events.push(chunk) {
+            let granted = &self.gateway.tools;
+            let reduced =
+                rewrite::data(&event).and_then(|data| rewrite::with_granted_tools(&data, granted));
+            match reduced {
+                Some(data) => passed.extend(rewrite::with_data(&event, &data)),
+                None => passed.extend(event),
+            }
+        }
+        if self.events.pending() > LARGEST_LIST {
+            return Err("an event is too large".into());
+        }
+        Ok(passed.into())
+    }
+}
+
+/// The end of a forwarded call, for the audit: also when the agent closes the response.
+struct CallEnd {
+    gateway: Arc<Gateway>,
+    call: Call,
+    started: Instant,
+    bytes: u64,
+    /// The beginning and the end of the response, where it says whether it is an error.
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    outcome: Outcome,
+}
+
+impl CallEnd {
+    /// How much of the beginning and of the end is kept, in bytes.
+    const PEEK: usize = 4096;
+
+    fn new(gateway: Arc<Gateway>, call: Call, started: Instant) -> Self {
+        Self {
+            gateway,
+            call,
+            started,
+            bytes: 0,
+            head: Vec::new(),
+            tail: Vec::new(),
+            outcome: Outcome::Aborted,
+        }
+    }
+
+    fn add(&mut self, chunk: &[u8]) {
+        self.bytes += chunk.len() as u64;
+        let room = Self::PEEK - self.head.len();
+        self.head.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        let last = &chunk[chunk.len().saturating_sub(Self::PEEK)..];
+        self.tail.extend_from_slice(last);
+        let excess = self.tail.len().saturating_sub(Self::PEEK);
+        self.tail.drain(..excess);
+    }
+
+    fn complete(&mut self) {
+        let is_error = [&self.head, &self.tail].iter().any(|part| {
+            let text: String = String::from_utf8_lossy(part)
+                .chars()
+                .filter(|c| !c.is_whitespace())
+                .collect();
+            text.contains(r#""isError":true"#) || text.contains(r#""error":{"code":"#)
+        });
+        self.outcome = if is_error {
+            Outcome::Error
+        } else {
+            Outcome::Result
+        };
+    }
+}
+
+impl Drop for CallEnd {
+    fn drop(&mut self) {
+        let duration = self.started.elapsed();
+        self.gateway
+            .audit
+            .call(&self.call, self.outcome, duration, self.bytes);
+    }
+}
+
+/// Passes a response to the agent as it arrives.
+fn relay(
+    response: reqwest::Response,
+    call: Option<CallEnd>,
+    filter: Option<Filter>,
+) -> Response<Body> {
+    let mut relayed = Response::new(());
+    *relayed.status_mut() = response.status();
+    *relayed.headers_mut() = returned(response.headers());
+    let status = response.status();
+    let state = (response.bytes_stream(), call, filter);
+    let stream =
+        futures_util::stream::unfold(state, move |(mut bytes, mut call, mut filter)| async move {
+            let Some(chunk) = bytes.next().await else {
+                if let Some(call) = &mut call {
+                    call.complete();
+                    if !status.is_success() {
+                        call.outcome = Outcome::Error;
+                    }
+                }
+                return None;
+            };
+            let chunk: Result<Bytes, BoxError> = match chunk {
+                Ok(chunk) => {
+                    if let Some(call) = &mut call {
+                        call.add(&chunk);
+                    }
+                    match &mut filter {
+                        Some(filter) => filter.push(&chunk),
+                        None => Ok(chunk),
+                    }
+                }
+                Err(error) => {
+                    if let Some(call) = &mut call {
+                        call.outcome = Outcome::Unknown;
+                    }
+                    Err(error.without_url().into())
+                }
+            };
+            Some((chunk.map(Frame::data), (bytes, call, filter)))
+        });
+    relayed.map(|()| StreamBody::new(stream).boxed_unsync())
+}
+
+/// Keeps a value until the body of a response ends.
+fn hold<T: Send + Unpin + 'static>(response: Response<Body>, value: T) -> Response<Body> {
+    response.map(|body| {
+        Held {
+            body,
+            _value: value,
+        }
+        .boxed_unsync()
+    })
+}
+
+struct Held<T> {
+    body: Body,
+    _value: T,
+}
+
+impl<T: Unpin> hyper::body::Body for Held<T> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Reads a response to its end, or, of an event stream, up to the event with the JSON-RPC response.
+async fn whole(response: reqwest::Response, limit: usize) -> Result<String, ()> {
+    let is_stream = has_type(response.headers(), EVENT_STREAM);
+    let mut bytes = response.bytes_stream();
+    let mut text = Vec::new();
+    while let Some(chunk) = bytes.next().await {
+        let chunk = chunk.map_err(drop)?;
+        if text.len() + chunk.len() > limit {
+            return Err(());
+        }
+        text.extend_from_slice(&chunk);
+        let is_complete = || {
+            let text = std::str::from_utf8(&text).ok();
+            text.is_some_and(|text| response_in(text, true).is_some())
+        };
+        if is_stream && is_complete() {
+            break;
+        }
+    }
+    String::from_utf8(text).map_err(drop)
+}
+
+fn has_type(headers: &HeaderMap, kind: &str) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let value = value.and_then(|value| value.split(';').next());
+    value.is_some_and(|value| value.trim().eq_ignore_ascii_case(kind))
+}
+
+fn returned(headers: &HeaderMap) -> HeaderMap {
+    let headers = headers
+        .iter()
+        .filter(|(name, _)| RETURNED.contains(&name.as_str()));
+    headers
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn rejected(id: Option<&RawValue>, rejection: &Rejection, is_stateless: bool) -> Response<Body> {
+    let error = error_message(id, rejection.code(), &rejection.to_string());
+    json_text(rejection.status(is_stateless), error)
+}
+
+fn error_message(id: Option<&RawValue>, code: i64, text: &str) -> String {
+    let id = id.map_or("null", RawValue::get);
+    let error = json!({"code": code, "message": text});
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
+}
+
+fn unauthorized() -> Response<Body> {
+    let mut response = text(StatusCode::UNAUTHORIZED, "the key is missing or wrong");
+    let challenge = HeaderValue::from_static("Bearer");
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    response
+}
+
+fn too_large() -> Response<Body> {
+    text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(full(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
+
+fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(full(text.into()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn json_text(status: StatusCode, json: String) -> Response<Body> {
+    let mut response = text(status, json);
+    let kind = HeaderValue::from_static(JSON);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn json_response(status: StatusCode, json: &serde_json::Value) -> Response<Body> {
+    json_text(status, json.to_string())
+}
+
+fn full(bytes: Bytes) -> Body {
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}

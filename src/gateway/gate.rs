@@ -1,0 +1,422 @@
+//! The gate: decides what a message of the agent may do, before it reaches Port.
+//!
+//! One parser decides. It accepts only messages that every other parser reads in the same way: no batches,
+//! no duplicate keys, and no key that differs from a key of the envelope only by its case.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::HeaderMap;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::access;
+
+/// The maximum nesting of a message.
+const MAX_DEPTH: usize = 64;
+
+/// The keys that decide what a message does, in the envelope and in the parameters.
+const RESERVED_KEYS: [&str; 12] = [
+    "jsonrpc",
+    "id",
+    "method",
+    "params",
+    "result",
+    "error",
+    "name",
+    "uri",
+    "arguments",
+    "cursor",
+    "notifications",
+    "_meta",
+];
+
+/// The first version of MCP without sessions. Its requests carry method and name in headers
+/// ([transports](https://modelcontextprotocol.io/specification/2026-07-28/basic/transports)), and an unknown
+/// method gets a 404.
+const STATELESS: &str = "2026-07-28";
+
+/// A message of the agent, as far as the gateway reads it.
+#[derive(Debug)]
+pub(super) struct Message<'a> {
+    /// The id as the agent wrote it. `None` for notifications and responses.
+    pub(super) id: Option<&'a RawValue>,
+    /// The method. `None` for responses.
+    pub(super) method: Option<Cow<'a, str>>,
+    /// The parameters as the agent wrote them.
+    pub(super) params: Option<&'a RawValue>,
+    /// The tool of a call.
+    pub(super) tool: Option<Cow<'a, str>>,
+    /// The arguments of a call, for the audit.
+    pub(super) arguments: Option<&'a RawValue>,
+    /// The notifications that `subscriptions/listen` requests.
+    notifications: Option<HashMap<String, bool>>,
+    /// Whether the message uses a version of MCP without sessions.
+    pub(super) is_stateless: bool,
+}
+
+/// What the gateway does with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Forward it.
+    Forward,
+    /// Forward it, and rewrite the capabilities in its response.
+    Connect,
+    /// Answer it with the granted tools.
+    ListTools,
+    /// Drop it. Notifications have no response.
+    Drop,
+}
+
+/// Why a message is rejected.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Rejection {
+    /// It is not a single, unambiguous JSON-RPC message.
+    #[error("invalid request: {0}")]
+    Invalid(String),
+    /// It is not JSON.
+    #[error("parse error: {0}")]
+    Parse(String),
+    /// Its headers contradict its body.
+    #[error("the header `{0}` does not match the body")]
+    Header(&'static str),
+    /// The tool is not granted.
+    #[error("tool `{tool}` is not granted; granted tools: {granted}")]
+    Tool {
+        /// The requested tool, quoted.
+        tool: String,
+        /// The granted tools.
+        granted: String,
+    },
+    /// The parameters request more than tools.
+    #[error("invalid parameters: {0}")]
+    Params(String),
+    /// The method is not available through the gateway.
+    #[error("method `{0}` is not available: only tools are granted")]
+    Method(String),
+}
+
+impl Rejection {
+    /// The error code of JSON-RPC 2.0 and of MCP.
+    pub(super) fn code(&self) -> i64 {
+        match self {
+            Self::Parse(_) => -32700,
+            Self::Invalid(_) => -32600,
+            Self::Method(_) => -32601,
+            Self::Tool { .. } | Self::Params(_) => -32602,
+            Self::Header(_) => -32020,
+        }
+    }
+
+    /// The status of the response.
+    pub(super) fn status(&self, is_stateless: bool) -> http::StatusCode {
+        match self {
+            Self::Parse(_) | Self::Invalid(_) | Self::Header(_) => http::StatusCode::BAD_REQUEST,
+            Self::Method(_) if is_stateless => http::StatusCode::NOT_FOUND,
+            Self::Method(_) | Self::Tool { .. } | Self::Params(_) => http::StatusCode::OK,
+        }
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Parses the body of a POST.
+    ///
+    /// # Errors
+    /// When the body is not one JSON-RPC message that every parser reads in the same way.
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Rejection> {
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        Strict::envelope()
+            .deserialize(&mut deserializer)
+            .and_then(|()| deserializer.end())
+            .map_err(|error| rejection(&error))?;
+        let envelope: Envelope<'a> =
+            serde_json::from_slice(body).map_err(|error| Rejection::Invalid(error.to_string()))?;
+        if envelope.jsonrpc != "2.0" {
+            return Err(Rejection::Invalid("`jsonrpc` must be \"2.0\"".to_owned()));
+        }
+        let params: Params<'a> = match envelope.params {
+            None => Params::default(),
+            Some(params) => serde_json::from_str(params.get())
+                .map_err(|error| Rejection::Invalid(format!("`params`: {error}")))?,
+        };
+        let version = params.meta.and_then(|meta| meta.version);
+        Ok(Self {
+            id: envelope.id,
+            method: envelope.method,
+            params: envelope.params,
+            tool: params.name,
+            arguments: params.arguments,
+            notifications: params.notifications,
+            is_stateless: version.is_some_and(|version| *version >= *STATELESS),
+        })
+    }
+
+    /// Decides what to do with the message.
+    ///
+    /// # Errors
+    /// When the message requests more than the granted `tools`, or its headers contradict it.
+    pub(super) fn decide(
+        &mut self,
+        headers: &HeaderMap,
+        tools: &HashSet<String>,
+    ) -> Result<Action, Rejection> {
+        let version = headers.get("mcp-protocol-version");
+        let version = version.and_then(|version| version.to_str().ok());
+        self.is_stateless |= version.is_some_and(|version| version >= STATELESS);
+        let Some(method) = self.method.as_deref() else {
+            // A response to a request of the server, such as a ping.
+            return Ok(Action::Forward);
+        };
+        self.check_headers(headers, method)?;
+        if self.id.is_none() {
+            return Ok(match method {
+                "notifications/initialized"
+                | "notifications/cancelled"
+                | "notifications/progress" => Action::Forward,
+                _ => Action::Drop,
+            });
+        }
+        match method {
+            "tools/call" => {
+                let tool = self.tool.as_deref().unwrap_or_default();
+                if tools.contains(tool) {
+                    return Ok(Action::Forward);
+                }
+                let mut granted: Vec<&str> = tools.iter().map(String::as_str).collect();
+                granted.sort_unstable();
+                Err(Rejection::Tool {
+                    tool: crate::text::Quote::new(tool).to_string(),
+                    granted: access::comma_list(granted.into_iter()),
+                })
+            }
+            "tools/list" => Ok(Action::ListTools),
+            "initialize" | "server/discover" => Ok(Action::Connect),
+            "subscriptions/listen" => {
+                let requested = self.notifications.iter().flatten();
+                let mut others =
+                    requested.filter(|(name, is_on)| **is_on && *name != "toolsListChanged");
+                match others.next() {
+                    None => Ok(Action::Forward),
+                    Some(_) => Err(Rejection::Params(
+                        "only `toolsListChanged` is available".to_owned(),
+                    )),
+                }
+            }
+            "ping" | "tasks/get" | "tasks/update" | "tasks/cancel" | "tasks/result" => {
+                Ok(Action::Forward)
+            }
+            other => Err(Rejection::Method(
+                crate::text::Quote::new(other).to_string(),
+            )),
+        }
+    }
+
+    /// Compares the headers that repeat parts of the body.
+    fn check_headers(&self, headers: &HeaderMap, method: &str) -> Result<(), Rejection> {
+        if let Some(value) = headers.get("mcp-method")
+            && value.to_str().ok() != Some(method)
+        {
+            return Err(Rejection::Header("Mcp-Method"));
+        }
+        if let Some(value) = headers.get("mcp-name") {
+            let value = value.to_str().ok().and_then(decoded);
+            if method == "tools/call" && value.as_deref() != self.tool.as_deref() {
+                return Err(Rejection::Header("Mcp-Name"));
+            }
+        }
+        let is_repeated = |name: &'static str| headers.get_all(name).iter().count() > 1;
+        let repeated = [
+            "mcp-method",
+            "mcp-name",
+            "mcp-protocol-version",
+            "mcp-session-id",
+        ];
+        match repeated.into_iter().find(|name| is_repeated(name)) {
+            Some(name) => Err(Rejection::Header(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The value of a header that can be Base64: `=?base64?…?=`.
+fn decoded(value: &str) -> Option<String> {
+    match value
+        .strip_prefix("=?base64?")
+        .and_then(|value| value.strip_suffix("?="))
+    {
+        Some(encoded) => String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok(),
+        None => Some(value.to_owned()),
+    }
+}
+
+fn rejection(error: &serde_json::Error) -> Rejection {
+    let text = error.to_string();
+    match error.classify() {
+        serde_json::error::Category::Data => Rejection::Invalid(text),
+        _ => Rejection::Parse(text),
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    jsonrpc: Cow<'a, str>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Params<'a> {
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+    #[serde(default)]
+    notifications: Option<HashMap<String, bool>>,
+    #[serde(borrow, default, rename = "_meta")]
+    meta: Option<Meta<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Meta<'a> {
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/protocolVersion")]
+    version: Option<Cow<'a, str>>,
+}
+
+/// Walks a message, and fails where parsers could disagree.
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+    scope: Scope,
+}
+
+/// The part of a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Envelope,
+    Params,
+    Other,
+}
+
+impl Strict {
+    fn envelope() -> Self {
+        Self {
+            depth: 0,
+            scope: Scope::Envelope,
+        }
+    }
+
+    fn inner<E: serde::de::Error>(self, scope: Scope) -> Result<Self, E> {
+        let depth = self.depth + 1;
+        if depth > MAX_DEPTH {
+            return Err(E::custom(format!("nested deeper than {MAX_DEPTH} levels")));
+        }
+        Ok(Self { depth, scope })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.scope {
+            Scope::Envelope => "one JSON-RPC message (batches are not supported)",
+            Scope::Params => "an object with the parameters",
+            Scope::Other => "JSON",
+        })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut keys: HashSet<String> = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if self.scope != Scope::Other
+                && let Some(reserved) = RESERVED_KEYS.iter().find(|name| folded(&key) == **name)
+                && key != *reserved
+            {
+                return Err(A::Error::custom(format!(
+                    "a key differs from `{reserved}` only by its case"
+                )));
+            }
+            let scope = match self.scope {
+                Scope::Envelope if key == "params" => Scope::Params,
+                _ => Scope::Other,
+            };
+            if !keys.insert(key) {
+                return Err(A::Error::custom("a key is repeated"));
+            }
+            map.next_value_seed(self.inner(scope)?)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        if self.scope != Scope::Other {
+            return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
+        }
+        while list.next_element_seed(self.inner(Scope::Other)?)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        self.scalar()
+    }
+}
+
+impl Strict {
+    fn scalar<E: serde::de::Error>(self) -> Result<(), E> {
+        match self.scope {
+            Scope::Other => Ok(()),
+            _ => Err(E::custom(format!("expected {}", Expected(self)))),
+        }
+    }
+}
+
+struct Expected(Strict);
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+}
+
+/// A key without its case, as a parser that ignores the case of Unicode letters compares it: `ſ` is an `s`,
+/// and the Kelvin sign a `k`.
+fn folded(key: &str) -> String {
+    key.to_uppercase().to_lowercase()
+}

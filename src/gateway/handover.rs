@@ -1,0 +1,164 @@
+//! What the step passes to the gateway: one line of JSON on standard input, with all secrets.
+//!
+//! Nothing secret is in the environment, on the command line, or in a file.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rustls::pki_types::CertificateDer;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::http::ProxySettings;
+use crate::inputs::AuthMethod;
+use crate::port::{Credentials, Endpoints, Flow, Region, Token};
+
+/// Everything that a gateway needs.
+pub(crate) struct HandOver {
+    pub(crate) credentials: Credentials,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) auth_method: AuthMethod,
+    pub(crate) token: Token,
+    /// Port's headers, without `Authorization`.
+    pub(crate) headers: Vec<(String, String)>,
+    /// The granted tools.
+    pub(crate) tools: Vec<String>,
+    /// The key of the agent.
+    pub(crate) key: SecretString,
+    /// The key that stops the gateway.
+    pub(crate) stop_key: SecretString,
+    pub(crate) lifetime: Duration,
+    pub(crate) proxy: Option<ProxySettings>,
+    pub(crate) ca_certificates: Vec<CertificateDer<'static>>,
+    /// The file for the audit. Without one, the audit goes to standard output.
+    pub(crate) audit_file: Option<PathBuf>,
+    pub(crate) audit_arguments: bool,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    client_id: String,
+    client_secret: SecretString,
+    region: Option<Region>,
+    api_url: Url,
+    mcp_url: Url,
+    auth_method: String,
+    flow: String,
+    token: SecretString,
+    /// Seconds since the Unix epoch.
+    expires_at: Option<u64>,
+    headers: Vec<(String, String)>,
+    tools: Vec<String>,
+    key: SecretString,
+    stop_key: SecretString,
+    /// Seconds.
+    lifetime: u64,
+    proxy: Option<Proxy>,
+    /// Base64 of DER.
+    ca_certificates: Vec<String>,
+    audit_file: Option<PathBuf>,
+    audit_arguments: bool,
+}
+
+#[derive(Deserialize)]
+struct Proxy {
+    url: SecretString,
+    exceptions: String,
+}
+
+impl HandOver {
+    /// The line for standard input. It contains every secret.
+    pub(crate) fn to_line(&self) -> SecretString {
+        let expires_at = self.token.expires_at;
+        let expires_at = expires_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let proxy = self
+            .proxy
+            .as_ref()
+            .map(|proxy| json!({"url": proxy.url.expose_secret(), "exceptions": proxy.exceptions}));
+        let certificates = self.ca_certificates.iter();
+        let certificates = certificates.map(|certificate| BASE64_STANDARD.encode(certificate));
+        let line: Value = json!({
+            "client_id": self.credentials.client_id,
+            "client_secret": self.credentials.client_secret.expose_secret(),
+            "region": self.endpoints.region.map(|region| region.to_string()),
+            "api_url": self.endpoints.api,
+            "mcp_url": self.endpoints.mcp,
+            "auth_method": self.auth_method.to_string(),
+            "flow": self.token.flow.to_string(),
+            "token": self.token.secret.expose_secret(),
+            "expires_at": expires_at.map(|at| at.as_secs()),
+            "headers": self.headers,
+            "tools": self.tools,
+            "key": self.key.expose_secret(),
+            "stop_key": self.stop_key.expose_secret(),
+            "lifetime": self.lifetime.as_secs(),
+            "proxy": proxy,
+            "ca_certificates": certificates.collect::<Vec<_>>(),
+            "audit_file": self.audit_file,
+            "audit_arguments": self.audit_arguments,
+        });
+        format!("{line}\n").into()
+    }
+
+    /// Parses the line.
+    ///
+    /// # Errors
+    /// When it is not a line of the same version. The error quotes nothing of it.
+    pub(crate) fn parse(line: &SecretString) -> Result<Self, HandOverError> {
+        let line: Line = serde_json::from_str(line.expose_secret()).map_err(|_| HandOverError)?;
+        let flow = |name: &str| match name {
+            "api" => Ok(Flow::Rest),
+            "oauth" => Ok(Flow::Oauth),
+            _ => Err(HandOverError),
+        };
+        let certificates = line.ca_certificates.iter().map(|certificate| {
+            let der = BASE64_STANDARD.decode(certificate);
+            der.map(CertificateDer::from).map_err(|_| HandOverError)
+        });
+        Ok(Self {
+            auth_method: match line.auth_method.as_str() {
+                "auto" => AuthMethod::Auto,
+                name => AuthMethod::Only(flow(name)?),
+            },
+            token: Token::new(
+                line.token,
+                line.expires_at
+                    .map(|at| SystemTime::UNIX_EPOCH + Duration::from_secs(at)),
+                flow(&line.flow)?,
+            ),
+            credentials: Credentials {
+                client_id: line.client_id,
+                client_secret: line.client_secret,
+            },
+            endpoints: Endpoints {
+                region: line.region,
+                api: line.api_url,
+                mcp: line.mcp_url,
+            },
+            headers: line.headers,
+            tools: line.tools,
+            key: line.key,
+            stop_key: line.stop_key,
+            lifetime: Duration::from_secs(line.lifetime),
+            proxy: line.proxy.map(|proxy| ProxySettings {
+                url: proxy.url,
+                exceptions: proxy.exceptions,
+            }),
+            ca_certificates: certificates.collect::<Result<_, _>>()?,
+            audit_file: line.audit_file,
+            audit_arguments: line.audit_arguments,
+        })
+    }
+}
+
+/// The line on standard input is not the settings of a gateway.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the gateway received no settings\n\
+     hint: do not start `port-mcp gateway` yourself; set `connection: gateway`"
+)]
+pub(crate) struct HandOverError;

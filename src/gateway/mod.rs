@@ -1,0 +1,219 @@
+//! The gateway: a local MCP server for the agent that enforces what was granted.
+//!
+//! It is a streaming proxy to Port's MCP server. The agent has a random key. The gateway has the credentials,
+//! sets the token and Port's headers, lets only granted tools pass, renews the token when it expires, and
+//! records every call.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`door`] | the HTTP interface for the agent |
+//! | [`gate`] | the decision on each message |
+//! | [`upstream`] | the requests to Port |
+//! | [`renewal`] | the token |
+//! | [`sessions`] | the sessions of agents and of Port |
+//! | [`rewrite`] | the three responses that are rewritten |
+//! | [`audit`] | events and counts |
+
+mod audit;
+mod door;
+mod gate;
+pub(crate) mod handover;
+pub(crate) mod keys;
+pub mod process;
+mod renewal;
+mod rewrite;
+mod sessions;
+mod upstream;
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use secrecy::SecretString;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::{JoinSet, spawn_local};
+
+use audit::Audit;
+pub use audit::{Counts, ToolCounts};
+use handover::HandOver;
+use renewal::Renewal;
+use sessions::Sessions;
+use upstream::Upstream;
+
+use crate::http::{Http, HttpSettings};
+
+/// The memory for all request bodies together, in KiB.
+const MEMORY: usize = 32 * 1024;
+/// The maximum number of connections.
+const MAX_CONNECTIONS: usize = 512;
+/// The time limit for the headers of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The maximum length of the headers of a request in bytes.
+const LARGEST_HEADERS: usize = 16 * 1024;
+/// How long running requests may take to end when the gateway stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A running gateway.
+struct Gateway {
+    key: SecretString,
+    stop_key: SecretString,
+    /// The values of `Host` that clients use.
+    hosts: Vec<String>,
+    /// The granted tools. They do not change while the gateway runs.
+    tools: HashSet<String>,
+    upstream: Upstream,
+    sessions: Sessions,
+    audit: Audit,
+    memory: Arc<Semaphore>,
+    /// The number of requests in progress.
+    active: AtomicUsize,
+    is_idle: Notify,
+    /// Closed when the gateway stops.
+    open: Semaphore,
+    /// Notified to stop the gateway.
+    stopping: Notify,
+    /// Notified when the gateway accepts no more connections.
+    is_closed: Notify,
+    /// Notified to end the connections.
+    end: Notify,
+}
+
+/// A request in progress. Dropping it ends the request.
+struct Active(Arc<Gateway>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        if self.0.active.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.is_idle.notify_waiters();
+        }
+    }
+}
+
+impl Gateway {
+    fn new(
+        settings: &HandOver,
+        hosts: Vec<String>,
+        audit: Box<dyn Write + Send>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let http = Http::new(HttpSettings {
+            ca_certificates: settings.ca_certificates.clone(),
+            timeout: settings.lifetime,
+            proxy: settings.proxy.clone(),
+        })?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &settings.headers {
+            headers.insert(HeaderName::from_bytes(name.as_bytes())?, value.parse()?);
+        }
+        let renewal = Renewal::new(http.clone(), settings);
+        Ok(Arc::new(Self {
+            key: settings.key.clone(),
+            stop_key: settings.stop_key.clone(),
+            hosts,
+            tools: settings.tools.iter().cloned().collect(),
+            upstream: Upstream::new(http, settings.endpoints.mcp.clone(), headers, renewal),
+            sessions: Sessions::default(),
+            audit: Audit::new(audit, settings.audit_arguments),
+            memory: Arc::new(Semaphore::new(MEMORY)),
+            active: AtomicUsize::new(0),
+            is_idle: Notify::new(),
+            open: Semaphore::new(1),
+            stopping: Notify::new(),
+            is_closed: Notify::new(),
+            end: Notify::new(),
+        }))
+    }
+
+    /// Counts a request. `None` if the gateway is stopping.
+    fn enter(self: &Arc<Self>) -> Option<Active> {
+        if self.open.is_closed() {
+            return None;
+        }
+        self.active.fetch_add(1, Ordering::AcqRel);
+        Some(Active(Arc::clone(self)))
+    }
+
+    /// Stops accepting requests, waits for those in progress, and returns the counts.
+    async fn stop(&self) -> Counts {
+        self.open.close();
+        let drained = async {
+            loop {
+                let idle = self.is_idle.notified();
+                if self.active.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                idle.await;
+            }
+        };
+        // A stream of server messages ends only when the agent ends.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, drained).await;
+        let mut counts = self.audit.counts();
+        counts.renewals = self.upstream.renewal.count().await;
+        self.audit.event("stop", &[]);
+        self.stopping.notify_one();
+        self.is_closed.notified().await;
+        counts
+    }
+
+    /// Serves requests until the gateway is stopped, or `lifetime` ends. Runs in a [`tokio::task::LocalSet`].
+    async fn serve(self: Arc<Self>, listener: TcpListener, lifetime: Duration) {
+        let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut connections = JoinSet::new();
+        let renewal = Arc::clone(&self);
+        spawn_local(async move { renewal.upstream.renewal.renew_in_time().await });
+        let end = tokio::time::sleep(lifetime);
+        tokio::pin!(end);
+        loop {
+            let accepted = async {
+                let permit = Arc::clone(&limit).acquire_owned().await;
+                (listener.accept().await, permit)
+            };
+            tokio::select! {
+                (accepted, permit) = accepted => {
+                    if let Ok((stream, _)) = accepted {
+                        connections.spawn_local(Arc::clone(&self).connection(stream, permit));
+                    }
+                }
+                Some(_) = connections.join_next() => {}
+                () = self.stopping.notified() => break,
+                () = &mut end => {
+                    self.audit.event("expired", &[]);
+                    break;
+                }
+            }
+        }
+        drop(listener);
+        self.is_closed.notify_one();
+        self.end.notify_waiters();
+        let ended = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, ended).await;
+    }
+
+    /// Serves one connection. When the gateway stops, the connection ends after its current response.
+    async fn connection<P>(self: Arc<Self>, stream: TcpStream, permit: P) {
+        let _ = stream.set_nodelay(true);
+        let gateway = Arc::clone(&self);
+        let service = service_fn(move |request| door::respond(Arc::clone(&gateway), request));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(LARGEST_HEADERS)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        // A broken connection concerns only its client.
+        tokio::select! {
+            _ = &mut connection => {}
+            () = self.end.notified() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+        drop(permit);
+    }
+}

@@ -1,0 +1,74 @@
+//! The sessions of agents, and their counterparts at Port.
+//!
+//! The agent keeps the session ID of its first `initialize`. If Port forgets the session, the gateway opens
+//! another one with the agent's own bytes, and the agent does not notice.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+/// The maximum number of sessions. The oldest is forgotten first.
+const MAX_SESSIONS: usize = 256;
+
+/// A session of an agent.
+pub(super) struct Session {
+    /// The number of the session in the audit. The ID itself is a secret of the agent.
+    pub(super) label: String,
+    /// The body of `initialize`.
+    pub(super) initialize: Bytes,
+    /// The headers of `initialize` that are forwarded.
+    pub(super) headers: HeaderMap,
+    /// The current session ID at Port. Held while a new session is opened.
+    pub(super) upstream: tokio::sync::Mutex<String>,
+}
+
+/// All sessions by the ID that the agent uses.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    sessions: HashMap<String, (u64, Arc<Session>)>,
+    opened: u64,
+}
+
+impl Sessions {
+    /// Adds a session that Port opened, and returns its label.
+    pub(super) fn open(&self, id: &str, initialize: Bytes, headers: HeaderMap) -> String {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.opened += 1;
+        let number = table.opened;
+        let label = format!("s{number}");
+        let session = Session {
+            label: label.clone(),
+            initialize,
+            headers,
+            upstream: tokio::sync::Mutex::new(id.to_owned()),
+        };
+        if table.sessions.len() >= MAX_SESSIONS {
+            let oldest = table.sessions.iter().min_by_key(|(_, (number, _))| *number);
+            if let Some(id) = oldest.map(|(id, _)| id.clone()) {
+                table.sessions.remove(&id);
+            }
+        }
+        table
+            .sessions
+            .insert(id.to_owned(), (number, Arc::new(session)));
+        label
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<Arc<Session>> {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table
+            .sessions
+            .get(id)
+            .map(|(_, session)| Arc::clone(session))
+    }
+
+    pub(super) fn close(&self, id: &str) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.sessions.remove(id);
+    }
+}

@@ -1,0 +1,202 @@
+//! Requests to Port's MCP server: the token and Port's headers are always the gateway's.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use super::renewal::{Renewal, RenewalError};
+use super::sessions::Session;
+use crate::http::{Http, NetworkError};
+
+/// The time limit until a response begins. Streams have no time limit.
+const RESPONSE_TIMEOUT: Duration = Duration::from_mins(10);
+/// The time limit for opening a session again.
+const REOPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+
+/// The headers of the agent that are forwarded, besides `mcp-param-*`.
+const FORWARDED: [&str; 10] = [
+    "accept",
+    "content-type",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+    "last-event-id",
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "user-agent",
+];
+
+/// Port's MCP server.
+pub(super) struct Upstream {
+    http: Http,
+    url: Url,
+    /// The headers that limit what Port offers.
+    headers: HeaderMap,
+    pub(super) renewal: Renewal,
+}
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UpstreamError {
+    #[error(transparent)]
+    Token(#[from] RenewalError),
+    /// The request was not sent.
+    #[error("Port could not be reached: {0}")]
+    NotSent(NetworkError),
+    /// The request may have been processed.
+    #[error("the connection to Port broke, so it is unknown whether the request took effect: {0}")]
+    Unknown(NetworkError),
+}
+
+impl Upstream {
+    pub(super) fn new(http: Http, url: Url, headers: HeaderMap, renewal: Renewal) -> Self {
+        Self {
+            http,
+            url,
+            headers,
+            renewal,
+        }
+    }
+
+    /// Forwards a request of the agent. After a 401, renews the token and sends the request once more;
+    /// after a 404 in a session, opens another session and does the same.
+    ///
+    /// # Errors
+    /// When there is no response. A request whose outcome is unknown is not repeated.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        headers: &HeaderMap,
+        body: Bytes,
+        session: Option<&Session>,
+    ) -> Result<reqwest::Response, UpstreamError> {
+        let id = match session {
+            Some(session) => Some(session.upstream.lock().await.clone()),
+            None => None,
+        };
+        let response = self
+            .authorized(&method, headers, &body, id.as_deref())
+            .await?;
+        let (Some(session), Some(id)) = (session, id) else {
+            return Ok(response);
+        };
+        if response.status() != StatusCode::NOT_FOUND || method == Method::DELETE {
+            return Ok(response);
+        }
+        match self.reopen(session, &id).await {
+            Some(id) => self.authorized(&method, headers, &body, Some(&id)).await,
+            None => Ok(response),
+        }
+    }
+
+    /// Sends a request, and once more with another token if Port rejects the first.
+    async fn authorized(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        body: &Bytes,
+        session: Option<&str>,
+    ) -> Result<reqwest::Response, UpstreamError> {
+        let token = self.renewal.token().await?;
+        let response = self.once(method, headers, body, session, &token).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let token = self.renewal.replace(&token).await?;
+        let response = self.once(method, headers, body, session, &token).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            return Err(RenewalError::Rejected.into());
+        }
+        Ok(response)
+    }
+
+    async fn once(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        body: &Bytes,
+        session: Option<&str>,
+        token: &SecretString,
+    ) -> Result<reqwest::Response, UpstreamError> {
+        let mut forwarded = forwarded(headers);
+        forwarded.extend(self.headers.clone());
+        if let Some(session) = session.and_then(|id| HeaderValue::from_str(id).ok()) {
+            forwarded.insert(SESSION, session);
+        }
+        let mut request = self
+            .http
+            .client()
+            .request(method.clone(), self.url.clone())
+            .headers(forwarded)
+            .header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
+        if *method == Method::POST {
+            request = request.body(body.clone());
+        }
+        match tokio::time::timeout(RESPONSE_TIMEOUT, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_connect() => Err(UpstreamError::NotSent(
+                self.http.network_error(&error, &self.url),
+            )),
+            Ok(Err(error)) => Err(UpstreamError::Unknown(
+                self.http.network_error(&error, &self.url),
+            )),
+            Err(_) => Err(UpstreamError::Unknown(NetworkError::Timeout(
+                RESPONSE_TIMEOUT,
+            ))),
+        }
+    }
+
+    /// Opens another session at Port in the place of `lost`, with the agent's own bytes. `None` if Port does
+    /// not open one.
+    async fn reopen(&self, session: &Session, lost: &str) -> Option<String> {
+        let mut upstream = session.upstream.lock().await;
+        if *upstream != lost {
+            // Another request has opened it.
+            return Some(upstream.clone());
+        }
+        let opened = tokio::time::timeout(REOPEN_TIMEOUT, async {
+            let (headers, body) = (&session.headers, &session.initialize);
+            let response = self
+                .authorized(&Method::POST, headers, body, None)
+                .await
+                .ok()?;
+            let id = response.headers().get(SESSION)?.to_str().ok()?.to_owned();
+            if !response.status().is_success() {
+                return None;
+            }
+            // The session is open when the response is complete.
+            self.http
+                .body(response, &self.url, 1024 * 1024)
+                .await
+                .ok()?;
+            let body = Bytes::from_static(INITIALIZED);
+            self.authorized(&Method::POST, headers, &body, Some(&id))
+                .await
+                .ok()?;
+            Some(id)
+        });
+        let id = opened.await.ok().flatten()?;
+        upstream.clone_from(&id);
+        Some(id)
+    }
+}
+
+const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+
+/// The headers of the agent that Port may see.
+pub(super) fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    let names = headers.iter();
+    let forwarded = names.filter(|(name, _)| {
+        FORWARDED.contains(&name.as_str()) || name.as_str().starts_with("mcp-param-")
+    });
+    forwarded
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}

@@ -1,0 +1,645 @@
+//! The gateway: what it lets pass, what it rejects, and how it survives expiry. The real process, started by
+//! the real step, against the fake Port server.
+
+use std::fs;
+
+use fake_port::{Builder, Endpoint, FakePort, Fault, Flow, Tool};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Client, Method, Response, StatusCode};
+use runner_double::Finished;
+use serde_json::{Value, json};
+
+use crate::harness::{Step, annotations, program};
+
+const TOOLS: &str = "list_blueprints, list_entities";
+
+/// A gateway that a step has started. Dropping it runs the post phase of the step.
+struct Gateway {
+    step: Step,
+    run: Finished,
+    client: Client,
+}
+
+impl Gateway {
+    fn start() -> Self {
+        Self::against(FakePort::builder())
+    }
+
+    fn against(port: Builder) -> Self {
+        Self::of(Step::against(port))
+    }
+
+    fn of(step: Step) -> Self {
+        let step = step
+            .input("connection", "gateway")
+            .input("allowed_tools", TOOLS);
+        let run = step.succeed();
+        let client = Client::builder().no_proxy().build().unwrap();
+        Self { step, run, client }
+    }
+
+    fn url(&self) -> &str {
+        &self.run.outputs["mcp_url"]
+    }
+
+    fn key(&self) -> &str {
+        &self.run.outputs["access_token"]
+    }
+
+    /// The headers of an agent.
+    fn headers(&self) -> HeaderMap {
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", self.key())).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, bearer);
+        headers.insert(
+            "accept",
+            HeaderValue::from_static("application/json, text/event-stream"),
+        );
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        headers
+    }
+
+    async fn post(&self, headers: HeaderMap, body: impl Into<String>) -> Response {
+        let request = self.client.post(self.url()).headers(headers);
+        request.body(body.into()).send().await.unwrap()
+    }
+
+    async fn raw(&self, body: &str) -> (StatusCode, String) {
+        let response = self.post(self.headers(), body).await;
+        (response.status(), response.text().await.unwrap())
+    }
+
+    /// Opens a session, and returns its headers.
+    async fn open(&self) -> HeaderMap {
+        let body = json!({
+            "jsonrpc": "2.0", "id": 0, "method": "initialize",
+            "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+        });
+        let response = self.post(self.headers(), body.to_string()).await;
+        assert_eq!(response.status(), 200);
+        let mut headers = self.headers();
+        headers.insert(
+            "mcp-session-id",
+            response.headers()["mcp-session-id"].clone(),
+        );
+        headers.insert(
+            "mcp-protocol-version",
+            HeaderValue::from_static("2025-06-18"),
+        );
+        let text = response.text().await.unwrap();
+        let capabilities = message(&text)["result"]["capabilities"].clone();
+        assert!(capabilities.get("tools").is_some(), "{text}");
+        for hidden in ["prompts", "resources", "completions", "logging"] {
+            assert!(capabilities.get(hidden).is_none(), "{text}");
+        }
+        let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+        let response = self.post(headers.clone(), initialized.to_string()).await;
+        assert_eq!(response.status(), 202);
+        headers
+    }
+
+    async fn request(&self, session: &HeaderMap, method: &str, params: Value) -> Value {
+        let body = json!({"jsonrpc": "2.0", "id": "a-1", "method": method, "params": params});
+        let response = self.post(session.clone(), body.to_string()).await;
+        message(&response.text().await.unwrap())
+    }
+
+    async fn call(&self, session: &HeaderMap, tool: &str) -> Value {
+        let params = json!({"name": tool, "arguments": {}});
+        self.request(session, "tools/call", params).await
+    }
+
+    /// The methods that reached Port's MCP server, and their tools.
+    fn reached(&self) -> Vec<String> {
+        let requests = self.step.port.received();
+        let bodies = requests.iter().filter(|request| request.path == "/v1");
+        let messages = bodies.filter_map(|request| serde_json::from_str(&request.body).ok());
+        messages
+            .map(|message: Value| {
+                let method = message["method"].as_str().unwrap_or_default();
+                let tool = message["params"]["name"].as_str().unwrap_or_default();
+                format!("{method} {tool}").trim().to_owned()
+            })
+            .collect()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.step.clean_up();
+        }
+    }
+}
+
+/// The JSON-RPC message in a body, which can be an event stream.
+fn message(text: &str) -> Value {
+    let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let mut messages = std::iter::once(text)
+        .chain(events)
+        .filter_map(|text| serde_json::from_str(text).ok());
+    messages
+        .next()
+        .unwrap_or_else(|| panic!("no message in {text:?}"))
+}
+
+/// The container action ends with its step: there, the gateway is a container of its own.
+fn is_image() -> bool {
+    program().is_image()
+}
+
+#[tokio::test]
+async fn only_granted_tools_reach_port() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    let granted = gateway.call(&session, "list_blueprints").await;
+    assert!(granted["result"]["content"].is_array(), "{granted}");
+    assert_eq!(granted["id"], "a-1");
+    for tool in ["delete_entity", "run_action", "list_Blueprints", ""] {
+        let denied = gateway.call(&session, tool).await;
+        assert_eq!(denied["error"]["code"], -32602, "{denied}");
+        let text = denied["error"]["message"].as_str().unwrap();
+        assert!(
+            text.contains("granted tools: `list_blueprints`, `list_entities`"),
+            "{text}"
+        );
+    }
+    for method in [
+        "prompts/list",
+        "resources/read",
+        "completion/complete",
+        "logging/setLevel",
+        "x",
+    ] {
+        let denied = gateway.request(&session, method, json!({})).await;
+        assert_eq!(denied["error"]["code"], -32601, "{denied}");
+    }
+    let calls: Vec<String> = gateway
+        .reached()
+        .into_iter()
+        .filter(|method| !method.starts_with("tools/list") && !method.starts_with("initialize"))
+        .filter(|method| !method.starts_with("notifications/"))
+        .collect();
+    assert_eq!(calls, ["tools/call list_blueprints"]);
+}
+
+#[tokio::test]
+async fn messages_that_parsers_read_differently_are_rejected() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let before = gateway.reached().len();
+    for body in [
+        r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_blueprints"}}]"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_blueprints","name":"delete_entity"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_blueprints","Name":"delete_entity"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_blueprints"},"Params":{"name":"x"}}"#,
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"param\u{17f}\":{\"name\":\"x\"}}",
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#,
+        r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping"} {}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping""#,
+        "",
+        "null",
+    ] {
+        let (status, text) = gateway.raw(body).await;
+        assert_eq!(status, 400, "{body}: {text}");
+        assert!(message(&text)["error"]["code"].is_i64(), "{text}");
+    }
+    let deep = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"list_blueprints","arguments":{}{}}}}}"#,
+        "[".repeat(100),
+        "]".repeat(100)
+    );
+    assert_eq!(gateway.raw(&deep).await.0, 400);
+    let large = format!(
+        r#"{{"jsonrpc":"2.0","method":"{}"}}"#,
+        "x".repeat(5 * 1024 * 1024)
+    );
+    assert_eq!(gateway.raw(&large).await.0, 413);
+    for (name, value) in [("mcp-method", "tools/list"), ("mcp-name", "delete_entity")] {
+        let mut headers = gateway.headers();
+        headers.insert(name, HeaderValue::from_static(value));
+        let call =
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_blueprints"}}"#;
+        let response = gateway.post(headers, call).await;
+        assert_eq!(response.status(), 400, "{name}");
+    }
+    assert_eq!(gateway.reached().len(), before);
+}
+
+#[tokio::test]
+async fn the_agent_cannot_change_the_headers() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let mut session = gateway.open().await;
+    session.insert("x-read-only-mode", HeaderValue::from_static("0"));
+    session.insert("x-allowed-actions-to-run", HeaderValue::from_static("*"));
+    session.insert("cookie", HeaderValue::from_static("a=b"));
+    gateway.call(&session, "list_blueprints").await;
+    let requests = gateway.step.port.received();
+    let last = requests.last().unwrap();
+    let header = |name: &str| -> Vec<&str> {
+        let headers = last.headers.iter();
+        headers
+            .filter(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .collect()
+    };
+    assert_eq!(header("x-read-only-mode"), ["1"]);
+    assert_eq!(header("x-allowed-actions-to-run"), [""]);
+    assert!(header("cookie").is_empty());
+    let token = gateway.step.port.token(Flow::Rest);
+    assert_eq!(header("authorization"), [format!("Bearer {token}")]);
+}
+
+#[tokio::test]
+async fn the_list_has_one_page_with_the_granted_tools() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::against(FakePort::builder().page_size(1));
+    let session = gateway.open().await;
+    let list = gateway.request(&session, "tools/list", json!({})).await;
+    let tools = list["result"]["tools"].as_array().unwrap();
+    let names: Vec<&str> = tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["list_blueprints", "list_entities"]);
+    assert!(list["result"].get("nextCursor").is_none(), "{list}");
+    assert!(tools[0]["inputSchema"].is_object(), "{list}");
+}
+
+#[tokio::test]
+async fn only_the_agent_can_use_it() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let with = |name: &'static str, value: &str| {
+        let mut headers = gateway.headers();
+        headers.insert(name, HeaderValue::from_str(value).unwrap());
+        headers
+    };
+    let token = gateway.step.port.token(Flow::Rest);
+    for authorization in ["Bearer wrong", "Bearer ", "", &format!("Bearer {token}")] {
+        let response = gateway
+            .post(with("authorization", authorization), ping)
+            .await;
+        assert_eq!(response.status(), 401, "{authorization}");
+        let challenge = response.headers()["www-authenticate"].to_str().unwrap();
+        assert_eq!(challenge, "Bearer");
+    }
+    for (name, value) in [
+        ("host", "port.example"),
+        ("origin", "http://127.0.0.1"),
+        ("origin", "null"),
+    ] {
+        assert_eq!(
+            gateway.post(with(name, value), ping).await.status(),
+            403,
+            "{name}: {value}"
+        );
+    }
+    let get = |path: &str| {
+        let url = gateway.url().replace("/v1", path);
+        gateway.client.get(url).send()
+    };
+    assert_eq!(get("/health").await.unwrap().text().await.unwrap(), "ok");
+    for path in [
+        "/.well-known/oauth-protected-resource",
+        "/.well-known/oauth-authorization-server",
+        "/",
+    ] {
+        assert_eq!(get(path).await.unwrap().status(), 404, "{path}");
+    }
+    let url = gateway.url().replace("/v1", "/stop");
+    let stop = gateway
+        .client
+        .post(url)
+        .headers(gateway.headers())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(stop.status(), 401, "the agent cannot stop the gateway");
+    let head = gateway
+        .client
+        .request(Method::HEAD, gateway.url())
+        .headers(gateway.headers());
+    assert_eq!(head.send().await.unwrap().status(), 405);
+}
+
+#[tokio::test]
+async fn a_session_survives_the_expiry_of_the_token() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    let first = gateway.step.port.token(Flow::Rest);
+    gateway.step.port.expire_tokens();
+    let result = gateway.call(&session, "list_blueprints").await;
+    assert!(result["result"]["content"].is_array(), "{result}");
+    let second = gateway.step.port.token(Flow::Rest);
+    assert_ne!(first, second);
+    let post = gateway.step.clean_up();
+    assert!(post.log().contains("token renewals: 1."), "{}", post.log());
+}
+
+#[tokio::test]
+async fn the_post_phase_stops_it_and_reports_the_calls() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::of(Step::against(FakePort::builder()).input("audit_file", "true"));
+    let session = gateway.open().await;
+    gateway.call(&session, "list_blueprints").await;
+    gateway.call(&session, "list_blueprints").await;
+    gateway.call(&session, "delete_entity").await;
+    let audit = gateway
+        .step
+        .job
+        .temp()
+        .join(&gateway.run.outputs["audit_file"]);
+    let audit = || std::fs::read_to_string(&audit).unwrap();
+    let events: Vec<Value> = audit()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names: Vec<&str> = events
+        .iter()
+        .map(|event| event["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["session", "call", "call", "rejection"]);
+    assert_eq!(events[1]["tool"], "list_blueprints");
+    assert_eq!(events[1]["outcome"], "result");
+    assert_eq!(events[3]["tool"], "delete_entity");
+
+    let post = gateway.step.clean_up();
+    let warning = annotations(&post, "warning");
+    assert_eq!(
+        warning,
+        "The gateway rejected calls of tools that are not granted: `delete_entity (1)`."
+    );
+    assert!(
+        post.summary.contains("| `list_blueprints` | 2 | 0 | 0 |"),
+        "{}",
+        post.summary
+    );
+    assert!(
+        post.summary.contains("| `delete_entity` | 0 | 0 | 1 |"),
+        "{}",
+        post.summary
+    );
+    let ping = gateway.client.get(gateway.url()).send().await;
+    assert!(ping.is_err(), "it is gone");
+    for secret in [
+        gateway.key(),
+        &gateway.step.port.token(Flow::Rest),
+        gateway.step.port.client_secret(),
+    ] {
+        assert!(!audit().contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_was_ended_is_reported() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let step = &gateway.step;
+    step.clean_up();
+    let again = step.clean_up();
+    let warning = annotations(&again, "warning");
+    assert!(
+        warning.starts_with("The gateway ended before the job did"),
+        "{warning}"
+    );
+}
+
+#[tokio::test]
+async fn an_agent_without_a_list_of_its_own_is_accepted_under_a_policy() {
+    if is_image() {
+        return;
+    }
+    let text = "version: 1\nrules: [{allow: {tools: ['list_*'], servers: [127.0.0.1], connection: [gateway]}}]";
+    let port = FakePort::builder()
+        .policy_file("acme/.github", "p.yml", "main", text)
+        .offer(Tool::new("a.b").destructive(true));
+    let step = Step::against(port)
+        .input("policy", "acme/.github/p.yml@main")
+        .input("agent", "cline");
+    let gateway = Gateway::of(step);
+    assert_eq!(
+        annotations(&gateway.run, "warning")
+            .matches("enforce")
+            .count(),
+        0
+    );
+    assert!(gateway.run.outputs["mcp_config"].contains(gateway.key()));
+    assert!(!gateway.run.outputs["mcp_config"].contains("x-read-only-mode"));
+}
+
+#[tokio::test]
+async fn r1_a_session_that_port_forgot_is_opened_again_once() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    let before = gateway.reached().len();
+    gateway
+        .step
+        .port
+        .fault(Endpoint::Mcp, Fault::status(404).text("gone"));
+    let result = gateway.call(&session, "list_entities").await;
+    assert!(result["result"]["content"].is_array(), "{result}");
+    assert_eq!(
+        gateway.reached()[before..],
+        [
+            "tools/call list_entities",
+            "initialize",
+            "notifications/initialized",
+            "tools/call list_entities",
+        ]
+    );
+    let result = gateway.call(&session, "list_entities").await;
+    assert!(result["result"]["content"].is_array(), "{result}");
+}
+
+#[tokio::test]
+async fn r3_an_unknown_session_is_a_404() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let mut headers = gateway.headers();
+    headers.insert("mcp-session-id", HeaderValue::from_static("unknown"));
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let response = gateway.post(headers, call).await;
+    assert_eq!(response.status(), 404);
+    assert_eq!(
+        message(&response.text().await.unwrap())["error"]["code"],
+        -32001
+    );
+}
+
+#[tokio::test]
+async fn r6_a_405_for_get_reaches_the_agent() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::against(FakePort::builder().sessions(false));
+    let get = gateway.client.get(gateway.url()).headers(gateway.headers());
+    assert_eq!(get.send().await.unwrap().status(), 405);
+}
+
+#[tokio::test]
+async fn r11_a_result_keeps_its_bytes() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    let bytes = r#"{"jsonrpc":"2.0", "id":"a-1","result":{"content":[],"x":18446744073709551616,"y":1E2,"z":-0.0,"\u0061":"\u00e9\/"},"more":[ ]}"#;
+    let fault = Fault::status(200)
+        .header("content-type", "application/json")
+        .text(bytes);
+    gateway.step.port.fault(Endpoint::Mcp, fault);
+    let body = json!({"jsonrpc": "2.0", "id": "a-1", "method": "tools/call", "params": {"name": "list_entities"}});
+    let response = gateway.post(session, body.to_string()).await;
+    assert_eq!(response.text().await.unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn r14_a_call_whose_outcome_is_unknown_is_sent_once() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    let before = gateway.reached().len();
+    gateway.step.port.fault(Endpoint::Mcp, Fault::Close);
+    let result = gateway.call(&session, "list_entities").await;
+    let text = result["error"]["message"].as_str().unwrap();
+    assert!(
+        text.contains("unknown whether the request took effect"),
+        "{text}"
+    );
+    assert_eq!(gateway.reached()[before..], ["tools/call list_entities"]);
+}
+
+#[tokio::test]
+async fn r15_a_401_of_port_never_reaches_the_agent() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    for _ in 0..6 {
+        gateway.step.port.fault(Endpoint::Mcp, Fault::status(401));
+    }
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_entities"}});
+    for _ in 0..2 {
+        let response = gateway.post(session.clone(), body.to_string()).await;
+        assert_eq!(response.status(), 200);
+        assert!(!response.headers().contains_key("www-authenticate"));
+        let result = message(&response.text().await.unwrap());
+        assert_eq!(result["error"]["code"], -32000, "{result}");
+        let text = result["error"]["message"].as_str().unwrap();
+        assert!(text.contains("Port rejected the"), "{text}");
+    }
+    // At most one exchange in 30 seconds, whatever Port rejects.
+    let exchanges = |path: &str| {
+        let requests = gateway.step.port.received();
+        requests
+            .iter()
+            .filter(|request| request.path == path)
+            .count()
+    };
+    assert_eq!(
+        exchanges("/v1/auth/access_token"),
+        2,
+        "the step's, and one of the gateway's"
+    );
+}
+
+#[tokio::test]
+async fn r16_no_secret_is_where_other_processes_can_read_it() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let secrets = [
+        gateway.key().to_owned(),
+        gateway.step.port.token(Flow::Rest),
+        gateway.step.port.client_secret().to_owned(),
+    ];
+    let mut found = 0;
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let read = |name: &str| fs::read(process.path().join(name)).unwrap_or_default();
+        let command = String::from_utf8_lossy(&read("cmdline")).into_owned();
+        if !command.ends_with("port-mcp\0gateway\0") {
+            continue;
+        }
+        found += 1;
+        let environment = String::from_utf8_lossy(&read("environ")).into_owned();
+        for secret in &secrets {
+            assert!(!command.contains(secret) && !environment.contains(secret));
+        }
+    }
+    assert!(found >= 1, "the gateway's process was not found");
+}
+
+#[tokio::test]
+async fn the_official_client_lists_and_calls_in_both_lifecycles() {
+    use rmcp::ServiceExt as _;
+    use rmcp::model::{CallToolRequestParams, ClientConfig, ProtocolVersion};
+    use rmcp::service::{ClientLifecycleMode, ClientServiceExt as _};
+    use rmcp::transport::StreamableHttpClientTransport;
+    use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+
+    if is_image() {
+        return;
+    }
+    for is_stateless in [false, true] {
+        let gateway = Gateway::against(FakePort::builder().discovers(is_stateless));
+        let http = Client::builder()
+            .no_proxy()
+            .default_headers(HeaderMap::from_iter([(
+                AUTHORIZATION,
+                gateway.headers()[AUTHORIZATION].clone(),
+            )]))
+            .build()
+            .unwrap();
+        let settings = StreamableHttpClientTransportConfig::with_uri(gateway.url());
+        let transport = StreamableHttpClientTransport::with_client(http, settings);
+        let client = if is_stateless {
+            let mode = ClientLifecycleMode::Discover {
+                preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+            };
+            ClientConfig::default()
+                .serve_with_lifecycle(transport, mode)
+                .await
+                .unwrap()
+        } else {
+            ClientConfig::default().serve(transport).await.unwrap()
+        };
+        let tools = client.list_all_tools().await.unwrap();
+        let names: Vec<&str> = tools.iter().map(|tool| &*tool.name).collect();
+        assert_eq!(names, ["list_blueprints", "list_entities"]);
+        let call = |tool: &'static str| client.call_tool(CallToolRequestParams::new(tool));
+        assert!(call("list_blueprints").await.is_ok());
+        assert!(call("delete_entity").await.is_err());
+        client.cancel().await.unwrap();
+    }
+}
