@@ -6,6 +6,7 @@ use anyhow::bail;
 use secrecy::SecretString;
 use url::Url;
 
+use super::TITLE;
 use crate::cleanup;
 use crate::gateway::{handover::HandOver, keys, process};
 use crate::inputs::Settings;
@@ -97,6 +98,7 @@ impl Presented {
             (cleanup::GATEWAY_SUMMARY, summary),
         ];
         files::set(environment, files::STATE, &state)?;
+        exempt_from_proxy(environment, log)?;
         Ok(Self {
             url,
             secret: key,
@@ -105,4 +107,41 @@ impl Presented {
             audit_file,
         })
     }
+}
+
+/// The variables that name a proxy.
+const PROXY_VARIABLES: [&str; 6] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+/// Keeps the next steps from sending requests for the gateway to a proxy, if there is one.
+fn exempt_from_proxy(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
+    let is_set = |name: &&str| environment.get(name).is_some();
+    if !PROXY_VARIABLES.iter().any(|name| is_set(&name)) {
+        return Ok(());
+    }
+    let names = ["NO_PROXY", "no_proxy"];
+    let given = names.iter().filter_map(|name| environment.get(name));
+    let given = given.flat_map(|list| list.split(',')).map(str::trim);
+    let mut hosts: Vec<&str> = Vec::new();
+    for host in given.chain(["127.0.0.1", "localhost"]) {
+        if !host.is_empty() && !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    let hosts = hosts.join(",");
+    let values = names.map(|name| (name, SecretString::from(hosts.as_str())));
+    files::set(environment, files::ENV, &values)?;
+    log.notice(
+        TITLE,
+        format!(
+            "The gateway is local, so `NO_PROXY` and `no_proxy` of the next steps are `{hosts}`."
+        ),
+    );
+    Ok(())
 }

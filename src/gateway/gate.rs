@@ -420,3 +420,173 @@ impl fmt::Display for Expected {
 fn folded(key: &str) -> String {
     key.to_uppercase().to_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    /// JSON that keeps repeated keys.
+    #[derive(Clone, Debug)]
+    enum Json {
+        Object(Vec<(String, Json)>),
+        Other(Value),
+    }
+
+    impl<'de> Deserialize<'de> for Json {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Entries;
+            impl<'de> Visitor<'de> for Entries {
+                type Value = Json;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("JSON")
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
+                    let mut entries = Vec::new();
+                    while let Some(entry) = map.next_entry()? {
+                        entries.push(entry);
+                    }
+                    Ok(Json::Object(entries))
+                }
+            }
+            let raw = Box::<RawValue>::deserialize(deserializer)?;
+            let mut inner = serde_json::Deserializer::from_str(raw.get());
+            match inner.deserialize_map(Entries) {
+                Ok(object) => Ok(object),
+                Err(_) => Ok(Self::Other(
+                    serde_json::from_str(raw.get()).unwrap_or_default(),
+                )),
+            }
+        }
+    }
+
+    /// How other parsers look up a key.
+    const PARSERS: [fn(&[(String, Json)], &str) -> Option<Json>; 4] = [
+        // The first of repeated keys counts.
+        |entries, key| Some(entries.iter().find(|(name, _)| name == key)?.1.clone()),
+        // The last of repeated keys counts.
+        |entries, key| Some(entries.iter().rfind(|(name, _)| name == key)?.1.clone()),
+        // The case of keys does not count, as in Go.
+        |entries, key| {
+            Some(
+                entries
+                    .iter()
+                    .rfind(|(name, _)| folded(name) == key)?
+                    .1
+                    .clone(),
+            )
+        },
+        |entries, key| {
+            Some(
+                entries
+                    .iter()
+                    .find(|(name, _)| folded(name) == key)?
+                    .1
+                    .clone(),
+            )
+        },
+    ];
+
+    /// The method and the tool of a message, as a parser reads them.
+    fn reading(
+        message: &Json,
+        get: fn(&[(String, Json)], &str) -> Option<Json>,
+    ) -> (Option<Value>, Option<Value>) {
+        let text = |json: Option<Json>| match json {
+            Some(Json::Other(value)) => Some(value),
+            _ => None,
+        };
+        let Json::Object(message) = message else {
+            return (None, None);
+        };
+        let tool = match get(message, "params") {
+            Some(Json::Object(params)) => text(get(&params, "name")),
+            _ => None,
+        };
+        (text(get(message, "method")), tool)
+    }
+
+    fn granted() -> HashSet<String> {
+        HashSet::from(["list_it".to_owned()])
+    }
+
+    fn key(names: &'static [&'static str]) -> impl Strategy<Value = String> {
+        let name = proptest::sample::select(names);
+        let change = proptest::sample::select(vec!["", "upper", "long s", "escaped"]);
+        (name, change).prop_map(|(name, change)| match change {
+            "upper" => name.to_uppercase(),
+            "long s" => name.replace('s', "\u{17f}"),
+            "escaped" => name.replacen('m', "\\u006d", 1),
+            _ => name.to_owned(),
+        })
+    }
+
+    fn object(
+        names: &'static [&'static str],
+        value: impl Strategy<Value = String> + 'static,
+    ) -> impl Strategy<Value = String> {
+        let entry = (key(names), value).prop_map(|(key, value)| format!("\"{key}\":{value}"));
+        proptest::collection::vec(entry, 0..5)
+            .prop_map(|entries| format!("{{{}}}", entries.join(",")))
+    }
+
+    fn value() -> impl Strategy<Value = String> {
+        proptest::sample::select(vec![
+            "\"list_it\"",
+            "\"delete_it\"",
+            "\"tools/call\"",
+            "\"tools\\/call\"",
+            "\"ping\"",
+            "\"2.0\"",
+            "1",
+            "null",
+            "[]",
+        ])
+        .prop_map(str::to_owned)
+    }
+
+    fn messages() -> impl Strategy<Value = String> {
+        let params = || object(&["name", "arguments", "_meta", "x"], value());
+        let fields = (
+            value(),
+            value(),
+            params(),
+            params(),
+            key(&["params", "method", "id"]),
+        );
+        fields.prop_map(|(method, other, params, more, key)| {
+            format!(
+                "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":{method},\"params\":{params},\"{key}\":{other},\"x\":{more}}}"
+            )
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        /// What passes is the same call for every parser, and a granted one.
+        #[test]
+        fn every_parser_reads_a_forwarded_call_in_the_same_way(
+            text in prop_oneof![messages(), object(&["jsonrpc", "id", "method", "params"], value())],
+        ) {
+            let Ok(mut message) = Message::parse(text.as_bytes()) else { return Ok(()) };
+            let json: Json = serde_json::from_str(&text).unwrap();
+            let readings: Vec<_> = PARSERS.iter().map(|get| reading(&json, *get)).collect();
+            for reading in &readings {
+                prop_assert_eq!(reading, &readings[0], "{}", text);
+            }
+            let decision = message.decide(&HeaderMap::new(), &granted());
+            if decision == Ok(Action::Forward) && readings[0].0 == Some("tools/call".into()) {
+                prop_assert_eq!(readings[0].1.clone(), Some(Value::from("list_it")), "{}", text);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Message::parse(&bytes);
+        }
+    }
+}

@@ -15,10 +15,13 @@ use super::Environment;
 pub const OUTPUT: &str = "GITHUB_OUTPUT";
 /// The variable that names the file of the step's state, which its post phase gets as `STATE_<name>`.
 pub const STATE: &str = "GITHUB_STATE";
+/// The variable that names the file of environment variables for the next steps.
+pub const ENV: &str = "GITHUB_ENV";
 /// The variable that names the file of the step's part of the job summary.
 pub const SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 
-/// Appends names and values to the file command `variable` ([`OUTPUT`] or [`STATE`]) in one write.
+/// Appends names and values to the file command `variable` ([`OUTPUT`], [`STATE`], or [`ENV`]) in one
+/// write.
 ///
 /// # Errors
 /// When the variable is not set (the process was not started by a runner), or the file cannot be written.

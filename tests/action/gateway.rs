@@ -2,6 +2,10 @@
 //! the real step, against the fake Port server.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use fake_port::{Builder, Endpoint, FakePort, Fault, Flow, Tool};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -641,5 +645,303 @@ async fn the_official_client_lists_and_calls_in_both_lifecycles() {
         assert!(call("list_blueprints").await.is_ok());
         assert!(call("delete_entity").await.is_err());
         client.cancel().await.unwrap();
+    }
+}
+
+/// A request that an upstream of a test received.
+struct Seen {
+    head: String,
+    body: String,
+    stream: TcpStream,
+}
+
+/// An MCP server that the test answers by hand: one request per connection.
+fn upstream() -> (String, Receiver<Seen>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let sender: Sender<Seen> = sender.clone();
+            std::thread::spawn(move || read_request(stream.unwrap(), &sender));
+        }
+    });
+    (url, receiver)
+}
+
+fn read_request(stream: TcpStream, sender: &Sender<Seen>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let start = head.len();
+        if reader.read_line(&mut head).unwrap_or_default() == 0 {
+            return;
+        }
+        let line = head[start..].to_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let body = String::from_utf8(body).unwrap();
+    let _ = sender.send(Seen { head, body, stream });
+}
+
+impl Seen {
+    fn write(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn event(&mut self, message: &Value) {
+        self.write(&format!("data: {message}\n\n"));
+    }
+
+    /// Whether the gateway closed the connection.
+    fn is_closed(&mut self) -> bool {
+        self.stream
+            .read(&mut [0; 16])
+            .map_or(true, |read| read == 0)
+    }
+}
+
+const STREAM: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+
+/// A gateway in front of an MCP server of the test, without the preflight check.
+fn in_front_of(url: &str) -> Gateway {
+    Gateway::of(Step::new().input("mcp_url", url).input("verify", "false"))
+}
+
+fn call_of(tool: &str) -> String {
+    json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": tool, "_meta": {"progressToken": "p"}}})
+        .to_string()
+}
+
+#[tokio::test]
+async fn r2_after_a_restart_of_port_every_call_works() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    // Port forgets the session and every token at once.
+    gateway.step.port.expire_tokens();
+    let port = &gateway.step.port;
+    port.fault(Endpoint::Mcp, Fault::status(401));
+    port.fault(Endpoint::Mcp, Fault::status(404).text("gone"));
+    for _ in 0..3 {
+        let result = gateway.call(&session, "list_entities").await;
+        assert!(result["result"]["content"].is_array(), "{result}");
+    }
+}
+
+#[tokio::test]
+async fn r4_odd_requests_do_not_end_the_process() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    let get = || {
+        gateway
+            .client
+            .get(gateway.url())
+            .headers(session.clone())
+            .send()
+    };
+    let (first, second) = (get().await.unwrap(), get().await.unwrap());
+    drop((first, second));
+    let (status, _) = gateway.raw("").await;
+    assert_eq!(status, 400);
+    let address = gateway
+        .url()
+        .strip_prefix("http://")
+        .unwrap()
+        .strip_suffix("/v1")
+        .unwrap();
+    for bytes in [
+        "",
+        "\r\n\r\n",
+        "GET",
+        "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+        "\u{16}\u{3}\u{1}",
+    ] {
+        for _ in 0..16 {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(bytes.as_bytes()).unwrap();
+        }
+    }
+    let result = gateway.call(&session, "list_entities").await;
+    assert!(result["result"]["content"].is_array(), "{result}");
+}
+
+#[tokio::test]
+async fn r10_a_repeated_cursor_ends_in_an_error() {
+    if is_image() {
+        return;
+    }
+    let port = FakePort::builder().page_size(5).cursor_loop(true);
+    let gateway = Gateway::of(Step::against(port).input("verify", "false"));
+    let session = gateway.open().await;
+    let list = gateway.request(&session, "tools/list", json!({})).await;
+    let text = list["error"]["message"].as_str().unwrap();
+    assert_eq!(text, "Port's list of tools is endless");
+    let stale = gateway
+        .request(&session, "tools/list", json!({"cursor": "x"}))
+        .await;
+    assert_eq!(stale["error"]["code"], -32602);
+}
+
+#[tokio::test]
+async fn r12_cancellation_reaches_port() {
+    if is_image() {
+        return;
+    }
+    let (url, requests) = upstream();
+    let gateway = in_front_of(&url);
+    let cancelled =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}})
+            .to_string();
+    let expected = cancelled.clone();
+    let server = std::thread::spawn(move || {
+        let mut seen = requests.recv().unwrap();
+        assert_eq!(seen.body, expected, "with the agent's bytes");
+        seen.write("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let mut seen = requests.recv().unwrap();
+        assert!(seen.head.starts_with("POST /v1 "), "{}", seen.head);
+        seen.write(STREAM);
+        seen.is_closed()
+    });
+    let response = gateway.post(gateway.headers(), cancelled).await;
+    assert_eq!(response.status(), 202);
+    let response = gateway
+        .post(gateway.headers(), call_of("list_entities"))
+        .await;
+    drop(response);
+    let is_closed = tokio::task::spawn_blocking(move || server.join().unwrap());
+    assert!(is_closed.await.unwrap());
+}
+
+#[tokio::test]
+async fn r13_progress_arrives_in_step() {
+    if is_image() {
+        return;
+    }
+    let (url, requests) = upstream();
+    let gateway = in_front_of(&url);
+    let (reported, next) = channel::<()>();
+    let server = std::thread::spawn(move || {
+        let mut seen = requests.recv().unwrap();
+        seen.write(STREAM);
+        for progress in 1..=3 {
+            seen.event(&json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": "p", "progress": progress}}));
+            // The next event is sent only after the client has reported this one.
+            next.recv().unwrap();
+        }
+        seen.event(&json!({"jsonrpc": "2.0", "id": 7, "result": {"content": []}}));
+    });
+    let mut response = gateway
+        .post(gateway.headers(), call_of("list_entities"))
+        .await;
+    for progress in 1..=3 {
+        let chunk = response.chunk().await.unwrap().unwrap();
+        let event = message(&String::from_utf8(chunk.to_vec()).unwrap());
+        assert_eq!(event["params"]["progress"], progress);
+        reported.send(()).unwrap();
+    }
+    let last = message(&response.text().await.unwrap());
+    assert_eq!(last["id"], 7);
+    server.join().unwrap();
+}
+
+#[test]
+fn r18_a_gateway_that_cannot_start_says_why() {
+    if is_image() {
+        return;
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
+        .arg("gateway")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let reply: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let error = reply["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("the gateway received no settings"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn r19_the_next_steps_do_not_use_a_proxy_for_it() {
+    if is_image() {
+        return;
+    }
+    let step = Step::new();
+    let step = step
+        .variable("https_proxy", "http://127.0.0.1:9")
+        .variable("NO_PROXY", "a.example,localhost")
+        .variable("no_proxy", "b.example, 127.0.0.1");
+    let gateway = Gateway::of(step);
+    let hosts = "a.example,localhost,b.example,127.0.0.1";
+    let env: Vec<(&str, &str)> = gateway
+        .run
+        .env
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(env, [("NO_PROXY", hosts), ("no_proxy", hosts)]);
+    assert!(annotations(&gateway.run, "notice").contains(hosts));
+    assert!(
+        Gateway::start().run.env.is_empty(),
+        "only if there is a proxy"
+    );
+}
+
+#[tokio::test]
+async fn r20_no_length_or_encoding_is_copied() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let mut session = gateway.open().await;
+    session.insert("accept-encoding", HeaderValue::from_static("gzip"));
+    session.insert("connection", HeaderValue::from_static("keep-alive, x-hop"));
+    session.insert("x-hop", HeaderValue::from_static("1"));
+    let list = gateway.request(&session, "tools/list", json!({})).await;
+    assert_eq!(list["result"]["tools"].as_array().unwrap().len(), 2);
+    let requests = gateway.step.port.received();
+    let headers = &requests.last().unwrap().headers;
+    for absent in ["accept-encoding", "x-hop"] {
+        assert!(!headers.iter().any(|(name, _)| name == absent), "{absent}");
+    }
+}
+
+#[tokio::test]
+async fn r22_without_a_readable_policy_nothing_starts() {
+    if is_image() {
+        return;
+    }
+    let step = Step::new()
+        .input("connection", "gateway")
+        .input("policy", "acme/.github/missing.yml@main");
+    let run = step.run();
+    assert_eq!(run.exit, Some(1));
+    assert!(run.state.is_empty() && run.outputs.is_empty());
+}
+
+#[test]
+fn agents_outside_the_job_cannot_use_it() {
+    for agent in ["anthropic-api", "openai-responses"] {
+        let step = Step::new().input("connection", "gateway");
+        let errors = step.input("agent", agent).fail();
+        let expected = format!("input `connection` is `gateway`, which `{agent}` cannot use");
+        assert!(errors.contains(&expected), "{errors}");
     }
 }

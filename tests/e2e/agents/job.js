@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
+import { startRelay } from "./relay.js";
 
 const repository = fileURLToPath(new URL("../../..", import.meta.url));
 const programs = dirname(dirname(fileURLToPath(import.meta.resolve("yaml/package.json"))));
@@ -16,11 +17,13 @@ const LIMIT = 120_000;
 const INPUTS = { server_name: "port-prod", read_only: "false", allowed_tools: "list_blueprints" };
 
 /**
- * Runs the workflow of an agent. Returns the outputs and the log of the action, and what the
- * agent did. Hostile tests add keys to `base_config` (`base`) and files to the checkout
- * (`files`), or change the step of the agent (`change`). Hostile programs create marks.
+ * Runs the workflow of an agent. Returns the outputs and the log of the action, what the agent
+ * did, and what the post phase of the action reported. Hostile tests add keys to `base_config`
+ * (`base`) and files to the checkout (`files`), or change the step of the agent (`change`).
+ * Hostile programs create marks. With `otherTool`, the agent's own list contains this tool too,
+ * and so does the list of tools that it gets from the gateway.
  */
-export async function run(name, agent, { script, inputs, wrongToken = false, base, files, change, startsAgent = true }) {
+export async function run(name, agent, { script, inputs, wrongToken = false, otherTool, base, files, change, startsAgent = true }) {
   const root = mkdtempSync(join(tmpdir(), "port-mcp-agents-"));
   const directory = (path) => {
     mkdirSync(join(root, path));
@@ -33,9 +36,15 @@ export async function run(name, agent, { script, inputs, wrongToken = false, bas
   for (const parent of [job.work, job.temp]) {
     symlinkSync(programs, join(parent, "node_modules"));
   }
+  for (const file of ["state", "summary"]) {
+    writeTo(job.temp)(file, "");
+  }
   const port = await start();
   // On another address, so that the model's URL does not lead to the MCP server.
   const models = await start();
+  let relay;
+  let result;
+  let post;
   try {
     const steps = Object.values(parse(readFileSync(join(repository, `docs/workflows/${name}.yml`), "utf8")).jobs)[0].steps;
     change?.(steps.at(-1));
