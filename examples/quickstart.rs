@@ -13,12 +13,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow, ensure};
 use fake_port::FakePort;
-use port_mcp_action::connect;
 use port_mcp_action::runner::{Environment, Log};
+use port_mcp_action::{cleanup, connect, gateway};
 use reqwest::header::{HeaderMap, HeaderName};
-use rmcp::ServiceExt as _;
+use rmcp::model::CallToolRequestParams;
+use rmcp::service::RunningService;
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use rmcp::{RoleClient, ServiceExt as _};
 use runner_double::{Command, Masker, pairs};
 use serde_json::Value;
 
@@ -33,6 +35,10 @@ rules:
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
+    // The step starts its own program as the gateway.
+    if std::env::args().nth(1).as_deref() == Some("gateway") {
+        return gateway::process::run().await;
+    }
     let port = FakePort::start();
     let workspace = tempfile::tempdir()?;
     fs::write(workspace.path().join("port-mcp.yml"), POLICY)?;
@@ -86,17 +92,53 @@ async fn main() -> anyhow::Result<()> {
     let outputs: HashMap<String, String> = granted.outputs.into_iter().collect();
     let tools: Vec<String> = serde_json::from_str(&outputs["tools"])?;
     println!("What an agent that connects with this `mcp_config` can see and may use:\n");
-    for tool in offered(&outputs["mcp_config"]).await? {
-        let is_granted = tools.contains(&tool);
+    let agent = agent(&outputs["mcp_config"]).await?;
+    for tool in agent.list_all_tools().await? {
+        let is_granted = tools.contains(&tool.name.to_string());
         println!(
-            "  {tool}: {}",
+            "  {}: {}",
+            tool.name,
             if is_granted { "granted" } else { "not granted" }
         );
     }
+    agent.cancel().await?;
+    println!();
+    through_the_gateway(&port, workspace.path()).await?;
     println!(
         "\nTo use your own Port organization: add PORT_CLIENT_ID and PORT_CLIENT_SECRET to the \
          repository's\nsecrets, and copy the workflow from the README."
     );
+    Ok(())
+}
+
+/// Runs a step with the gateway, an agent that calls two tools, and the post phase.
+async fn through_the_gateway(port: &FakePort, workspace: &Path) -> anyhow::Result<()> {
+    println!("4. The same step with the gateway, which enforces the granted tools itself:\n");
+    let inputs = [
+        ("allowed_tools", "list_*, !list_plugins"),
+        ("policy", "port-mcp.yml"),
+        ("connection", "gateway"),
+    ];
+    let step = Step::run(port, workspace, &inputs).await?;
+    ensure!(step.succeeded, "the gateway did not start");
+    let outputs: HashMap<String, String> = step.outputs.iter().cloned().collect();
+    println!("An agent connects, and the token expires while it works:\n");
+    let agent = agent(&outputs["mcp_config"]).await?;
+    for tool in ["list_blueprints", "delete_entity", "list_entities"] {
+        if tool == "list_entities" {
+            port.expire_tokens();
+            println!("  (the token expires)");
+        }
+        let result = agent.call_tool(CallToolRequestParams::new(tool)).await;
+        match result {
+            Ok(_) => println!("  {tool}: called"),
+            Err(error) => println!("  {tool}: {error}"),
+        }
+    }
+    agent.cancel().await?;
+    let (log, summary) = step.clean_up().await?;
+    println!("\nThe post phase of the step:\n\n{}", indented(&log));
+    println!("Its part of the job summary:\n\n{}", indented(&summary));
     Ok(())
 }
 
@@ -105,6 +147,7 @@ struct Step {
     succeeded: bool,
     runner: Runner,
     outputs: Vec<(String, String)>,
+    state: Vec<(String, String)>,
     summary: String,
 }
 
@@ -136,6 +179,7 @@ impl Step {
             .map(|(name, value)| (format!("INPUT_{}", name.to_uppercase()), (*value).into()))
             .chain([
                 ("GITHUB_OUTPUT".to_owned(), file("outputs")),
+                ("GITHUB_STATE".to_owned(), file("state")),
                 ("GITHUB_STEP_SUMMARY".to_owned(), file("summary")),
                 ("GITHUB_WORKSPACE".to_owned(), workspace.into()),
                 ("GITHUB_REPOSITORY".to_owned(), "acme/catalog".into()),
@@ -156,8 +200,27 @@ impl Step {
             succeeded: result.is_ok(),
             runner,
             outputs: pairs(&read("outputs")).map_err(|error| anyhow!(error))?,
+            state: pairs(&read("state")).map_err(|error| anyhow!(error))?,
             summary: read("summary"),
         })
+    }
+
+    /// Runs the post phase, and returns its log and its part of the job summary.
+    async fn clean_up(&self) -> anyhow::Result<(String, String)> {
+        let files = tempfile::tempdir()?;
+        let summary = files.path().join("summary");
+        let state = self.state.iter();
+        let environment: Environment = state
+            .map(|(name, value)| (format!("STATE_{name}"), value.into()))
+            .chain([(
+                "GITHUB_STEP_SUMMARY".to_owned(),
+                summary.clone().into_os_string(),
+            )])
+            .collect();
+        let mut printed = Vec::new();
+        cleanup::run(&environment, &mut Log::new(&environment, &mut printed)).await?;
+        let runner = Runner::from_stream(&String::from_utf8(printed)?);
+        Ok((runner.log, fs::read_to_string(summary)?))
     }
 }
 
@@ -190,14 +253,14 @@ impl Runner {
     }
 }
 
-/// Connects with `mcp_config` alone, and lists the tools that the server offers.
-async fn offered(mcp_config: &str) -> anyhow::Result<Vec<String>> {
+/// Connects with `mcp_config` alone, as an agent does.
+async fn agent(mcp_config: &str) -> anyhow::Result<RunningService<RoleClient, ()>> {
     let config: Value = serde_json::from_str(mcp_config)?;
     let server = &config["mcpServers"]["port"];
     let url = server["url"].as_str().context("no url")?;
     let mut headers = HeaderMap::new();
     for (name, value) in server["headers"].as_object().context("no headers")? {
-        let value = value.as_str().context("a header is not text")?;
+        let value = value.as_str().context("a header is not a string")?;
         headers.insert(name.parse::<HeaderName>()?, value.parse()?);
     }
     let http = reqwest::Client::builder()
@@ -205,13 +268,8 @@ async fn offered(mcp_config: &str) -> anyhow::Result<Vec<String>> {
         .no_proxy()
         .build()?;
     let settings = StreamableHttpClientTransportConfig::with_uri(url);
-    let agent = ().serve(StreamableHttpClientTransport::with_client(http, settings)).await?;
-    let tools = agent.list_all_tools().await?;
-    agent.cancel().await?;
-    Ok(tools
-        .into_iter()
-        .map(|tool| tool.name.into_owned())
-        .collect())
+    let transport = StreamableHttpClientTransport::with_client(http, settings);
+    Ok(().serve(transport).await?)
 }
 
 fn indented(text: &str) -> String {

@@ -12,7 +12,7 @@ pub const PAGE: &str = "docs/troubleshooting.md";
 
 /// Every section about an error, in the order of the page. Of several phrases in one message, the first in
 /// this list counts.
-pub const HEADINGS: [&str; 74] = [
+pub const HEADINGS: [&str; 76] = [
     // Inputs
     "input … is empty",
     "input … is not an input of this action",
@@ -91,6 +91,9 @@ pub const HEADINGS: [&str; 74] = [
     "the agent failed",
     "the agent's answer is not",
     "the agent's answer contains a secret of this job",
+    // Gateway
+    "is not available in the container action yet",
+    "the gateway received no settings",
     // Runner
     "is not set: not running in GitHub Actions",
     "does not name a file",

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::Gateway;
 use super::handover::{HandOver, HandOverError};
-use crate::http::ROOTS_VARIABLES;
+use crate::http::{ROOTS_VARIABLES, seconds};
 use crate::runner::Environment;
 use crate::text::secrets;
 
@@ -42,7 +42,8 @@ enum Reply {
 /// # Errors
 /// When the process does not start or does not listen in time. It is ended then.
 pub(crate) async fn start(settings: &HandOver, environment: &Environment) -> anyhow::Result<Url> {
-    let program = std::env::current_exe().context("the path of this program is unknown")?;
+    let program = std::env::current_exe()
+        .context("the gateway could not start: the path of this program is unknown")?;
     let mut command = Command::new(program);
     command
         .arg("gateway")
@@ -76,7 +77,8 @@ pub(crate) async fn start(settings: &HandOver, environment: &Environment) -> any
     });
     let started = started.await.unwrap_or_else(|_| {
         Err(anyhow!(
-            "the gateway did not start within {START_TIMEOUT:?}"
+            "the gateway could not start within {}",
+            seconds(START_TIMEOUT)
         ))
     });
     if started.is_err() {

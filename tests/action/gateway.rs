@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use fake_port::{Builder, Endpoint, FakePort, Fault, Flow, Tool};
+use fake_port::{Accepts, Builder, Endpoint, FakePort, Fault, Flow, Tool};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode};
 use runner_double::Finished;
@@ -943,5 +943,81 @@ fn agents_outside_the_job_cannot_use_it() {
         let errors = step.input("agent", agent).fail();
         let expected = format!("input `connection` is `gateway`, which `{agent}` cannot use");
         assert!(errors.contains(&expected), "{errors}");
+    }
+}
+
+#[test]
+fn the_container_action_names_the_binary_action() {
+    if !is_image() {
+        return;
+    }
+    let errors = Step::new().input("connection", "gateway").fail();
+    let expected = "`connection: gateway` is not available in the container action yet";
+    assert!(errors.starts_with(expected), "{errors}");
+}
+
+#[tokio::test]
+async fn auth_method_auto_is_settled_at_the_first_401() {
+    if is_image() {
+        return;
+    }
+    let port = FakePort::builder().accepts(Accepts::OauthOnly);
+    let gateway = Gateway::of(Step::against(port).input("verify", "false"));
+    let session = gateway.open().await;
+    let result = gateway.call(&session, "list_entities").await;
+    assert!(result["result"]["content"].is_array(), "{result}");
+}
+
+#[tokio::test]
+async fn while_port_is_away_calls_fail_and_the_gateway_goes_on() {
+    if is_image() {
+        return;
+    }
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let gateway = in_front_of(&format!("http://{free}/v1"));
+    for _ in 0..3 {
+        let response = gateway
+            .post(gateway.headers(), call_of("list_entities"))
+            .await;
+        assert_eq!(response.status(), 200);
+        let error = message(&response.text().await.unwrap());
+        let text = error["error"]["message"].as_str().unwrap();
+        assert_eq!(text, "Port could not be reached: connection refused");
+    }
+}
+
+#[tokio::test]
+async fn the_audit_shows_no_secret_and_no_value() {
+    if is_image() {
+        return;
+    }
+    for shows_values in [false, true] {
+        let step = Step::new()
+            .input("audit_file", "true")
+            .input("audit_arguments", shows_values.to_string());
+        let gateway = Gateway::of(step);
+        let session = gateway.open().await;
+        let token = gateway.step.port.token(Flow::Rest);
+        let arguments = json!({"query": format!("a value, {token}"), "long": "x".repeat(20_000)});
+        let params = json!({"name": "list_entities", "arguments": arguments});
+        gateway.request(&session, "tools/call", params).await;
+        let params = json!({"name": format!("x{}", "y".repeat(20_000)), "arguments": {}});
+        gateway.request(&session, "tools/call", params).await;
+        let params =
+            json!({"name": "list_entities", "arguments": {"query": format!("a value, {token}")}});
+        gateway.request(&session, "tools/call", params).await;
+        let file = gateway
+            .step
+            .job
+            .temp()
+            .join(&gateway.run.outputs["audit_file"]);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(!text.contains(&token), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 8 * 1024), "{text}");
+        assert_eq!(text.contains("a value, ***"), shows_values, "{text}");
+        assert!(text.contains("query"), "{text}");
     }
 }
