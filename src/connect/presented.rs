@@ -122,7 +122,7 @@ const PROXY_VARIABLES: [&str; 6] = [
 /// Keeps the next steps from sending requests for the gateway to a proxy, if there is one.
 fn exempt_from_proxy(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     let is_set = |name: &&str| environment.get(name).is_some();
-    if !PROXY_VARIABLES.iter().any(|name| is_set(&name)) {
+    if !PROXY_VARIABLES.iter().any(is_set) {
         return Ok(());
     }
     let names = ["NO_PROXY", "no_proxy"];

@@ -423,17 +423,20 @@ fn list_request(id: Option<&RawValue>, params: &RawObject) -> String {
 
 /// The JSON-RPC response in a body: the body itself, or an event.
 fn response_in(text: &str, is_stream: bool) -> Option<RawObject> {
-    let is_response =
-        |message: &RawObject| message.get("result").is_some() || message.get("error").is_some();
-    if !is_stream {
-        return RawObject::parse(text).filter(is_response);
+    if is_stream {
+        let events = Events::default().push(text.as_bytes());
+        return events.iter().find_map(|event| response_of(event));
     }
-    let mut events = Events::default();
-    let events = events.push(text.as_bytes());
-    let mut messages = events
-        .iter()
-        .filter_map(|event| RawObject::parse(&rewrite::data(event)?));
-    messages.find(is_response)
+    RawObject::parse(text).filter(is_response)
+}
+
+/// The JSON-RPC response in an event.
+fn response_of(event: &[u8]) -> Option<RawObject> {
+    RawObject::parse(&rewrite::data(event)?).filter(is_response)
+}
+
+fn is_response(message: &RawObject) -> bool {
+    message.get("result").is_some() || message.get("error").is_some()
 }
 
 /// Forwards a stream of server messages, and reduces any list of tools that Port replays in it.
@@ -661,18 +664,19 @@ impl<T: Unpin> hyper::body::Body for Held<T> {
 async fn whole(response: reqwest::Response, limit: usize) -> Result<String, ()> {
     let is_stream = has_type(response.headers(), EVENT_STREAM);
     let mut bytes = response.bytes_stream();
-    let mut text = Vec::new();
+    let (mut text, mut events) = (Vec::new(), Events::default());
     while let Some(chunk) = bytes.next().await {
         let chunk = chunk.map_err(drop)?;
         if text.len() + chunk.len() > limit {
             return Err(());
         }
         text.extend_from_slice(&chunk);
-        let is_complete = || {
-            let text = std::str::from_utf8(&text).ok();
-            text.is_some_and(|text| response_in(text, true).is_some())
-        };
-        if is_stream && is_complete() {
+        if is_stream
+            && events
+                .push(&chunk)
+                .iter()
+                .any(|event| response_of(event).is_some())
+        {
             break;
         }
     }

@@ -135,6 +135,14 @@ impl<'a> Message<'a> {
             .map_err(|error| rejection(&error))?;
         let envelope: Envelope<'a> =
             serde_json::from_slice(body).map_err(|error| Rejection::Invalid(error.to_string()))?;
+        let is_id = |id: &RawValue| {
+            id.get().starts_with(['"', '-']) || id.get().as_bytes()[0].is_ascii_digit()
+        };
+        if !envelope.id.is_none_or(is_id) {
+            return Err(Rejection::Invalid(
+                "`id` must be a string or a number".to_owned(),
+            ));
+        }
         if envelope.jsonrpc != "2.0" {
             return Err(Rejection::Invalid("`jsonrpc` must be \"2.0\"".to_owned()));
         }
@@ -463,8 +471,10 @@ mod tests {
         }
     }
 
+    type Lookup = fn(&[(String, Json)], &str) -> Option<Json>;
+
     /// How other parsers look up a key.
-    const PARSERS: [fn(&[(String, Json)], &str) -> Option<Json>; 4] = [
+    const PARSERS: [Lookup; 4] = [
         // The first of repeated keys counts.
         |entries, key| Some(entries.iter().find(|(name, _)| name == key)?.1.clone()),
         // The last of repeated keys counts.
@@ -491,10 +501,7 @@ mod tests {
     ];
 
     /// The method and the tool of a message, as a parser reads them.
-    fn reading(
-        message: &Json,
-        get: fn(&[(String, Json)], &str) -> Option<Json>,
-    ) -> (Option<Value>, Option<Value>) {
+    fn reading(message: &Json, get: Lookup) -> (Option<Value>, Option<Value>) {
         let text = |json: Option<Json>| match json {
             Some(Json::Other(value)) => Some(value),
             _ => None,

@@ -6,13 +6,15 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`door`] | the HTTP interface for the agent |
-//! | [`gate`] | the decision on each message |
-//! | [`upstream`] | the requests to Port |
-//! | [`renewal`] | the token |
-//! | [`sessions`] | the sessions of agents and of Port |
-//! | [`rewrite`] | the three responses that are rewritten |
-//! | [`audit`] | events and counts |
+//! | `door` | the HTTP interface for the agent |
+//! | `gate` | the decision on each message |
+//! | `upstream` | the requests to Port |
+//! | `renewal` | the token |
+//! | `sessions` | the sessions of agents and of Port |
+//! | `rewrite` | the three responses that are rewritten |
+//! | `audit` | events and counts |
+//! | `handover` | what the step passes to the gateway |
+//! | `process` | the gateway as a process of its own |
 
 mod audit;
 mod door;

@@ -21,6 +21,8 @@ const MARGIN: Duration = Duration::from_mins(1);
 const JITTER: Duration = Duration::from_secs(20);
 /// The minimum time between two exchanges that rejected tokens cause.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
+/// After a failed exchange, how long requests fail at once instead of waiting for another exchange.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 /// The time limit of one renewal, including retries. Requests wait as long for it.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -37,8 +39,8 @@ struct Current {
     token: SecretString,
     expires_at: Option<SystemTime>,
     flow: Flow,
-    /// When the last exchange ended, and whether it succeeded.
-    last_exchange: Option<(Instant, bool)>,
+    /// When the last exchange ended, and its error.
+    last_exchange: Option<(Instant, Option<String>)>,
     renewals: u64,
 }
 
@@ -77,7 +79,10 @@ impl Renewal {
     pub(super) async fn token(&self) -> Result<SecretString, RenewalError> {
         let mut current = self.current.lock().await;
         let is_expired = current.expires_at.is_some_and(|at| at <= SystemTime::now());
-        if is_expired && !current.failed_recently() {
+        if is_expired {
+            if let Some(error) = current.recent_failure(SHORTEST_PAUSE) {
+                return Err(RenewalError::Failed(error));
+            }
             self.exchange(&mut current).await?;
         }
         Ok(current.token.clone())
@@ -94,10 +99,10 @@ impl Renewal {
         let mut current = self.current.lock().await;
         let is_same = |token: &SecretString| token.expose_secret() == rejected.expose_secret();
         if is_same(&current.token) {
-            let is_recent = current
-                .last_exchange
-                .is_some_and(|(at, _)| at.elapsed() < SHORTEST_INTERVAL);
-            if is_recent {
+            if let Some(error) = current.recent_failure(SHORTEST_INTERVAL) {
+                return Err(RenewalError::Failed(error));
+            }
+            if current.is_recent(SHORTEST_INTERVAL) {
                 return Err(RenewalError::Rejected);
             }
             self.exchange(&mut current).await?;
@@ -138,8 +143,9 @@ impl Renewal {
         let http = self.http.with_deadline(TIMEOUT);
         let result =
             port::fetch_token(&http, &self.endpoints, &self.credentials, current.flow).await;
-        current.last_exchange = Some((Instant::now(), result.is_ok()));
-        let token = result.map_err(|error| RenewalError::Failed(error.details()))?;
+        let error = result.as_ref().err().map(|error| error.cause().to_string());
+        current.last_exchange = Some((Instant::now(), error.clone()));
+        let token = result.map_err(|_| RenewalError::Failed(error.unwrap_or_default()))?;
         secrets::register(&token.secret);
         if token.secret.expose_secret() != current.token.expose_secret() {
             current.renewals += 1;
@@ -151,9 +157,17 @@ impl Renewal {
 }
 
 impl Current {
-    /// Whether an exchange failed a moment ago: calls then fail at once instead of one after another.
-    fn failed_recently(&self) -> bool {
-        self.last_exchange
-            .is_some_and(|(at, succeeded)| !succeeded && at.elapsed() < Duration::from_secs(5))
+    fn is_recent(&self, interval: Duration) -> bool {
+        let last = self.last_exchange.as_ref();
+        last.is_some_and(|(at, _)| at.elapsed() < interval)
+    }
+
+    /// The error of an exchange that failed within this time.
+    fn recent_failure(&self, interval: Duration) -> Option<String> {
+        let (_, error) = self
+            .last_exchange
+            .as_ref()
+            .filter(|_| self.is_recent(interval))?;
+        error.clone()
     }
 }

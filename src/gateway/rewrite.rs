@@ -171,28 +171,36 @@ pub(super) fn is_granted(tool: &RawValue, granted: &HashSet<String>) -> bool {
 
 /// Splits an event stream into events, each with its bytes.
 #[derive(Debug, Default)]
-pub(super) struct Events(Vec<u8>);
+pub(super) struct Events {
+    pending: Vec<u8>,
+    /// How many of the pending bytes contain no end of an event.
+    searched: usize,
+}
 
 impl Events {
     /// Adds bytes, and returns the events that are complete.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        self.0.extend_from_slice(bytes);
+        self.pending.extend_from_slice(bytes);
         let mut events = Vec::new();
-        while let Some(end) = end_of_event(&self.0) {
-            let rest = self.0.split_off(end);
-            events.push(std::mem::replace(&mut self.0, rest));
+        while let Some(end) = end_of_event(&self.pending[self.searched..]) {
+            let rest = self.pending.split_off(self.searched + end);
+            events.push(std::mem::replace(&mut self.pending, rest));
+            self.searched = 0;
         }
+        // An end has up to four bytes.
+        self.searched = self.pending.len().saturating_sub(3);
         events
     }
 
     /// The number of bytes of the incomplete event.
     pub(super) fn pending(&self) -> usize {
-        self.0.len()
+        self.pending.len()
     }
 
     /// The bytes after the last complete event.
     pub(super) fn rest(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.0)
+        self.searched = 0;
+        std::mem::take(&mut self.pending)
     }
 }
 

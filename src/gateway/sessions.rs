@@ -12,12 +12,15 @@ use http::HeaderMap;
 /// The maximum number of sessions. The oldest is forgotten first.
 const MAX_SESSIONS: usize = 256;
 
+/// The maximum length of a body of `initialize` that is kept, in bytes.
+const LARGEST_INITIALIZE: usize = 64 * 1024;
+
 /// A session of an agent.
 pub(super) struct Session {
     /// The number of the session in the audit. The ID itself is a secret of the agent.
     pub(super) label: String,
-    /// The body of `initialize`.
-    pub(super) initialize: Bytes,
+    /// The body of `initialize`. `None` if it is too large to keep.
+    pub(super) initialize: Option<Bytes>,
     /// The headers of `initialize` that are forwarded.
     pub(super) headers: HeaderMap,
     /// The current session ID at Port. Held while a new session is opened.
@@ -43,7 +46,7 @@ impl Sessions {
         let label = format!("s{number}");
         let session = Session {
             label: label.clone(),
-            initialize,
+            initialize: Some(initialize).filter(|body| body.len() <= LARGEST_INITIALIZE),
             headers,
             upstream: tokio::sync::Mutex::new(id.to_owned()),
         };

@@ -162,7 +162,7 @@ impl Upstream {
             return Some(upstream.clone());
         }
         let opened = tokio::time::timeout(REOPEN_TIMEOUT, async {
-            let (headers, body) = (&session.headers, &session.initialize);
+            let (headers, body) = (&session.headers, session.initialize.as_ref()?);
             let response = self
                 .authorized(&Method::POST, headers, body, None)
                 .await

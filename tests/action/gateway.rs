@@ -207,6 +207,8 @@ async fn messages_that_parsers_read_differently_are_rejected() {
         r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"ping"} {}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"ping""#,
+        r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["list_blueprints"]}"#,
         "",
         "null",
     ] {
@@ -849,7 +851,7 @@ async fn r13_progress_arrives_in_step() {
         .await;
     for progress in 1..=3 {
         let chunk = response.chunk().await.unwrap().unwrap();
-        let event = message(&String::from_utf8(chunk.to_vec()).unwrap());
+        let event = message(std::str::from_utf8(&chunk).unwrap());
         assert_eq!(event["params"]["progress"], progress);
         reported.send(()).unwrap();
     }
