@@ -8,7 +8,6 @@ use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use crate::access;
 use crate::gateway::Counts;
 use crate::http::{Http, HttpSettings};
 use crate::runner::summary::{Cell, Summary};
@@ -90,18 +89,16 @@ async fn stop(url: &str, key: &SecretString) -> anyhow::Result<Counts> {
 
 /// Reports what the agent called.
 fn report(counts: &Counts, has_summary: bool, environment: &Environment, log: &mut Log<'_>) {
-    let rejected: Vec<String> = counts
-        .tools
-        .iter()
-        .filter(|(_, tool)| tool.rejected > 0)
-        .map(|(name, tool)| format!("{name} ({})", tool.rejected))
+    let rejected = counts.tools.iter().filter(|(_, tool)| tool.rejected > 0);
+    let rejected: Vec<String> = rejected
+        .map(|(name, tool)| format!("`{}` ({})", Quote::new(name), tool.rejected))
         .collect();
     if !rejected.is_empty() {
         log.warning(
             TITLE,
             format!(
                 "The gateway rejected calls of tools that are not granted: {}.",
-                access::comma_list(rejected.iter().map(String::as_str))
+                rejected.join(", ")
             ),
         );
     }
@@ -120,7 +117,7 @@ fn report(counts: &Counts, has_summary: bool, environment: &Environment, log: &m
     let mut summary = Summary::new("Port MCP: calls");
     summary.facts([
         ("Sessions", Some(Cell::text(counts.sessions))),
-        ("Rejected messages", Some(Cell::text(counts.rejected))),
+        ("Other rejected messages", Some(Cell::text(counts.rejected))),
         ("Token renewals", Some(Cell::text(counts.renewals))),
     ]);
     let rows = counts.tools.iter().map(|(name, tool)| {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use humantime::format_rfc3339_millis;
+use humantime::{format_rfc3339_millis, format_rfc3339_seconds};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -90,6 +90,13 @@ impl Audit {
         self.event("session", &[("session", session.into())]);
     }
 
+    /// Writes that Port returned a new token.
+    pub(super) fn renewal(&self, expires_at: Option<SystemTime>) {
+        self.count(|counts| counts.renewals += 1);
+        let expires_at = expires_at.map(|at| format_rfc3339_seconds(at).to_string());
+        self.event("renewal", &[("expires_at", expires_at.into())]);
+    }
+
     /// Writes that a message was rejected.
     pub(super) fn rejection(&self, session: &str, method: &str, tool: Option<&str>, reason: &str) {
         match tool {
@@ -164,14 +171,16 @@ impl Audit {
         let mut line =
             Map::from_iter(head.map(|(key, value): (&str, Value)| (key.to_owned(), value)));
         line.append(&mut fields);
-        let mut text = Value::from(line.clone()).to_string();
+        let mut text = json!(line).to_string();
         if text.len() > LARGEST_LINE {
             line.insert("arguments".to_owned(), json!("too long"));
-            text = Value::from(line).to_string();
+            text = json!(line).to_string();
         }
+        // One write for the line, so that a reader of the file never sees a part of it.
+        text.push('\n');
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         // A full disk must not end the agent's session.
-        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 }
 

@@ -331,7 +331,7 @@ impl Post<'_> {
             let label = match opened.as_ref().and_then(|id| id.to_str().ok()) {
                 Some(id) => {
                     let headers = forwarded(self.headers);
-                    self.gateway.sessions.open(id, self.body.clone(), headers)
+                    self.gateway.sessions.open(id, self.body, &headers)
                 }
                 None => "-".to_owned(),
             };

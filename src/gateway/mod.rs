@@ -40,7 +40,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::SecretString;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::{JoinSet, spawn_local};
+use tokio::task::JoinSet;
 
 use audit::Audit;
 pub use audit::{Counts, ToolCounts};
@@ -72,7 +72,7 @@ struct Gateway {
     tools: HashSet<String>,
     upstream: Upstream,
     sessions: Sessions,
-    audit: Audit,
+    audit: Arc<Audit>,
     memory: Arc<Semaphore>,
     /// The number of requests in progress.
     active: AtomicUsize,
@@ -113,7 +113,8 @@ impl Gateway {
         for (name, value) in &settings.headers {
             headers.insert(HeaderName::from_bytes(name.as_bytes())?, value.parse()?);
         }
-        let renewal = Renewal::new(http.clone(), settings);
+        let audit = Arc::new(Audit::new(audit, settings.audit_arguments));
+        let renewal = Renewal::new(http.clone(), settings, Arc::clone(&audit));
         Ok(Arc::new(Self {
             key: settings.key.clone(),
             stop_key: settings.stop_key.clone(),
@@ -121,7 +122,7 @@ impl Gateway {
             tools: settings.tools.iter().cloned().collect(),
             upstream: Upstream::new(http, settings.endpoints.mcp.clone(), headers, renewal),
             sessions: Sessions::default(),
-            audit: Audit::new(audit, settings.audit_arguments),
+            audit,
             memory: Arc::new(Semaphore::new(MEMORY)),
             active: AtomicUsize::new(0),
             is_idle: Notify::new(),
@@ -155,8 +156,7 @@ impl Gateway {
         };
         // A stream of server messages ends only when the agent ends.
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, drained).await;
-        let mut counts = self.audit.counts();
-        counts.renewals = self.upstream.renewal.count().await;
+        let counts = self.audit.counts();
         self.audit.event("stop", &[]);
         self.stopping.notify_one();
         self.is_closed.notified().await;
@@ -167,8 +167,6 @@ impl Gateway {
     async fn serve(self: Arc<Self>, listener: TcpListener, lifetime: Duration) {
         let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
-        let renewal = Arc::clone(&self);
-        spawn_local(async move { renewal.upstream.renewal.renew_in_time().await });
         let end = tokio::time::sleep(lifetime);
         tokio::pin!(end);
         loop {

@@ -57,7 +57,7 @@ pub(crate) async fn start(settings: &HandOver, environment: &Environment) -> any
         }
     }
     #[cfg(unix)]
-    command.current_dir("/").process_group(0);
+    command.current_dir("/");
     let mut process = command.spawn().context("could not start the gateway")?;
     let started = tokio::time::timeout(START_TIMEOUT, async {
         let mut input = process.stdin.take().context("the gateway has no input")?;

@@ -1,27 +1,26 @@
 //! The token, and its renewal.
 //!
-//! Port returns the same token until it expires, so an early exchange returns nothing new. The token is
-//! renewed once shortly before it expires, then by the first request after it has expired.
+//! Port returns the same token until it expires, so an early exchange returns nothing new and counts against
+//! Port's rate limit. The first request after the token has expired renews it: a gateway whose agent is idle
+//! sends no exchange.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::audit::Audit;
 use super::handover::HandOver;
 use crate::http::Http;
 use crate::inputs::AuthMethod;
 use crate::port::{self, Credentials, Endpoints, Flow};
 use crate::text::secrets;
 
-/// How long before the token expires it is first renewed.
-const MARGIN: Duration = Duration::from_mins(1);
-/// The maximum random delay of that renewal, so that jobs with the same token do not renew it at once.
-const JITTER: Duration = Duration::from_secs(20);
 /// The minimum time between two exchanges that rejected tokens cause.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
-/// After a failed exchange, how long requests fail at once instead of waiting for another exchange.
+/// After a failed exchange, how long at least requests fail at once instead of waiting for another exchange.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 /// The time limit of one renewal, including retries. Requests wait as long for it.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -32,6 +31,7 @@ pub(super) struct Renewal {
     endpoints: Endpoints,
     credentials: Credentials,
     auth_method: AuthMethod,
+    audit: Arc<Audit>,
     current: Mutex<Current>,
 }
 
@@ -39,9 +39,19 @@ struct Current {
     token: SecretString,
     expires_at: Option<SystemTime>,
     flow: Flow,
-    /// When the last exchange ended, and its error.
-    last_exchange: Option<(Instant, Option<String>)>,
-    renewals: u64,
+    last_exchange: Option<Exchange>,
+}
+
+/// An exchange that has ended.
+struct Exchange {
+    ended_at: Instant,
+    failure: Option<Failure>,
+}
+
+struct Failure {
+    text: String,
+    /// The wait before the next exchange that Port requests.
+    retry_after: Option<Duration>,
 }
 
 /// Why there is no valid token.
@@ -56,18 +66,18 @@ pub(super) enum RenewalError {
 }
 
 impl Renewal {
-    pub(super) fn new(http: Http, settings: &HandOver) -> Self {
+    pub(super) fn new(http: Http, settings: &HandOver, audit: Arc<Audit>) -> Self {
         Self {
             http,
             endpoints: settings.endpoints.clone(),
             credentials: settings.credentials.clone(),
             auth_method: settings.auth_method,
+            audit,
             current: Mutex::new(Current {
                 token: settings.token.secret.clone(),
                 expires_at: settings.token.expires_at,
                 flow: settings.token.flow,
                 last_exchange: None,
-                renewals: 0,
             }),
         }
     }
@@ -117,38 +127,22 @@ impl Renewal {
         Ok(current.token.clone())
     }
 
-    /// Renews the token once, shortly before it expires.
-    pub(super) async fn renew_in_time(&self) {
-        let expires_at = self.current.lock().await.expires_at;
-        let Some(left) = expires_at.and_then(|at| at.duration_since(SystemTime::now()).ok()) else {
-            return;
-        };
-        let random = getrandom::u32().unwrap_or_default();
-        let jitter = JITTER.mul_f64(f64::from(random) / f64::from(u32::MAX));
-        let Some(wait) = left.checked_sub(MARGIN).map(|wait| wait + jitter) else {
-            return;
-        };
-        tokio::time::sleep(wait).await;
-        let mut current = self.current.lock().await;
-        // The next request tries again.
-        let _ = self.exchange(&mut current).await;
-    }
-
-    /// The number of new tokens.
-    pub(super) async fn count(&self) -> u64 {
-        self.current.lock().await.renewals
-    }
-
     async fn exchange(&self, current: &mut Current) -> Result<(), RenewalError> {
         let http = self.http.with_deadline(TIMEOUT);
         let result =
             port::fetch_token(&http, &self.endpoints, &self.credentials, current.flow).await;
-        let error = result.as_ref().err().map(|error| error.cause().to_string());
-        current.last_exchange = Some((Instant::now(), error.clone()));
-        let token = result.map_err(|_| RenewalError::Failed(error.unwrap_or_default()))?;
+        let failure = result.as_ref().err().map(|error| Failure {
+            text: error.cause().to_string(),
+            retry_after: error.cause().retry_after(),
+        });
+        current.last_exchange = Some(Exchange {
+            ended_at: Instant::now(),
+            failure,
+        });
+        let token = result.map_err(|error| RenewalError::Failed(error.cause().to_string()))?;
         secrets::register(&token.secret);
         if token.secret.expose_secret() != current.token.expose_secret() {
-            current.renewals += 1;
+            self.audit.renewal(token.expires_at);
         }
         current.token = token.secret;
         current.expires_at = token.expires_at;
@@ -159,15 +153,13 @@ impl Renewal {
 impl Current {
     fn is_recent(&self, interval: Duration) -> bool {
         let last = self.last_exchange.as_ref();
-        last.is_some_and(|(at, _)| at.elapsed() < interval)
+        last.is_some_and(|exchange| exchange.ended_at.elapsed() < interval)
     }
 
-    /// The error of an exchange that failed within this time.
+    /// The error of an exchange that failed within this time, or after which Port still requests a wait.
     fn recent_failure(&self, interval: Duration) -> Option<String> {
-        let (_, error) = self
-            .last_exchange
-            .as_ref()
-            .filter(|_| self.is_recent(interval))?;
-        error.clone()
+        let failure = self.last_exchange.as_ref()?.failure.as_ref()?;
+        let pause = interval.max(failure.retry_after.unwrap_or_default());
+        self.is_recent(pause).then(|| failure.text.clone())
     }
 }

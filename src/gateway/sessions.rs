@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The maximum number of sessions. The oldest is forgotten first.
 const MAX_SESSIONS: usize = 256;
@@ -39,15 +39,17 @@ struct Table {
 
 impl Sessions {
     /// Adds a session that Port opened, and returns its label.
-    pub(super) fn open(&self, id: &str, initialize: Bytes, headers: HeaderMap) -> String {
+    pub(super) fn open(&self, id: &str, initialize: &[u8], headers: &HeaderMap) -> String {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.opened += 1;
         let number = table.opened;
         let label = format!("s{number}");
         let session = Session {
             label: label.clone(),
-            initialize: Some(initialize).filter(|body| body.len() <= LARGEST_INITIALIZE),
-            headers,
+            // Copies: slices of the request would keep its whole buffer.
+            initialize: (initialize.len() <= LARGEST_INITIALIZE)
+                .then(|| Bytes::copy_from_slice(initialize)),
+            headers: headers.iter().filter_map(copy).collect(),
             upstream: tokio::sync::Mutex::new(id.to_owned()),
         };
         if table.sessions.len() >= MAX_SESSIONS {
@@ -74,4 +76,9 @@ impl Sessions {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.sessions.remove(id);
     }
+}
+
+fn copy((name, value): (&HeaderName, &HeaderValue)) -> Option<(HeaderName, HeaderValue)> {
+    let value = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+    Some((name.clone(), value))
 }

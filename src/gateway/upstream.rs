@@ -39,7 +39,7 @@ pub(super) struct Upstream {
     url: Url,
     /// The headers that limit what Port offers.
     headers: HeaderMap,
-    pub(super) renewal: Renewal,
+    renewal: Renewal,
 }
 
 /// Why there is no response.

@@ -43,6 +43,16 @@ pub enum TokenError {
     Expired(Duration),
 }
 
+impl TokenError {
+    /// The wait before the next exchange that Port requests.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status(error) | Self::Malformed(error) => error.retry_after,
+            _ => None,
+        }
+    }
+}
+
 /// The hint when no region accepts the credentials.
 pub const NO_REGION_HINT: &str = "check `client_id` and `client_secret`: both regions rejected them, so the \
     secret may have been rotated, or may belong to another client ID";

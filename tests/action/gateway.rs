@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -17,7 +18,7 @@ use crate::harness::{Step, annotations, program};
 
 const TOOLS: &str = "list_blueprints, list_entities";
 
-/// A gateway that a step has started. Dropping it runs the post phase of the step.
+/// A gateway that a step has started.
 struct Gateway {
     step: Step,
     run: Finished,
@@ -61,6 +62,15 @@ impl Gateway {
         );
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         headers
+    }
+
+    fn address(&self) -> &str {
+        let url = self.url().strip_prefix("http://").unwrap();
+        url.strip_suffix("/v1").unwrap()
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address()).unwrap()
     }
 
     async fn post(&self, headers: HeaderMap, body: impl Into<String>) -> Response {
@@ -113,6 +123,13 @@ impl Gateway {
         self.request(session, "tools/call", params).await
     }
 
+    /// The number of token exchanges that Port received.
+    fn exchanges(&self) -> usize {
+        let requests = self.step.port.received();
+        let paths = requests.iter().map(|request| request.path.as_str());
+        paths.filter(|path| path.ends_with("/access_token")).count()
+    }
+
     /// The methods that reached Port's MCP server, and their tools.
     fn reached(&self) -> Vec<String> {
         let requests = self.step.port.received();
@@ -125,14 +142,6 @@ impl Gateway {
                 format!("{method} {tool}").trim().to_owned()
             })
             .collect()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.step.clean_up();
-        }
     }
 }
 
@@ -393,7 +402,7 @@ async fn the_post_phase_stops_it_and_reports_the_calls() {
     let warning = annotations(&post, "warning");
     assert_eq!(
         warning,
-        "The gateway rejected calls of tools that are not granted: `delete_entity (1)`."
+        "The gateway rejected calls of tools that are not granted: `delete_entity` (1)."
     );
     assert!(
         post.summary.contains("| `list_blueprints` | 2 | 0 | 0 |"),
@@ -500,6 +509,35 @@ async fn r3_an_unknown_session_is_a_404() {
 }
 
 #[tokio::test]
+async fn r5_a_silent_stream_stays_open() {
+    if is_image() {
+        return;
+    }
+    let (url, requests) = upstream();
+    let gateway = in_front_of(&url);
+    let get = gateway.client.get(gateway.url()).headers(gateway.headers());
+    let server = std::thread::spawn(move || {
+        let mut seen = requests.recv().unwrap();
+        seen.write(STREAM);
+        seen
+    });
+    let mut stream = get.send().await.unwrap();
+    let mut seen = server.join().unwrap();
+    // The stream is silent at least until the time limit for headers ends another connection.
+    let mut unfinished = gateway.connect();
+    unfinished.write_all(b"POST /v1 HTTP/1.1\r\n").unwrap();
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut answer = Vec::new();
+        unfinished.read_to_end(&mut answer)
+    });
+    ended.await.unwrap().unwrap();
+    seen.event(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
+    let chunk = stream.chunk().await.unwrap().unwrap();
+    let event = message(std::str::from_utf8(&chunk).unwrap());
+    assert_eq!(event["method"], "notifications/tools/list_changed");
+}
+
+#[tokio::test]
 async fn r6_a_405_for_get_reaches_the_agent() {
     if is_image() {
         return;
@@ -597,13 +635,33 @@ async fn r16_no_secret_is_where_other_processes_can_read_it() {
         if !command.ends_with("port-mcp\0gateway\0") {
             continue;
         }
+        if stat(&process.path(), STARTED_AT) < stat(Path::new("/proc/self"), STARTED_AT) {
+            // Another program started it.
+            continue;
+        }
         found += 1;
         let environment = String::from_utf8_lossy(&read("environ")).into_owned();
         for secret in &secrets {
             assert!(!command.contains(secret) && !environment.contains(secret));
         }
+        // It leads a session of its own, so that a signal to the step's session does not end it. The gateway
+        // of another test may still be starting.
+        let session = || stat(&process.path(), SESSION);
+        let is_leader = || session().is_none_or(|id| *id.to_string() == *process.file_name());
+        assert!((0..10_000).any(|_| is_leader()), "{:?}", session());
     }
     assert!(found >= 1, "the gateway's process was not found");
+}
+
+/// The indexes of fields after the name of the program (`proc_pid_stat(5)`).
+const SESSION: usize = 3;
+const STARTED_AT: usize = 19;
+
+/// A field of a process in `/proc`. `None` if the process has ended.
+fn stat(process: &Path, field: usize) -> Option<u64> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    let fields = stat.rsplit_once(") ")?.1;
+    fields.split(' ').nth(field)?.parse().ok()
 }
 
 #[tokio::test]
@@ -759,12 +817,6 @@ async fn r4_odd_requests_do_not_end_the_process() {
     drop((first, second));
     let (status, _) = gateway.raw("").await;
     assert_eq!(status, 400);
-    let address = gateway
-        .url()
-        .strip_prefix("http://")
-        .unwrap()
-        .strip_suffix("/v1")
-        .unwrap();
     for bytes in [
         "",
         "\r\n\r\n",
@@ -773,12 +825,53 @@ async fn r4_odd_requests_do_not_end_the_process() {
         "\u{16}\u{3}\u{1}",
     ] {
         for _ in 0..16 {
-            let mut stream = TcpStream::connect(address).unwrap();
+            let mut stream = gateway.connect();
             stream.write_all(bytes.as_bytes()).unwrap();
         }
     }
     let result = gateway.call(&session, "list_entities").await;
     assert!(result["result"]["content"].is_array(), "{result}");
+}
+
+#[tokio::test]
+async fn r21_bodies_have_a_memory_limit_together() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    let host = gateway.address();
+    let headers: String = session
+        .iter()
+        .map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()))
+        .collect();
+    let head = |length: usize| {
+        format!(
+            "POST /v1 HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n\
+             expect: 100-continue\r\n{headers}\r\n"
+        )
+    };
+    let largest = 4 * 1024 * 1024 - 1;
+    let mut unfinished: Vec<TcpStream> = Vec::new();
+    for _ in 0..8 {
+        let mut stream = gateway.connect();
+        stream.write_all(head(largest).as_bytes()).unwrap();
+        // The gateway asks for the body when it has memory for it.
+        let mut answer = [0; 21];
+        stream.read_exact(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 100"));
+        unfinished.push(stream);
+    }
+    let call = || {
+        let body = call_of("list_entities");
+        gateway.post(session.clone(), body)
+    };
+    let response = call().await;
+    assert_eq!(response.status(), 503);
+    let text = response.text().await.unwrap();
+    assert_eq!(text, "too many large requests");
+    unfinished.clear();
+    assert_eq!(call().await.status(), 200);
 }
 
 #[tokio::test]
@@ -992,6 +1085,49 @@ async fn while_port_is_away_calls_fail_and_the_gateway_goes_on() {
 }
 
 #[tokio::test]
+async fn an_expired_token_is_renewed_once_and_only_for_a_request() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    let first = gateway.step.port.token(Flow::Rest);
+    gateway.step.port.expire_tokens();
+    let before = gateway.exchanges();
+    let calls = (0..16).map(|id| {
+        let params = json!({"name": "list_entities", "arguments": {}});
+        let body = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+        gateway.post(session.clone(), body.to_string())
+    });
+    for response in futures_util::future::join_all(calls).await {
+        let result = message(&response.text().await.unwrap());
+        assert!(result["result"]["content"].is_array(), "{result}");
+    }
+    assert_eq!(gateway.exchanges(), before + 1);
+    assert_ne!(gateway.step.port.token(Flow::Rest), first);
+}
+
+#[tokio::test]
+async fn no_exchange_is_sent_before_port_allows_it() {
+    if is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    let port = &gateway.step.port;
+    port.expire_tokens();
+    let fault = Fault::status(429).header("retry-after", "3600");
+    port.fault(Endpoint::Rest, fault);
+    let before = gateway.exchanges();
+    for _ in 0..3 {
+        let result = gateway.call(&session, "list_entities").await;
+        let text = result["error"]["message"].as_str().unwrap();
+        assert!(text.contains("429"), "{text}");
+    }
+    assert_eq!(gateway.exchanges(), before + 1);
+}
+
+#[tokio::test]
 async fn the_audit_shows_no_secret_and_no_value() {
     if is_image() {
         return;
@@ -1002,6 +1138,9 @@ async fn the_audit_shows_no_secret_and_no_value() {
             .input("audit_arguments", shows_values.to_string());
         let gateway = Gateway::of(step);
         let session = gateway.open().await;
+        gateway.step.port.expire_tokens();
+        gateway.call(&session, "list_entities").await;
+        // The runner cannot mask this token.
         let token = gateway.step.port.token(Flow::Rest);
         let arguments = json!({"query": format!("a value, {token}"), "long": "x".repeat(20_000)});
         let params = json!({"name": "list_entities", "arguments": arguments});
@@ -1021,5 +1160,9 @@ async fn the_audit_shows_no_secret_and_no_value() {
         assert!(text.lines().all(|line| line.len() <= 8 * 1024), "{text}");
         assert_eq!(text.contains("a value, ***"), shows_values, "{text}");
         assert!(text.contains("query"), "{text}");
+        assert!(
+            text.contains(r#""event":"renewal","expires_at":"20"#),
+            "{text}"
+        );
     }
 }

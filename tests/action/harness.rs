@@ -1,5 +1,6 @@
 //! Shared by the tests: a step with its job, its inputs, and a fake Port server.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 
 use fake_port::{Builder, FakePort, Flow, GITHUB_TOKEN};
@@ -11,6 +12,17 @@ pub(crate) struct Step {
     pub(crate) port: FakePort,
     pub(crate) job: Job,
     inputs: Vec<(String, String)>,
+}
+
+impl Drop for Step {
+    /// A gateway outlives its step: the post phase stops it, also after a failed test.
+    fn drop(&mut self) {
+        let has_gateway =
+            |(name, value): &(String, String)| name == "connection" && value == "gateway";
+        if self.inputs.iter().any(has_gateway) {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.clean_up()));
+        }
+    }
 }
 
 impl Step {
@@ -269,6 +281,7 @@ pub(crate) fn settings() -> insta::Settings {
         (r"\b5a4db0c5[0-9a-f]{24}\b", "[TRACE]"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "[TIME]"),
         (r"\beyJ[\w-]+\.[\w-]+\.[\w-]+", "[TOKEN]"),
+        (r"\b[A-Za-z0-9]{43}\b", "[KEY]"),
         (r"port-mcp-[A-Za-z0-9]{16}\b", "port-mcp-[RANDOM]"),
         (r"\(in 2h 59m\)|\(in 3h\)", "(in [LEFT])"),
         (r"(expires in )[\dhms ]+ \(less", "$1[LEFT] (less"),

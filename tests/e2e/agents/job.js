@@ -13,8 +13,9 @@ const programs = dirname(dirname(fileURLToPath(import.meta.resolve("yaml/package
 const LIMIT = 120_000;
 
 // Inputs that replace those of the workflow: a server name that is difficult for some
-// agents, and a server that has tools that are not granted.
-const INPUTS = { server_name: "port-prod", read_only: "false", allowed_tools: "list_blueprints" };
+// agents, and a server that has tools that are not granted. If these tests are interrupted, no
+// gateway remains for long.
+const INPUTS = { server_name: "port-prod", read_only: "false", allowed_tools: "list_blueprints", gateway_lifetime: "10m" };
 
 /**
  * Runs the workflow of an agent. Returns the outputs and the log of the action, what the agent
@@ -43,8 +44,6 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
   // On another address, so that the model's URL does not lead to the MCP server.
   const models = await start();
   let relay;
-  let result;
-  let post;
   try {
     const steps = Object.values(parse(readFileSync(join(repository, `docs/workflows/${name}.yml`), "utf8")).jobs)[0].steps;
     change?.(steps.at(-1));
@@ -61,16 +60,29 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
     if (!startsAgent) {
       return { stdout, log: stdout };
     }
+    // The requests of the action itself have Port's token.
+    const [{ headers: { authorization } }] = toServer(await port.received());
+    let emitted = outputs;
+    if (wrongToken) {
+      emitted = replaced(outputs, job, outputs.access_token, "wrong");
+    }
+    if (otherTool) {
+      // A configuration with more tools, with the gateway's key, and with the URL of a relay to it.
+      relay = await startRelay(outputs.mcp_url, otherTool);
+      const direct = { connection: "direct", allowed_tools: `${INPUTS.allowed_tools}, ${otherTool}` };
+      const wider = connect({ ...given, ...INPUTS, ...prepared, ...inputs, ...direct }, job, port).outputs;
+      const withKey = replaced(wider, job, wider.access_token, outputs.access_token);
+      emitted = replaced(withKey, job, wider.mcp_url, relay.url);
+    }
     // The requests of the action itself do not count.
     const before = (await port.received()).length;
-    const emitted = wrongToken ? withoutToken(outputs, job) : outputs;
     // If the agent shows the model only the names of tools, the script needs full names.
     const fullName = (name) => (name === agent.shell?.name ? name : outputs.allowed_tools.replace(INPUTS.allowed_tools, name));
     const names = agent.showsOnlyNames ? script.map(fullName) : script;
     const model = models.model(names);
     // A hostile model requests the same tools in another order.
     const otherModel = models.model([...names].reverse());
-    for (const [path, content] of Object.entries(files?.({ ...hostile, mcp: port.mcp, model: otherModel }) ?? {})) {
+    for (const [path, content] of Object.entries(files?.({ ...hostile, mcp: outputs.mcp_url, model: otherModel }) ?? {})) {
       writeTo(job.work)(path, content);
     }
     const tokenVariable = inputs.token_placement === "env" ? { PORT_MCP_TOKEN: emitted.access_token } : {};
@@ -87,8 +99,24 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
     }
     const received = [...(await port.received()).slice(before), ...(await models.received())];
     const isRedirected = received.some(({ path }) => path.startsWith(`${new URL(otherModel).pathname}/`));
-    return { outputs, stdout, status, log, received, requests: toServer(received), turns: turns(received), marks: readdirSync(marks), isRedirected };
+    return {
+      outputs,
+      stdout,
+      status,
+      log,
+      received,
+      requests: toServer(received),
+      authorization,
+      turns: turns(received),
+      marks: readdirSync(marks),
+      isRedirected,
+      tried: relay?.tried(),
+      post: await cleanUp(job),
+    };
   } finally {
+    // If it failed before.
+    await cleanUp(job);
+    relay?.stop();
     port.stop();
     models.stop();
     rmSync(root, { recursive: true, force: true });
@@ -146,8 +174,6 @@ function connect(inputs, job, { api, mcp }) {
     GITHUB_WORKSPACE: job.work,
     RUNNER_TEMP: job.temp,
   };
-  writeFileSync(environment.GITHUB_STATE, "");
-  writeFileSync(environment.GITHUB_STEP_SUMMARY, "");
   const credentials = { client_id: "q7Tn2vXzR4mLk9WbYc8HsJ1dFg5PaE3u", client_secret: `kJ8+vQ2/xT6&nB4=mR0%wL9"zC3-sF7_hD1~gY5.pA8` };
   for (const [input, value] of Object.entries({ ...inputs, ...credentials, api_url: api, mcp_url: mcp })) {
     environment[`INPUT_${input.toUpperCase()}`] = String(value);
@@ -156,21 +182,41 @@ function connect(inputs, job, { api, mcp }) {
   if (status !== 0) {
     throw new Error(`the action failed: ${stdout}${stderr}`);
   }
-  const outputs = {};
-  for (const [, name, , value] of readFileSync(outputFile, "utf8").matchAll(/^(\w+)<<(.+)\n([\s\S]*?)\n?\2$/gm)) {
-    outputs[name] = value;
-  }
-  return { outputs, stdout };
+  return { outputs: valuesIn(outputFile), stdout };
 }
 
-// Replaces the token in the outputs and in the file.
-function withoutToken({ access_token: token, ...outputs }, job) {
+// The values in the file of outputs, or of state.
+function valuesIn(file) {
+  const entries = readFileSync(file, "utf8").matchAll(/^(\w+)<<(.+)\n([\s\S]*?)\n?\2$/gm);
+  return Object.fromEntries([...entries].map(([, name, , value]) => [name, value]));
+}
+
+// Runs the post phase of the action, once. Returns its log and the number of calls that the
+// gateway reports. The gateway must have ended.
+async function cleanUp({ temp }) {
+  const stateFile = join(temp, "state");
+  const state = valuesIn(stateFile);
+  writeFileSync(stateFile, "");
+  const variables = Object.entries(state).map(([name, value]) => [`STATE_${name}`, value]);
+  const environment = { ...Object.fromEntries(variables), GITHUB_STEP_SUMMARY: join(temp, "summary"), RUNNER_TEMP: temp };
+  const { status, stdout, stderr } = spawnSync(join(repository, "target/debug/port-mcp"), ["cleanup"], { env: environment, encoding: "utf8" });
+  if (status !== 0) {
+    throw new Error(`the post phase of the action failed: ${stdout}${stderr}`);
+  }
+  const answers = (url) => fetch(url).then(() => true, () => false);
+  if (state.gateway_url && (await answers(new URL("/health", state.gateway_url)))) {
+    throw new Error(`the gateway did not end: ${stdout}${stderr}`);
+  }
+  return { stdout, calls: Number(stdout.match(/^Stopped the gateway.* calls: (\d+)/m)?.[1]) };
+}
+
+// Replaces a text, such as the token, in the outputs and in the file.
+function replaced(outputs, job, text, by) {
   if (outputs.config_file) {
     const file = join(job.temp, outputs.config_file);
-    writeFileSync(file, readFileSync(file, "utf8").replaceAll(token, "wrong"));
+    writeFileSync(file, readFileSync(file, "utf8").replaceAll(text, by));
   }
-  const changed = Object.entries(outputs).map(([name, value]) => [name, value.replaceAll(token, "wrong")]);
-  return { access_token: "wrong", ...Object.fromEntries(changed) };
+  return Object.fromEntries(Object.entries(outputs).map(([name, value]) => [name, value.replaceAll(text, by)]));
 }
 
 // The fake action in place of an agent's own action, which the jobs under act also use.

@@ -1,7 +1,8 @@
 // Runs the real agents as in the workflows in docs/workflows, on the outputs of the action:
 // with every token placement and every connection that the agent supports, and with a wrong
 // token. The model follows a script: it requests a granted tool, and then a tool that is not
-// granted. Then runs some of the agents with hostile configurations and checkouts (hostile/).
+// granted. The gateway stops that call for every agent. Then runs some of the agents with hostile
+// configurations and checkouts (hostile/).
 //
 // prove.js [AGENT...]
 
@@ -19,18 +20,20 @@ const VARIANTS = {
   "token in the environment": { connection: "direct", token_placement: "env" },
   "mcp-remote, token in the configuration": { connection: "mcp-remote", token_placement: "inline" },
   "mcp-remote, token in the environment": { connection: "mcp-remote", token_placement: "env" },
+  "gateway, key in the configuration": { connection: "gateway", token_placement: "inline" },
+  "gateway, key in the environment": { connection: "gateway", token_placement: "env" },
 };
 
 const WARNING = /^::warning .*`base_config`/m;
 
 const calls = (requests) => requests.filter(({ method }) => method === "tools/call").map(({ params }) => params.name);
 
-// The agent connects with the token and the headers of its configuration, lists the tools,
-// and calls the granted tool.
-function connects(agent, { requests, outputs, status }) {
+// The agent connects with the token and the headers of its configuration, or through the gateway,
+// which sends its own; lists the tools, and calls the granted tool.
+function connects(agent, { requests, authorization, status }) {
   assert(requests.some(({ method }) => method === "tools/list"), "the agent did not list the tools");
   for (const { headers } of requests) {
-    assert.equal(headers.authorization, `Bearer ${outputs.access_token}`, "a request did not have the token");
+    assert.equal(headers.authorization, authorization, "a request did not have Port's token");
     assert.equal(headers["x-read-only-mode"], "0");
     assert.equal(headers["x-allowed-actions-to-run"], "");
   }
@@ -46,6 +49,32 @@ function connects(agent, { requests, outputs, status }) {
 function enforcesTools(expected, { requests, turns }) {
   assert(turns >= SCRIPT.length, "the model did not request the other tool");
   assert.equal(calls(requests).includes(NOT_GRANTED), !expected, "the agent does not enforce the tools as its file states");
+}
+
+// The gateway stops the other call, whether or not the agent does. The model requested both tools,
+// or the step did. If there is no call, the agent shows the tools. The post phase counts the calls.
+function gatewayEnforces(agent, { requests, turns, log, post }) {
+  assert(turns >= SCRIPT.length || !agent.enforcesTools, "the model did not request the other tool");
+  if (agent.toolsIn) {
+    assert.deepEqual(agent.toolsIn(log), [GRANTED]);
+  }
+  assert(!calls(requests).includes(NOT_GRANTED), "the other call reached the server");
+  assert.equal(post.calls, calls(requests).length, `the post phase reports other calls: ${post.stdout}`);
+}
+
+// The agent sent the other call, because its lists contain that tool.
+function gatewayRejects(agent, job) {
+  connects(agent, job);
+  gatewayEnforces(agent, job);
+  assert(job.tried > 0, "the agent did not send the other call");
+  assert.match(job.post.stdout, new RegExp(`^::warning .*rejected calls .*${NOT_GRANTED}\\W+${job.tried}\\b`, "m"));
+}
+
+// Port's token is not in the agent's step, and the model does not get it.
+function hidesTheToken({ outputs, log, received, authorization }) {
+  const token = authorization.replace("Bearer ", "");
+  const toModel = received.filter(({ path }) => path.startsWith("/model/"));
+  assert(!JSON.stringify([outputs, log, toModel]).includes(token.slice(1)), "the agent has Port's token");
 }
 
 function isRejected(agent, { requests, status }) {
@@ -78,13 +107,23 @@ async function endToEndTests(name) {
     if (agent.expandsNoVariables && inputs.token_placement === "env") {
       continue;
     }
-    const job = await run(name, agent, { script: SCRIPT, inputs });
+    const isGateway = inputs.connection === "gateway";
+    const change = isGateway ? agent.callsTheOther : undefined;
+    const job = await run(name, agent, { script: SCRIPT, inputs, change });
     prove(`${name}, ${variant}: connects and calls the tool`, job, () => connects(agent, job));
-    if (agent.enforcesTools) {
+    if (isGateway) {
+      prove(`${name}, ${variant}: other calls do not reach the server`, job, () => gatewayEnforces(agent, job));
+      prove(`${name}, ${variant}: the agent does not have Port's token`, job, () => hidesTheToken(job));
+    } else if (agent.enforcesTools) {
       const expected = agent.enforcesTools(job.outputs);
       const what = expected ? "other calls do not reach the server" : "other calls reach the server, as documented";
       prove(`${name}, ${variant}: ${what}`, job, () => enforcesTools(expected, job));
     }
+  }
+  if (agent.enforcesTools || agent.callsTheOther) {
+    const inputs = VARIANTS["gateway, key in the configuration"];
+    const job = await run(name, agent, { script: SCRIPT, inputs, otherTool: NOT_GRANTED, change: agent.callsTheOther });
+    prove(`${name}, gateway, lists that contain another tool: the gateway rejects its call`, job, () => gatewayRejects(agent, job));
   }
   if (agent.shell) {
     const script = [agent.shell.name, GRANTED];
@@ -95,6 +134,11 @@ async function endToEndTests(name) {
     if (change || base) {
       const open = await run(name, agent, { script, inputs, change, base });
       prove(`${name}, hostile prompt, unprotected: the shell prints the token`, open, () => assert(showsTheToken(open)));
+      const behind = await run(name, agent, { script, inputs: { ...inputs, connection: "gateway" }, change, base });
+      prove(`${name}, hostile prompt, unprotected, gateway: the shell prints only the key`, behind, () => {
+        assert(showsTheToken(behind));
+        hidesTheToken(behind);
+      });
     }
   }
   const job = await run(name, agent, { script: SCRIPT, inputs: {}, wrongToken: true });
@@ -118,35 +162,70 @@ function harmless(agent, job) {
   enforcesTools(true, job);
 }
 
-// Runs the tests in hostile/ for an agent: configurations that the action corrects,
-// configurations that it can only warn about, and a checkout. Without the documented
-// protection, the files of the checkout do harm.
+// The violations that the gateway prevents, also if the agent permits them.
+const PREVENTED = ["another call", "other headers"];
+
+// A second connection of the agent leads to Port, but the gateway's key is worthless there.
+function keyIsWorthless(agent, { requests, authorization, outputs, ...job }) {
+  const key = `Bearer ${outputs.access_token}`;
+  const second = requests.filter(({ headers }) => headers.authorization === key);
+  assert(second.length > 0, "the agent did not use the second connection");
+  assert.deepEqual(calls(second), []);
+  const others = requests.filter((request) => !second.includes(request));
+  const first = { ...job, requests: others, authorization, outputs };
+  harmless(agent, first);
+  gatewayEnforces(agent, first);
+}
+
+// Runs the tests in hostile/ for an agent, directly and through the gateway: configurations that
+// the action corrects, configurations that it can only warn about, and a checkout. Without the
+// documented protection, the files of the checkout do harm.
 async function hostileTests(name) {
   const { default: agent } = await import(`./real/${name}.js`);
   const { default: hostile } = await import(`./hostile/${name}.js`);
   const environment = hostile.environment ?? agent.environment;
-  const against = (what) => run(name, { ...agent, environment }, { script: SCRIPT, inputs: VARIANTS["token in the environment"], ...what });
-  for (const [what, base] of Object.entries(hostile.corrected)) {
-    const job = await against({ base });
-    prove(`${name}, base_config with ${what}: the grant holds`, job, () => harmless(agent, job));
-  }
+  const attack = (inputs, what) => run(name, { ...agent, environment }, { script: SCRIPT, inputs, ...what });
   for (const [what, base] of Object.entries(hostile.warned)) {
-    const job = await against({ base, startsAgent: false });
+    const job = await attack(VARIANTS["token in the environment"], { base, startsAgent: false });
     prove(`${name}, base_config with ${what}: causes a warning`, job, () => assert.match(job.stdout, WARNING));
   }
-  if (!hostile.checkout) {
-    return;
-  }
-  const { cases, files, reads = () => {}, moreCalls = 0, open } = hostile.checkout;
-  const script = [...SCRIPT, ...Array(moreCalls).fill(GRANTED)];
-  const job = await against({ script, files, change: reads });
-  prove(`${name}, hostile checkout (${cases}): the grant holds`, job, () => {
-    assert.doesNotMatch(job.stdout, WARNING);
-    harmless(agent, job);
-  });
-  for (const [what, { harm: expected, change, ...others }] of Object.entries(open)) {
-    const job = await against({ script, files, ...others, change: (step) => [reads, change].forEach((edit) => edit?.(step)) });
-    prove(`${name}, hostile checkout (${cases}), ${what}: does harm`, job, () => assert.deepEqual(harm(job), expected));
+  for (const variant of ["token in the environment", "gateway, key in the environment"]) {
+    const inputs = VARIANTS[variant];
+    const isGateway = inputs.connection === "gateway";
+    const against = (what) => attack(inputs, what);
+    const title = isGateway ? `${name}, gateway` : name;
+    const holds = (job) => {
+      harmless(agent, job);
+      if (isGateway) {
+        gatewayEnforces(agent, job);
+        hidesTheToken(job);
+      }
+    };
+    for (const [what, base] of Object.entries(hostile.corrected)) {
+      const job = await against({ base });
+      prove(`${title}, base_config with ${what}: the grant holds`, job, () => holds(job));
+    }
+    const second = Object.entries(hostile.warned).filter(([what]) => isGateway && what.startsWith("a second connection"));
+    for (const [what, base] of second) {
+      const job = await against({ base });
+      prove(`${title}, base_config with ${what} (M4): Port rejects the key`, job, () => keyIsWorthless(agent, job));
+    }
+    if (!hostile.checkout) {
+      continue;
+    }
+    const { cases, files, reads = () => {}, moreCalls = 0, open } = hostile.checkout;
+    const script = [...SCRIPT, ...Array(moreCalls).fill(GRANTED)];
+    const job = await against({ script, files, change: reads });
+    prove(`${title}, hostile checkout (${cases}): the grant holds`, job, () => {
+      assert.doesNotMatch(job.stdout, WARNING);
+      holds(job);
+    });
+    for (const [what, { harm: all, change, ...others }] of Object.entries(open)) {
+      const expected = all.filter((violation) => !isGateway || !PREVENTED.includes(violation));
+      const job = await against({ script, files, ...others, change: (step) => [reads, change].forEach((edit) => edit?.(step)) });
+      const result = expected.length ? "does harm" : "the gateway prevents the harm";
+      prove(`${title}, hostile checkout (${cases}), ${what}: ${result}`, job, () => assert.deepEqual(harm(job), expected));
+    }
   }
 }
 

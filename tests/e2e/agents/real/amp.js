@@ -1,6 +1,7 @@
 // Amp uses the models of its own service. So this only checks that it connects, and what it
 // reports about permissions. If a permission is rejected, the command also fails.
 export default {
+  toolsIn: (log) => log.match(/ connected \(\d+ tools: (.*)\)/)?.[1].split(", "),
   environment: () => ({ AMP_API_KEY: "none" }),
   command: `
     amp mcp doctor

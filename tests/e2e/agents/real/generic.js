@@ -2,4 +2,6 @@
 export default {
   expandsNoVariables: true,
   callsWithoutModel: true,
+  // Adds a call of the other tool, which must fail.
+  callsTheOther: (step) => (step.run += `\n! ${step.run.replace("list_blueprints", "delete_entity")}`),
 };
