@@ -9,7 +9,7 @@ use port_mcp_action::agents::{Agent, Connection, TokenPlacement};
 use runner_double::Finished;
 use serde_json::{Value, json};
 
-use crate::harness::{Step, annotations, assert_snapshot, settings};
+use crate::harness::{Step, annotations, assert_snapshot, is_image, settings};
 
 fn step(agent: &Agent) -> Step {
     let step = Step::new()
@@ -57,18 +57,32 @@ fn shown(step: &Step, run: &Finished) -> String {
 #[test]
 fn every_agent_with_every_connection_and_token_placement() {
     for agent in Agent::ALL {
-        let mut text = Vec::new();
-        for (connection, placement) in forms() {
-            let step = in_form(step(agent), connection, placement);
-            let run = step.run();
-            let what = match run.exit {
-                Some(0) => shown(&step, &run),
-                _ => annotations(&run, "error"),
-            };
-            text.push(format!("# {connection}, {placement}\n{what}"));
-        }
+        let forms = forms().filter(|(connection, _)| *connection != Connection::Gateway);
+        let text: Vec<String> = forms.map(|form| outputs_in_form(agent, form)).collect();
         settings().bind(|| insta::assert_snapshot!(format!("agent_{agent}"), text.join("\n\n")));
     }
+}
+
+#[test]
+fn every_agent_with_the_gateway() {
+    if is_image() {
+        return;
+    }
+    for agent in Agent::ALL {
+        let forms = forms().filter(|(connection, _)| *connection == Connection::Gateway);
+        let text: Vec<String> = forms.map(|form| outputs_in_form(agent, form)).collect();
+        settings().bind(|| insta::assert_snapshot!(format!("gateway_{agent}"), text.join("\n\n")));
+    }
+}
+
+fn outputs_in_form(agent: &Agent, (connection, placement): (Connection, TokenPlacement)) -> String {
+    let step = in_form(step(agent), connection, placement);
+    let run = step.run();
+    let what = match run.exit {
+        Some(0) => shown(&step, &run),
+        _ => annotations(&run, "error"),
+    };
+    format!("# {connection}, {placement}\n{what}")
 }
 
 #[test]

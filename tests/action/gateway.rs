@@ -14,7 +14,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use runner_double::Finished;
 use serde_json::{Value, json};
 
-use crate::harness::{Step, annotations, program};
+use crate::harness::{Step, annotations, is_image, program};
 
 const TOOLS: &str = "list_blueprints, list_entities";
 
@@ -154,11 +154,6 @@ fn message(text: &str) -> Value {
     messages
         .next()
         .unwrap_or_else(|| panic!("no message in {text:?}"))
-}
-
-/// The container action ends with its step: there, the gateway is a container of its own.
-fn is_image() -> bool {
-    program().is_image()
 }
 
 #[tokio::test]

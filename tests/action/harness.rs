@@ -306,3 +306,8 @@ pub(crate) fn outputs(finished: &Finished) -> String {
 pub(crate) fn config(finished: &Finished) -> Value {
     serde_json::from_str(&finished.outputs["mcp_config"]).expect("the configuration is JSON")
 }
+
+/// The container action ends with its step: there, the gateway is a container of its own.
+pub(crate) fn is_image() -> bool {
+    program().is_image()
+}
