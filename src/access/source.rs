@@ -236,7 +236,7 @@ async fn fetch(
     let failed = |cause| RequestError::new(cause, Method::GET, &url);
     let octocrab = octocrab(github, http)
         .map_err(|error| failed(FetchError::Request(Quote::new(&error.to_string()))))?;
-    let attempt = async || {
+    let attempt = || async {
         http.with_timeout(ATTEMPT_TIMEOUT, request(&octocrab, http, &url))
             .await
     };

@@ -99,17 +99,18 @@ impl Audit {
 
     /// Writes that a message was rejected.
     pub(super) fn rejection(&self, session: &str, method: &str, tool: Option<&str>, reason: &str) {
-        match tool {
-            Some(tool) => self.count(|counts| counts.tool(tool).rejected += 1),
-            None => self.count(|counts| counts.rejected += 1),
-        }
+        let tool = tool.map(|tool| Quote::new(tool).to_string());
+        self.count(|counts| match &tool {
+            Some(tool) => counts.tool(tool).rejected += 1,
+            None => counts.rejected += 1,
+        });
         let mut fields = Map::from_iter([
             ("session".to_owned(), session.into()),
             ("method".to_owned(), Quote::new(method).to_string().into()),
             ("reason".to_owned(), Quote::new(reason).to_string().into()),
         ]);
         if let Some(tool) = tool {
-            fields.insert("tool".to_owned(), Quote::new(tool).to_string().into());
+            fields.insert("tool".to_owned(), tool.into());
         }
         self.write("rejection", fields);
     }
@@ -131,7 +132,7 @@ impl Audit {
         };
         let mut fields = Map::from_iter([
             ("session".to_owned(), call.session.as_str().into()),
-            ("tool".to_owned(), Quote::new(&call.tool).to_string().into()),
+            ("tool".to_owned(), call.tool.as_str().into()),
             ("outcome".to_owned(), outcome.into()),
             ("milliseconds".to_owned(), millis.into()),
             ("bytes".to_owned(), bytes.into()),
@@ -185,20 +186,18 @@ impl Audit {
 }
 
 impl Counts {
+    /// The counts of a tool by its quoted name.
     fn tool(&mut self, name: &str) -> &mut ToolCounts {
-        let name = Quote::new(name).to_string();
-        let name = if self.tools.len() < MAX_TOOLS || self.tools.contains_key(&name) {
-            name
-        } else {
-            "(others)".to_owned()
-        };
-        self.tools.entry(name).or_default()
+        let is_counted = self.tools.len() < MAX_TOOLS || self.tools.contains_key(name);
+        let name = if is_counted { name } else { "(others)" };
+        self.tools.entry(name.to_owned()).or_default()
     }
 }
 
 /// A call that was forwarded.
 pub(super) struct Call {
     pub(super) session: String,
+    /// The quoted name.
     pub(super) tool: String,
     pub(super) arguments: Value,
 }

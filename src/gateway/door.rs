@@ -29,6 +29,7 @@ use super::gate::{Action, Message, Rejection};
 use super::rewrite::{self, Events, Page, RawObject};
 use super::sessions::Session;
 use super::upstream::{UpstreamError, forwarded};
+use crate::text::Quote;
 
 /// The path of the MCP server, as at Port.
 pub(super) const PATH: &str = "/v1";
@@ -259,7 +260,7 @@ impl Post<'_> {
             "failure",
             &[
                 ("session", self.label().into()),
-                ("reason", crate::text::Quote::new(&text).to_string().into()),
+                ("reason", Quote::new(&text).to_string().into()),
             ],
         );
         match message.id {
@@ -271,7 +272,7 @@ impl Post<'_> {
     async fn call(&self, message: &Message<'_>) -> Response<Body> {
         let call = Call {
             session: self.label().to_owned(),
-            tool: message.tool.as_deref().unwrap_or_default().to_owned(),
+            tool: Quote::new(message.tool.as_deref().unwrap_or_default()).to_string(),
             arguments: self.gateway.audit.arguments(message.arguments),
         };
         let started = Instant::now();
@@ -556,12 +557,11 @@ impl CallEnd {
     }
 
     fn complete(&mut self) {
-        let is_error = [&self.head, &self.tail].iter().any(|part| {
-            let text: String = String::from_utf8_lossy(part)
-                .chars()
-                .filter(|c| !c.is_whitespace())
-                .collect();
-            text.contains(r#""isError":true"#) || text.contains(r#""error":{"code":"#)
+        let is_error = [&self.head, &self.tail].into_iter().any(|part| {
+            let mut text = part.clone();
+            text.retain(|byte| !byte.is_ascii_whitespace());
+            let contains = |key: &[u8]| text.windows(key.len()).any(|window| window == key);
+            contains(br#""isError":true"#) || contains(br#""error":{"code":"#)
         });
         self.outcome = if is_error {
             Outcome::Error

@@ -15,6 +15,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 use crate::access;
+use crate::text::Quote;
 
 /// The maximum nesting of a message.
 const MAX_DEPTH: usize = 64;
@@ -197,7 +198,7 @@ impl<'a> Message<'a> {
                 let mut granted: Vec<&str> = tools.iter().map(String::as_str).collect();
                 granted.sort_unstable();
                 Err(Rejection::Tool {
-                    tool: crate::text::Quote::new(tool).to_string(),
+                    tool: Quote::new(tool).to_string(),
                     granted: access::comma_list(granted.into_iter()),
                 })
             }
@@ -217,9 +218,7 @@ impl<'a> Message<'a> {
             "ping" | "tasks/get" | "tasks/update" | "tasks/cancel" | "tasks/result" => {
                 Ok(Action::Forward)
             }
-            other => Err(Rejection::Method(
-                crate::text::Quote::new(other).to_string(),
-            )),
+            other => Err(Rejection::Method(Quote::new(other).to_string())),
         }
     }
 

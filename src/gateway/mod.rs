@@ -163,7 +163,7 @@ impl Gateway {
         counts
     }
 
-    /// Serves requests until the gateway is stopped, or `lifetime` ends. Runs in a [`tokio::task::LocalSet`].
+    /// Serves requests until the gateway is stopped, or `lifetime` ends.
     async fn serve(self: Arc<Self>, listener: TcpListener, lifetime: Duration) {
         let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
@@ -177,7 +177,7 @@ impl Gateway {
             tokio::select! {
                 (accepted, permit) = accepted => {
                     if let Ok((stream, _)) = accepted {
-                        connections.spawn_local(Arc::clone(&self).connection(stream, permit));
+                        connections.spawn(Arc::clone(&self).connection(stream, permit));
                     }
                 }
                 Some(_) = connections.join_next() => {}

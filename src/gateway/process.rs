@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
-use tokio::task::LocalSet;
 use url::Url;
 
 use super::Gateway;
@@ -107,8 +106,7 @@ pub async fn run() -> anyhow::Result<()> {
     if settings.audit_file.is_some() {
         release_streams()?;
     }
-    let served = gateway.serve(listener, settings.lifetime);
-    LocalSet::new().run_until(served).await;
+    gateway.serve(listener, settings.lifetime).await;
     Ok(())
 }
 

@@ -188,9 +188,9 @@ impl Http {
     pub(crate) async fn post<C: Cause + From<NetworkError>>(
         &self,
         url: &Url,
-        prepare: impl Fn(RequestBuilder) -> RequestBuilder,
+        prepare: impl Fn(RequestBuilder) -> RequestBuilder + Sync,
     ) -> Result<Response, RequestError<C>> {
-        let attempt = async || {
+        let attempt = || async {
             let request = prepare(self.client.post(url.clone()));
             self.with_timeout(ATTEMPT_TIMEOUT, async {
                 let response = self.send(request, url).await?;
@@ -227,9 +227,9 @@ impl Http {
     ///
     /// Waits between attempts as long as the server requests, or for a jittered backoff. Does not start a
     /// wait after which there would be no time for an attempt: its timeout would hide the real error.
-    pub(crate) async fn retry<T>(
+    pub(crate) async fn retry<T, F: Future<Output = T>>(
         &self,
-        mut attempt: impl AsyncFnMut() -> T,
+        mut attempt: impl FnMut() -> F,
         should_retry: impl Fn(&T) -> Option<Retry>,
     ) -> (T, Vec<String>) {
         let mut failed = Vec::new();

@@ -135,7 +135,7 @@ impl Tool {
 pub async fn offered_tools(http: &Http, server: &Server<'_>) -> Result<Vec<Tool>, Error> {
     let new = Transport::new(http, server);
     let transport = new.map_err(|cause| RequestError::new(cause, Method::POST, server.url))?;
-    let attempt = async || {
+    let attempt = || async {
         let transport = transport.reset();
         let check = Box::pin(connect_and_list(&transport));
         let outcome = http.with_timeout(PREFLIGHT_TIMEOUT, check).await;

@@ -14,7 +14,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use runner_double::Finished;
 use serde_json::{Value, json};
 
-use crate::harness::{Step, annotations, is_image, program};
+use crate::harness::{Step, annotations, is_image};
 
 const TOOLS: &str = "list_blueprints, list_entities";
 
