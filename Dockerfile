@@ -46,5 +46,8 @@ LABEL org.opencontainers.image.title="port-mcp-action" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /image/ /
 
+# The container of the action ends with its step, so a gateway is another container.
+ENV PORT_MCP_IMAGE_GATEWAY=container
+
 # No USER: only root can write GITHUB_OUTPUT and the other files that the runner mounts.
 ENTRYPOINT ["/connect"]

@@ -37,7 +37,7 @@ rules:
 async fn main() -> anyhow::Result<()> {
     // The step starts its own program as the gateway.
     if std::env::args().nth(1).as_deref() == Some("gateway") {
-        return gateway::process::run().await;
+        return gateway::serve::run(std::future::pending()).await;
     }
     let port = FakePort::start();
     let workspace = tempfile::tempdir()?;

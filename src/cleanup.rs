@@ -2,51 +2,28 @@
 //!
 //! It does not revoke the token: Port returns the same token for a set of credentials, so other jobs use it.
 
-use std::time::Duration;
-
-use reqwest::StatusCode;
-use secrecy::{ExposeSecret as _, SecretString};
-use url::Url;
-
-use crate::gateway::Counts;
-use crate::http::{Http, HttpSettings};
+use crate::gateway::{Counts, launch};
 use crate::runner::summary::{Cell, Summary};
 use crate::runner::{Environment, Log, temp};
 use crate::text::Quote;
 
 /// The name of the state with the name of the configuration file.
 pub const CONFIG_FILE: &str = "config_file";
-/// The name of the state with the URL of the gateway.
-pub const GATEWAY_URL: &str = "gateway_url";
-/// The name of the state with the key that stops the gateway.
-pub const GATEWAY_STOP_KEY: &str = "gateway_stop_key";
 /// The name of the state that says whether the gateway's calls go to the job summary.
 pub const GATEWAY_SUMMARY: &str = "gateway_summary";
 
 const TITLE: &str = "Port MCP";
-/// The time limit for stopping the gateway, which drains for up to 2 seconds.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// The maximum length of the gateway's counts in bytes.
-const LARGEST_COUNTS: usize = 1024 * 1024;
-
 /// Stops the gateway, if the main phase started one, and removes its configuration file.
 ///
 /// # Errors
 /// When the file exists and cannot be removed.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     let state = |name: &str| environment.get(&format!("STATE_{name}"));
-    if let Some((url, key)) = state(GATEWAY_URL).zip(state(GATEWAY_STOP_KEY)) {
-        let key = SecretString::from(key);
-        log.mask(&key)?;
-        match stop(url, &key).await {
-            Ok(counts) => {
-                report(
-                    &counts,
-                    state(GATEWAY_SUMMARY) != Some("false"),
-                    environment,
-                    log,
-                );
-            }
+    // act does not pass the state to the post phase.
+    let summary = state(GATEWAY_SUMMARY).or_else(|| environment.get("INPUT_SUMMARY"));
+    for stopped in launch::stop(environment, log).await {
+        match stopped {
+            Ok(counts) => report(&counts, summary != Some("false"), environment, log),
             Err(error) => log.warning(
                 TITLE,
                 format!(
@@ -66,25 +43,6 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         log.info("The MCP configuration file was already removed.");
     }
     Ok(())
-}
-
-async fn stop(url: &str, key: &SecretString) -> anyhow::Result<Counts> {
-    let url = Url::parse(url)?.join("/stop")?;
-    let http = Http::new(HttpSettings {
-        timeout: STOP_TIMEOUT,
-        ..HttpSettings::default()
-    })?;
-    let request = http.client().post(url.clone());
-    let request = request.bearer_auth(key.expose_secret());
-    let stopped = http.with_timeout(STOP_TIMEOUT, async {
-        let response = http.send(request, &url).await?;
-        let status = response.status();
-        let body = http.body(response, &url, LARGEST_COUNTS).await?;
-        Ok::<_, crate::http::NetworkError>((status, body))
-    });
-    let (status, body) = stopped.await?;
-    anyhow::ensure!(status == StatusCode::OK, "it returned {status}");
-    Ok(serde_json::from_slice(&body)?)
 }
 
 /// Reports what the agent called.

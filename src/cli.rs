@@ -30,6 +30,15 @@ pub struct Cli {
     command: Command,
 }
 
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is complete.
+    Done,
+    /// The runner cancelled the job.
+    Cancelled,
+}
+
 /// A phase of the action, or a command for the terminal.
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -100,15 +109,33 @@ impl Cli {
         Self::try_parse_from(with_phase(args.collect()))
     }
 
-    /// Runs the command.
+    /// Runs the command until `cancelled` resolves.
     ///
     /// # Errors
     /// When the phase or the command fails.
-    pub async fn run(self, environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {
+    pub async fn run(
+        self,
+        environment: &Environment,
+        log: &mut Log<'_>,
+        cancelled: impl Future<Output = ()>,
+    ) -> Result<Outcome, Error> {
+        if let Command::Gateway = self.command {
+            // It ends by itself: running requests may finish, and the audit ends with the counts.
+            gateway::serve::run(cancelled).await?;
+            return Ok(Outcome::Done);
+        }
+        tokio::select! {
+            biased;
+            () = cancelled => Ok(Outcome::Cancelled),
+            result = self.run_to_end(environment, log) => result.map(|()| Outcome::Done),
+        }
+    }
+
+    async fn run_to_end(self, environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {
         match self.command {
             Command::Connect => connect::run(environment, log).await,
             Command::Cleanup => Ok(cleanup::run(environment, log).await?),
-            Command::Gateway => Ok(gateway::process::run().await?),
+            Command::Gateway => Ok(gateway::serve::run(std::future::pending()).await?),
             Command::Answer => Ok(answer::run(environment, log)?),
             Command::Tools(options) => {
                 log.for_terminal();

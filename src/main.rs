@@ -2,16 +2,8 @@
 
 use std::process::ExitCode;
 
-use port_mcp_action::Error;
-use port_mcp_action::cli::Cli;
+use port_mcp_action::cli::{Cli, Outcome};
 use port_mcp_action::runner::{Environment, Log};
-
-/// How a command ended.
-enum Outcome {
-    Done,
-    Failed(Error),
-    Cancelled,
-}
 
 fn main() -> ExitCode {
     // This is first, since process 1 of a container has no default action for signals: a signal that arrives
@@ -35,32 +27,24 @@ fn main() -> ExitCode {
             return ExitCode::from(if text.use_stderr() { 2 } else { 0 });
         }
     };
-    let outcome = match started {
-        Err(error) => Outcome::Failed(anyhow::Error::from(error).into()),
+    let ended = match started {
+        Err(error) => Err(anyhow::Error::from(error).into()),
         Ok((runtime, cancelled)) => {
-            let outcome = runtime.block_on(async {
-                tokio::select! {
-                    biased;
-                    () = cancelled => Outcome::Cancelled,
-                    result = cli.run(&environment, &mut log) => {
-                        result.map_or_else(Outcome::Failed, |()| Outcome::Done)
-                    }
-                }
-            });
+            let ended = runtime.block_on(cli.run(&environment, &mut log, cancelled));
             // A lookup of a host name cannot be cancelled and must not delay the exit.
             runtime.shutdown_background();
-            outcome
+            ended
         }
     };
-    match outcome {
-        Outcome::Done => ExitCode::SUCCESS,
-        Outcome::Failed(error) => {
-            error.report(&environment, &mut log);
-            ExitCode::FAILURE
-        }
-        Outcome::Cancelled => {
+    match ended {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Cancelled) => {
             log.info("Cancelled.");
             ExitCode::from(130)
+        }
+        Err(error) => {
+            error.report(&environment, &mut log);
+            ExitCode::FAILURE
         }
     }
 }

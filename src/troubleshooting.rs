@@ -12,7 +12,7 @@ pub const PAGE: &str = "docs/troubleshooting.md";
 
 /// Every section about an error, in the order of the page. Of several phrases in one message, the first in
 /// this list counts.
-pub const HEADINGS: [&str; 76] = [
+pub const HEADINGS: [&str; 86] = [
     // Inputs
     "input … is empty",
     "input … is not an input of this action",
@@ -92,7 +92,17 @@ pub const HEADINGS: [&str; 76] = [
     "the agent's answer is not",
     "the agent's answer contains a secret of this job",
     // Gateway
-    "is not available in the container action yet",
+    "is not available on Windows",
+    "`DOCKER_HOST` is",
+    "no Docker socket in the action's container",
+    "no Docker engine listens on",
+    "access to the Docker socket … was denied",
+    "the Docker engine did not respond within",
+    "the Docker engine could not",
+    "the action's container was not found",
+    "the Docker engine did not publish the port",
+    "`RUNNER_TEMP` is not mounted into the action's container",
+    "the gateway could not start",
     "the gateway received no settings",
     // Runner
     "is not set: not running in GitHub Actions",

@@ -2,16 +2,16 @@
 
 use std::time::SystemTime;
 
-use anyhow::bail;
 use secrecy::SecretString;
 use url::Url;
 
 use super::TITLE;
 use crate::cleanup;
-use crate::gateway::{handover::HandOver, keys, process};
+use crate::gateway::handover::HandOver;
+use crate::gateway::launch;
 use crate::inputs::Settings;
 use crate::port::{Endpoints, Token};
-use crate::runner::temp::{self, NewFile};
+use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, files};
 
 /// What the agent presents, and where.
@@ -57,23 +57,15 @@ impl Presented {
         tools: &[String],
         log: &mut Log<'_>,
     ) -> anyhow::Result<Self> {
-        // The container of the action ends with the step.
-        if std::process::id() == 1 {
-            bail!(
-                "`connection: gateway` is not available in the container action yet\n\
-                 hint: use the binary action (`/binary`), or another `connection`"
-            );
-        }
-        let (key, stop_key) = (keys::random()?, keys::random()?);
+        let key = launch::new_key()?;
         log.mask(&key)?;
-        log.mask(&stop_key)?;
-        let audit_file = settings
-            .gateway
-            .audit_file
-            .then(|| temp::create(environment, ".jsonl", &SecretString::from("")))
-            .transpose()?;
+        let options = launch::Options {
+            has_audit_file: settings.gateway.audit_file,
+            has_job_container: settings.gateway.has_job_container,
+            timeout: settings.http.timeout,
+        };
         let headers = headers.iter();
-        let handover = HandOver {
+        let hand_over = |place| HandOver {
             credentials: settings.credentials.clone(),
             endpoints: endpoints.clone(),
             auth_method: settings.auth_method,
@@ -83,28 +75,24 @@ impl Presented {
                 .collect(),
             tools: tools.to_vec(),
             key: key.clone(),
-            stop_key: stop_key.clone(),
             lifetime: settings.gateway.lifetime,
             proxy: settings.http.proxy.clone(),
             ca_certificates: settings.http.ca_certificates.clone(),
-            audit_file: audit_file.as_ref().map(|file| file.path().to_owned()),
             audit_arguments: settings.gateway.audit_arguments,
+            place,
         };
-        let url = process::start(&handover, environment).await?;
+        let launched = launch::start(&options, hand_over, environment, log).await?;
         let summary = SecretString::from(settings.summary.to_string());
-        let state = [
-            (cleanup::GATEWAY_URL, SecretString::from(url.as_str())),
-            (cleanup::GATEWAY_STOP_KEY, stop_key),
-            (cleanup::GATEWAY_SUMMARY, summary),
-        ];
+        let mut state = launched.state;
+        state.push((cleanup::GATEWAY_SUMMARY, summary));
         files::set(environment, files::STATE, &state)?;
-        exempt_from_proxy(environment, log)?;
+        exempt_from_proxy(&launched.url, environment, log)?;
         Ok(Self {
-            url,
+            url: launched.url,
             secret: key,
             headers: Vec::new(),
             expires_at: SystemTime::now().checked_add(settings.gateway.lifetime),
-            audit_file,
+            audit_file: launched.audit_file,
         })
     }
 }
@@ -120,7 +108,11 @@ const PROXY_VARIABLES: [&str; 6] = [
 ];
 
 /// Keeps the next steps from sending requests for the gateway to a proxy, if there is one.
-fn exempt_from_proxy(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
+fn exempt_from_proxy(
+    gateway: &Url,
+    environment: &Environment,
+    log: &mut Log<'_>,
+) -> anyhow::Result<()> {
     let is_set = |name: &&str| environment.get(name).is_some();
     if !PROXY_VARIABLES.iter().any(is_set) {
         return Ok(());
@@ -129,7 +121,10 @@ fn exempt_from_proxy(environment: &Environment, log: &mut Log<'_>) -> anyhow::Re
     let given = names.iter().filter_map(|name| environment.get(name));
     let given = given.flat_map(|list| list.split(',')).map(str::trim);
     let mut hosts: Vec<&str> = Vec::new();
-    for host in given.chain(["127.0.0.1", "localhost"]) {
+    for host in given
+        .chain(["127.0.0.1", "localhost"])
+        .chain(gateway.host_str())
+    {
         if !host.is_empty() && !hosts.contains(&host) {
             hosts.push(host);
         }

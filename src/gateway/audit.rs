@@ -20,6 +20,13 @@ const MAX_ARGUMENTS: usize = 32;
 /// The maximum number of tools with counts of their own. An agent can request any name.
 const MAX_TOOLS: usize = 200;
 
+/// The event with the counts of one tool.
+const COUNTS: &str = "counts";
+/// The last event.
+const STOP: &str = "stop";
+/// The maximum number of lines that [`Audit::stop`] writes.
+pub(super) const MOST_STOP_LINES: usize = MAX_TOOLS + 2;
+
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -35,48 +42,49 @@ pub(super) enum Outcome {
 
 /// The counts of one tool.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct ToolCounts {
+pub(crate) struct ToolCounts {
     /// Calls that were forwarded.
-    pub calls: u64,
+    pub(crate) calls: u64,
     /// Forwarded calls without a result.
-    pub errors: u64,
+    pub(crate) errors: u64,
     /// Calls that the gateway rejected.
-    pub rejected: u64,
+    pub(crate) rejected: u64,
     /// The duration of the slowest call in milliseconds.
-    pub slowest: u64,
+    pub(crate) slowest: u64,
 }
 
 /// The counts of a gateway, which it reports when it stops.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Sessions, or connections without a session.
-    pub sessions: u64,
+    pub(crate) sessions: u64,
     /// Rejected messages other than calls of tools.
-    pub rejected: u64,
+    pub(crate) rejected: u64,
     /// New tokens.
-    pub renewals: u64,
+    pub(crate) renewals: u64,
     /// The counts by tool.
-    pub tools: BTreeMap<String, ToolCounts>,
+    pub(crate) tools: BTreeMap<String, ToolCounts>,
 }
 
 /// The audit of a gateway.
 pub(super) struct Audit {
-    out: Mutex<Box<dyn Write + Send>>,
+    /// Where the lines go.
+    outs: Mutex<Vec<Box<dyn Write + Send>>>,
     counts: Mutex<Counts>,
     /// Whether lines contain the values of arguments.
     shows_arguments: bool,
 }
 
 impl Audit {
-    pub(super) fn new(out: Box<dyn Write + Send>, shows_arguments: bool) -> Self {
+    pub(super) fn new(outs: Vec<Box<dyn Write + Send>>, shows_arguments: bool) -> Self {
         Self {
-            out: Mutex::new(out),
+            outs: Mutex::new(outs),
             counts: Mutex::default(),
             shows_arguments,
         }
     }
 
-    /// Writes an event that is not about a tool.
+    /// Writes an event.
     pub(super) fn event(&self, name: &str, fields: &[(&str, Value)]) {
         let fields = fields
             .iter()
@@ -154,12 +162,24 @@ impl Audit {
         names.map(|name| Quote::new(name).to_string()).collect()
     }
 
-    /// The counts so far.
-    pub(super) fn counts(&self) -> Counts {
-        self.counts
+    /// Writes the final counts, a line for each tool so that none is too long, and returns them.
+    pub(super) fn stop(&self) -> Counts {
+        let counts = self
+            .counts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+            .clone();
+        for (tool, counts) in &counts.tools {
+            let fields = [("tool", tool.as_str().into()), ("counts", json!(counts))];
+            self.event(COUNTS, &fields);
+        }
+        let fields = [
+            ("sessions", counts.sessions.into()),
+            ("rejected", counts.rejected.into()),
+            ("renewals", counts.renewals.into()),
+        ];
+        self.event(STOP, &fields);
+        counts
     }
 
     fn count(&self, count: impl FnOnce(&mut Counts)) {
@@ -179,13 +199,43 @@ impl Audit {
         }
         // One write for the line, so that a reader of the file never sees a part of it.
         text.push('\n');
-        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk must not end the agent's session.
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let mut outs = self.outs.lock().unwrap_or_else(PoisonError::into_inner);
+        for out in outs.iter_mut() {
+            // A full disk must not end the agent's session.
+            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        }
     }
 }
 
 impl Counts {
+    /// Reads the counts from the last lines of an audit. `None` if the gateway did not write its last event.
+    pub(crate) fn from_audit<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let mut counts = Self::default();
+        let mut is_complete = false;
+        for line in lines {
+            let Ok(event) = serde_json::from_str::<Value>(line) else {
+                continue;
+            };
+            let number = |name: &str| event[name].as_u64().unwrap_or_default();
+            match (event["event"].as_str(), event["tool"].as_str()) {
+                (Some(COUNTS), Some(tool)) => {
+                    let of_tool = serde_json::from_value(event["counts"].clone());
+                    counts
+                        .tools
+                        .insert(tool.to_owned(), of_tool.unwrap_or_default());
+                }
+                (Some(STOP), _) => {
+                    is_complete = true;
+                    counts.sessions = number("sessions");
+                    counts.rejected = number("rejected");
+                    counts.renewals = number("renewals");
+                }
+                _ => {}
+            }
+        }
+        is_complete.then_some(counts)
+    }
+
     /// The counts of a tool by its quoted name.
     fn tool(&mut self, name: &str) -> &mut ToolCounts {
         let is_counted = self.tools.len() < MAX_TOOLS || self.tools.contains_key(name);

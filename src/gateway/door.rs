@@ -107,7 +107,8 @@ fn has_key(headers: &HeaderMap, key: &SecretString) -> bool {
 }
 
 async fn stop(gateway: &Gateway, headers: &HeaderMap) -> Response<Body> {
-    if !has_key(headers, &gateway.stop_key) {
+    let key = gateway.stop_key.as_ref();
+    if !key.is_some_and(|key| has_key(headers, key)) {
         return unauthorized();
     }
     let counts = gateway.stop().await;

@@ -2,13 +2,14 @@
 //!
 //! Nothing secret is in the environment, on the command line, or in a file.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::CertificateDer;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
@@ -29,14 +30,26 @@ pub(crate) struct HandOver {
     pub(crate) tools: Vec<String>,
     /// The key of the agent.
     pub(crate) key: SecretString,
-    /// The key that stops the gateway.
-    pub(crate) stop_key: SecretString,
     pub(crate) lifetime: Duration,
     pub(crate) proxy: Option<ProxySettings>,
     pub(crate) ca_certificates: Vec<CertificateDer<'static>>,
-    /// The file for the audit. Without one, the audit goes to standard output.
-    pub(crate) audit_file: Option<PathBuf>,
     pub(crate) audit_arguments: bool,
+    pub(crate) place: Place,
+}
+
+/// What depends on where the gateway runs.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Place {
+    /// The address to listen on.
+    pub(crate) listen: SocketAddr,
+    /// The values of `Host` that clients use, besides those of a loopback address.
+    pub(crate) hosts: Vec<String>,
+    /// The key that stops the gateway. `None` if only a signal stops it.
+    pub(crate) stop_key: Option<SecretString>,
+    /// Whether the audit goes to standard output.
+    pub(crate) audit_output: bool,
+    /// The file to which the audit goes.
+    pub(crate) audit_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -54,14 +67,13 @@ struct Line {
     headers: Vec<(String, String)>,
     tools: Vec<String>,
     key: SecretString,
-    stop_key: SecretString,
     /// Seconds.
     lifetime: u64,
     proxy: Option<Proxy>,
     /// Base64 of DER.
     ca_certificates: Vec<String>,
-    audit_file: Option<PathBuf>,
     audit_arguments: bool,
+    place: Place,
 }
 
 #[derive(Deserialize)]
@@ -94,12 +106,17 @@ impl HandOver {
             "headers": self.headers,
             "tools": self.tools,
             "key": self.key.expose_secret(),
-            "stop_key": self.stop_key.expose_secret(),
             "lifetime": self.lifetime.as_secs(),
             "proxy": proxy,
             "ca_certificates": certificates.collect::<Vec<_>>(),
-            "audit_file": self.audit_file,
             "audit_arguments": self.audit_arguments,
+            "place": {
+                "listen": self.place.listen,
+                "hosts": self.place.hosts,
+                "stop_key": self.place.stop_key.as_ref().map(ExposeSecret::expose_secret),
+                "audit_output": self.place.audit_output,
+                "audit_file": self.place.audit_file,
+            },
         });
         format!("{line}\n").into()
     }
@@ -142,15 +159,14 @@ impl HandOver {
             headers: line.headers,
             tools: line.tools,
             key: line.key,
-            stop_key: line.stop_key,
             lifetime: Duration::from_secs(line.lifetime),
             proxy: line.proxy.map(|proxy| ProxySettings {
                 url: proxy.url,
                 exceptions: proxy.exceptions,
             }),
             ca_certificates: certificates.collect::<Result<_, _>>()?,
-            audit_file: line.audit_file,
             audit_arguments: line.audit_arguments,
+            place: line.place,
         })
     }
 }

@@ -13,17 +13,19 @@
 //! | `sessions` | the sessions of agents and of Port |
 //! | `rewrite` | the three responses that are rewritten |
 //! | `audit` | events and counts |
+//! | `launch` | how a step starts the gateway, and the post phase stops it: as a process or as a container |
 //! | `handover` | what the step passes to the gateway |
-//! | `process` | the gateway as a process of its own |
+//! | `serve` | what the gateway's process does |
 
 mod audit;
 mod door;
 mod gate;
 pub(crate) mod handover;
-pub(crate) mod keys;
-pub mod process;
+mod keys;
+pub(crate) mod launch;
 mod renewal;
 mod rewrite;
+pub mod serve;
 mod sessions;
 mod upstream;
 
@@ -43,7 +45,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
 use audit::Audit;
-pub use audit::{Counts, ToolCounts};
+pub(crate) use audit::Counts;
 use handover::HandOver;
 use renewal::Renewal;
 use sessions::Sessions;
@@ -65,7 +67,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// A running gateway.
 struct Gateway {
     key: SecretString,
-    stop_key: SecretString,
+    stop_key: Option<SecretString>,
     /// The values of `Host` that clients use.
     hosts: Vec<String>,
     /// The granted tools. They do not change while the gateway runs.
@@ -102,7 +104,7 @@ impl Gateway {
     fn new(
         settings: &HandOver,
         hosts: Vec<String>,
-        audit: Box<dyn Write + Send>,
+        audit: Vec<Box<dyn Write + Send>>,
     ) -> anyhow::Result<Arc<Self>> {
         let http = Http::new(HttpSettings {
             ca_certificates: settings.ca_certificates.clone(),
@@ -117,7 +119,7 @@ impl Gateway {
         let renewal = Renewal::new(http.clone(), settings, Arc::clone(&audit));
         Ok(Arc::new(Self {
             key: settings.key.clone(),
-            stop_key: settings.stop_key.clone(),
+            stop_key: settings.place.stop_key.clone(),
             hosts,
             tools: settings.tools.iter().cloned().collect(),
             upstream: Upstream::new(http, settings.endpoints.mcp.clone(), headers, renewal),
@@ -156,19 +158,28 @@ impl Gateway {
         };
         // A stream of server messages ends only when the agent ends.
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, drained).await;
-        let counts = self.audit.counts();
-        self.audit.event("stop", &[]);
+        let counts = self.audit.stop();
         self.stopping.notify_one();
         self.is_closed.notified().await;
         counts
     }
 
-    /// Serves requests until the gateway is stopped, or `lifetime` ends.
-    async fn serve(self: Arc<Self>, listener: TcpListener, lifetime: Duration) {
+    async fn end(self: Arc<Self>) {
+        self.stop().await;
+    }
+
+    /// Serves requests until the gateway is stopped, `signal` resolves, or `lifetime` ends.
+    async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        lifetime: Duration,
+        signal: impl Future<Output = ()>,
+    ) {
         let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
         let end = tokio::time::sleep(lifetime);
-        tokio::pin!(end);
+        tokio::pin!(end, signal);
+        let mut is_ending = false;
         loop {
             let accepted = async {
                 let permit = Arc::clone(&limit).acquire_owned().await;
@@ -181,11 +192,16 @@ impl Gateway {
                     }
                 }
                 Some(_) = connections.join_next() => {}
-                () = self.stopping.notified() => break,
-                () = &mut end => {
-                    self.audit.event("expired", &[]);
-                    break;
+                () = &mut signal, if !is_ending => {
+                    is_ending = true;
+                    connections.spawn(Arc::clone(&self).end());
                 }
+                () = &mut end, if !is_ending => {
+                    is_ending = true;
+                    self.audit.event("expired", &[]);
+                    connections.spawn(Arc::clone(&self).end());
+                }
+                () = self.stopping.notified() => break,
             }
         }
         drop(listener);

@@ -32,7 +32,7 @@ pub use error::{InputError, InputErrors};
 use parse::PolicyLocation;
 
 /// The name and the default of every input. An empty string means no default.
-pub const INPUTS: [(&str, &str); 26] = [
+pub const INPUTS: [(&str, &str); 27] = [
     ("client_id", ""),
     ("client_secret", ""),
     ("region", "auto"),
@@ -50,6 +50,7 @@ pub const INPUTS: [(&str, &str); 26] = [
     ("gateway_lifetime", "6h"),
     ("audit_arguments", "false"),
     ("audit_file", "false"),
+    ("job_container", "${{ job.container.id }}"),
     ("token_placement", "inline"),
     ("server_name", "port"),
     ("base_config", ""),
@@ -95,6 +96,7 @@ pub struct Inputs {
     pub gateway_lifetime: Option<String>,
     pub audit_arguments: Option<String>,
     pub audit_file: Option<String>,
+    pub job_container: Option<String>,
     pub token_placement: Option<String>,
     pub server_name: Option<String>,
     pub base_config: Option<SecretString>,
@@ -235,6 +237,8 @@ pub struct GatewaySettings {
     pub lifetime: Duration,
     pub audit_arguments: bool,
     pub audit_file: bool,
+    /// Whether the job runs in a container (`job_container`).
+    pub has_job_container: bool,
 }
 
 impl Settings {
@@ -415,6 +419,7 @@ fn gateway(inputs: &Inputs, errors: &mut InputErrors) -> Option<GatewaySettings>
         lifetime: lifetime?,
         audit_arguments: audit_arguments?,
         audit_file: audit_file?,
+        has_job_container: inputs.job_container.is_some(),
     })
 }
 

@@ -1,13 +1,13 @@
 //! Files for the next steps of the job, in the runner's temporary directory.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use secrecy::{ExposeSecret as _, SecretString};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::Environment;
 
@@ -25,6 +25,12 @@ struct Directory {
 }
 
 impl Directory {
+    /// The name of a file in the directory relative to `RUNNER_TEMP`.
+    fn name_of(&self, file: &Path) -> String {
+        let name = file.strip_prefix(&self.path).unwrap_or(file);
+        format!("{}{}", self.relative, name.to_string_lossy())
+    }
+
     /// `RUNNER_TEMP`, or `HOME` with runners older than 2.331, which mount only
     /// `RUNNER_TEMP/_github_home`.
     fn find(environment: &Environment) -> anyhow::Result<Self> {
@@ -57,14 +63,22 @@ pub fn check(environment: &Environment) -> anyhow::Result<()> {
 pub struct NewFile {
     /// Its name relative to `RUNNER_TEMP`.
     pub name: String,
-    file: NamedTempFile,
+    path: PathBuf,
+    removal: Removal,
+}
+
+/// What is removed unless it is kept.
+#[derive(Debug)]
+enum Removal {
+    File(NamedTempFile),
+    Directory(TempDir),
 }
 
 impl NewFile {
     /// Its absolute path, for another process.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.file.path()
+        &self.path
     }
 
     /// Keeps the file for the next steps.
@@ -72,9 +86,18 @@ impl NewFile {
     /// # Errors
     /// When it cannot be kept. The file is then removed.
     pub fn keep(self) -> anyhow::Result<()> {
-        let kept = self.file.keep();
-        kept.map(drop)
-            .with_context(|| format!("could not keep a file in the temporary directory{DISK_HINT}"))
+        match self.removal {
+            Removal::File(file) => {
+                let kept = file.keep();
+                kept.map(drop).with_context(|| {
+                    format!("could not keep a file in the temporary directory{DISK_HINT}")
+                })
+            }
+            Removal::Directory(directory) => {
+                let _ = directory.keep();
+                Ok(())
+            }
+        }
     }
 }
 
@@ -105,11 +128,58 @@ pub fn create(
         .with_context(|| format!("could not write a file in {shown}{DISK_HINT}"))?;
     give_to_owner(file.as_file(), &directory.path)
         .with_context(|| format!("could not change the owner of a file in {shown}{DISK_HINT}"))?;
-    let name = file.path().file_name().and_then(OsStr::to_str);
+    let path = file.path().to_owned();
     Ok(NewFile {
-        name: format!("{}{}", directory.relative, name.unwrap_or_default()),
-        file,
+        name: directory.name_of(&path),
+        path,
+        removal: Removal::File(file),
     })
+}
+
+/// The name of the file in a directory of its own.
+const SHARED_FILE: &str = "audit.jsonl";
+
+/// Creates an empty file to which only the user `writer` can append, and which everyone can read, in a new
+/// directory.
+///
+/// The directory belongs to the owner of the temporary directory, who can remove it with the file.
+///
+/// # Errors
+/// As for [`create`].
+#[cfg(unix)]
+pub fn create_shared(environment: &Environment, writer: u32) -> anyhow::Result<NewFile> {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, fchown};
+
+    let directory = Directory::find(environment)?;
+    let own = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .rand_bytes(16)
+        .tempdir_in(&directory.path)
+        .with_context(|| {
+            let shown = directory.path.display();
+            format!("could not create a directory in {shown}{DISK_HINT}")
+        })?;
+    let path = own.path().join(SHARED_FILE);
+    let create = || {
+        let file = File::create_new(&path)?;
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        fchown(&file, Some(writer), Some(writer))?;
+        fs::set_permissions(own.path(), Permissions::from_mode(0o755))?;
+        give_to_owner(&File::open(own.path())?, &directory.path)
+    };
+    create().with_context(|| format!("could not create the file {}{DISK_HINT}", path.display()))?;
+    Ok(NewFile {
+        name: directory.name_of(&path),
+        path,
+        removal: Removal::Directory(own),
+    })
+}
+
+/// Containers of actions run only on Linux.
+#[cfg(not(unix))]
+pub fn create_shared(environment: &Environment, _writer: u32) -> anyhow::Result<NewFile> {
+    create(environment, SHARED_FILE, &SecretString::from(""))
 }
 
 #[cfg(unix)]

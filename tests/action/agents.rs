@@ -9,7 +9,7 @@ use port_mcp_action::agents::{Agent, Connection, TokenPlacement};
 use runner_double::Finished;
 use serde_json::{Value, json};
 
-use crate::harness::{Step, annotations, assert_snapshot, is_image, settings};
+use crate::harness::{Step, annotations, assert_snapshot, settings};
 
 fn step(agent: &Agent) -> Step {
     let step = Step::new()
@@ -65,9 +65,6 @@ fn every_agent_with_every_connection_and_token_placement() {
 
 #[test]
 fn every_agent_with_the_gateway() {
-    if is_image() {
-        return;
-    }
     for agent in Agent::ALL {
         let forms = forms().filter(|(connection, _)| *connection == Connection::Gateway);
         let text: Vec<String> = forms.map(|form| outputs_in_form(agent, form)).collect();

@@ -158,9 +158,6 @@ fn message(text: &str) -> Value {
 
 #[tokio::test]
 async fn only_granted_tools_reach_port() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let session = gateway.open().await;
     let granted = gateway.call(&session, "list_blueprints").await;
@@ -196,9 +193,6 @@ async fn only_granted_tools_reach_port() {
 
 #[tokio::test]
 async fn messages_that_parsers_read_differently_are_rejected() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let before = gateway.reached().len();
     for body in [
@@ -244,9 +238,6 @@ async fn messages_that_parsers_read_differently_are_rejected() {
 
 #[tokio::test]
 async fn the_agent_cannot_change_the_headers() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let mut session = gateway.open().await;
     session.insert("x-read-only-mode", HeaderValue::from_static("0"));
@@ -271,9 +262,6 @@ async fn the_agent_cannot_change_the_headers() {
 
 #[tokio::test]
 async fn the_list_has_one_page_with_the_granted_tools() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::against(FakePort::builder().page_size(1));
     let session = gateway.open().await;
     let list = gateway.request(&session, "tools/list", json!({})).await;
@@ -289,9 +277,6 @@ async fn the_list_has_one_page_with_the_granted_tools() {
 
 #[tokio::test]
 async fn only_the_agent_can_use_it() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     let with = |name: &'static str, value: &str| {
@@ -349,9 +334,6 @@ async fn only_the_agent_can_use_it() {
 
 #[tokio::test]
 async fn a_session_survives_the_expiry_of_the_token() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let session = gateway.open().await;
     let first = gateway.step.port.token(Flow::Rest);
@@ -366,9 +348,6 @@ async fn a_session_survives_the_expiry_of_the_token() {
 
 #[tokio::test]
 async fn the_post_phase_stops_it_and_reports_the_calls() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::of(Step::against(FakePort::builder()).input("audit_file", "true"));
     let session = gateway.open().await;
     gateway.call(&session, "list_blueprints").await;
@@ -422,9 +401,6 @@ async fn the_post_phase_stops_it_and_reports_the_calls() {
 
 #[tokio::test]
 async fn a_gateway_that_was_ended_is_reported() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let step = &gateway.step;
     step.clean_up();
@@ -438,9 +414,6 @@ async fn a_gateway_that_was_ended_is_reported() {
 
 #[tokio::test]
 async fn an_agent_without_a_list_of_its_own_is_accepted_under_a_policy() {
-    if is_image() {
-        return;
-    }
     let text = "version: 1\nrules: [{allow: {tools: ['list_*'], servers: [127.0.0.1], connection: [gateway]}}]";
     let port = FakePort::builder()
         .policy_file("acme/.github", "p.yml", "main", text)
@@ -461,9 +434,6 @@ async fn an_agent_without_a_list_of_its_own_is_accepted_under_a_policy() {
 
 #[tokio::test]
 async fn r1_a_session_that_port_forgot_is_opened_again_once() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let session = gateway.open().await;
     let before = gateway.reached().len();
@@ -488,9 +458,6 @@ async fn r1_a_session_that_port_forgot_is_opened_again_once() {
 
 #[tokio::test]
 async fn r3_an_unknown_session_is_a_404() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let mut headers = gateway.headers();
     headers.insert("mcp-session-id", HeaderValue::from_static("unknown"));
@@ -505,9 +472,6 @@ async fn r3_an_unknown_session_is_a_404() {
 
 #[tokio::test]
 async fn r5_a_silent_stream_stays_open() {
-    if is_image() {
-        return;
-    }
     let (url, requests) = upstream();
     let gateway = in_front_of(&url);
     let get = gateway.client.get(gateway.url()).headers(gateway.headers());
@@ -534,9 +498,6 @@ async fn r5_a_silent_stream_stays_open() {
 
 #[tokio::test]
 async fn r6_a_405_for_get_reaches_the_agent() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::against(FakePort::builder().sessions(false));
     let get = gateway.client.get(gateway.url()).headers(gateway.headers());
     assert_eq!(get.send().await.unwrap().status(), 405);
@@ -544,9 +505,6 @@ async fn r6_a_405_for_get_reaches_the_agent() {
 
 #[tokio::test]
 async fn r11_a_result_keeps_its_bytes() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let session = gateway.open().await;
     let bytes = r#"{"jsonrpc":"2.0", "id":"a-1","result":{"content":[],"x":18446744073709551616,"y":1E2,"z":-0.0,"\u0061":"\u00e9\/"},"more":[ ]}"#;
@@ -561,9 +519,6 @@ async fn r11_a_result_keeps_its_bytes() {
 
 #[tokio::test]
 async fn r14_a_call_whose_outcome_is_unknown_is_sent_once() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let session = gateway.open().await;
     let before = gateway.reached().len();
@@ -579,9 +534,6 @@ async fn r14_a_call_whose_outcome_is_unknown_is_sent_once() {
 
 #[tokio::test]
 async fn r15_a_401_of_port_never_reaches_the_agent() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let session = gateway.open().await;
     for _ in 0..6 {
@@ -615,6 +567,7 @@ async fn r15_a_401_of_port_never_reaches_the_agent() {
 #[tokio::test]
 async fn r16_no_secret_is_where_other_processes_can_read_it() {
     if is_image() {
+        // The processes of a container have other arguments. `tests/e2e/run` tests the container.
         return;
     }
     let gateway = Gateway::start();
@@ -667,9 +620,6 @@ async fn the_official_client_lists_and_calls_in_both_lifecycles() {
     use rmcp::transport::StreamableHttpClientTransport;
     use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 
-    if is_image() {
-        return;
-    }
     for is_stateless in [false, true] {
         let gateway = Gateway::against(FakePort::builder().discovers(is_stateless));
         let http = Client::builder()
@@ -778,9 +728,6 @@ fn call_of(tool: &str) -> String {
 
 #[tokio::test]
 async fn r2_after_a_restart_of_port_every_call_works() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let session = gateway.open().await;
     // Port forgets the session and every token at once.
@@ -796,9 +743,6 @@ async fn r2_after_a_restart_of_port_every_call_works() {
 
 #[tokio::test]
 async fn r4_odd_requests_do_not_end_the_process() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let session = gateway.open().await;
     let get = || {
@@ -830,9 +774,6 @@ async fn r4_odd_requests_do_not_end_the_process() {
 
 #[tokio::test]
 async fn r21_bodies_have_a_memory_limit_together() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let session = gateway.open().await;
     let host = gateway.address();
@@ -871,9 +812,6 @@ async fn r21_bodies_have_a_memory_limit_together() {
 
 #[tokio::test]
 async fn r10_a_repeated_cursor_ends_in_an_error() {
-    if is_image() {
-        return;
-    }
     let port = FakePort::builder().page_size(5).cursor_loop(true);
     let gateway = Gateway::of(Step::against(port).input("verify", "false"));
     let session = gateway.open().await;
@@ -888,9 +826,6 @@ async fn r10_a_repeated_cursor_ends_in_an_error() {
 
 #[tokio::test]
 async fn r12_cancellation_reaches_port() {
-    if is_image() {
-        return;
-    }
     let (url, requests) = upstream();
     let gateway = in_front_of(&url);
     let cancelled =
@@ -918,9 +853,6 @@ async fn r12_cancellation_reaches_port() {
 
 #[tokio::test]
 async fn r13_progress_arrives_in_step() {
-    if is_image() {
-        return;
-    }
     let (url, requests) = upstream();
     let gateway = in_front_of(&url);
     let (reported, next) = channel::<()>();
@@ -950,9 +882,6 @@ async fn r13_progress_arrives_in_step() {
 
 #[test]
 fn r18_a_gateway_that_cannot_start_says_why() {
-    if is_image() {
-        return;
-    }
     let output = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
         .arg("gateway")
         .stdin(Stdio::null())
@@ -970,9 +899,6 @@ fn r18_a_gateway_that_cannot_start_says_why() {
 
 #[tokio::test]
 async fn r19_the_next_steps_do_not_use_a_proxy_for_it() {
-    if is_image() {
-        return;
-    }
     let step = Step::new();
     let step = step
         .variable("https_proxy", "http://127.0.0.1:9")
@@ -996,9 +922,6 @@ async fn r19_the_next_steps_do_not_use_a_proxy_for_it() {
 
 #[tokio::test]
 async fn r20_no_length_or_encoding_is_copied() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let mut session = gateway.open().await;
     session.insert("accept-encoding", HeaderValue::from_static("gzip"));
@@ -1015,9 +938,6 @@ async fn r20_no_length_or_encoding_is_copied() {
 
 #[tokio::test]
 async fn r22_without_a_readable_policy_nothing_starts() {
-    if is_image() {
-        return;
-    }
     let step = Step::new()
         .input("connection", "gateway")
         .input("policy", "acme/.github/missing.yml@main");
@@ -1036,21 +956,8 @@ fn agents_outside_the_job_cannot_use_it() {
     }
 }
 
-#[test]
-fn the_container_action_names_the_binary_action() {
-    if !is_image() {
-        return;
-    }
-    let errors = Step::new().input("connection", "gateway").fail();
-    let expected = "`connection: gateway` is not available in the container action yet";
-    assert!(errors.starts_with(expected), "{errors}");
-}
-
 #[tokio::test]
 async fn auth_method_auto_is_settled_at_the_first_401() {
-    if is_image() {
-        return;
-    }
     let port = FakePort::builder().accepts(Accepts::OauthOnly);
     let gateway = Gateway::of(Step::against(port).input("verify", "false"));
     let session = gateway.open().await;
@@ -1060,9 +967,6 @@ async fn auth_method_auto_is_settled_at_the_first_401() {
 
 #[tokio::test]
 async fn while_port_is_away_calls_fail_and_the_gateway_goes_on() {
-    if is_image() {
-        return;
-    }
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -1081,9 +985,6 @@ async fn while_port_is_away_calls_fail_and_the_gateway_goes_on() {
 
 #[tokio::test]
 async fn an_expired_token_is_renewed_once_and_only_for_a_request() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let session = gateway.open().await;
     let first = gateway.step.port.token(Flow::Rest);
@@ -1104,9 +1005,6 @@ async fn an_expired_token_is_renewed_once_and_only_for_a_request() {
 
 #[tokio::test]
 async fn no_exchange_is_sent_before_port_allows_it() {
-    if is_image() {
-        return;
-    }
     let gateway = Gateway::start();
     let session = gateway.open().await;
     let port = &gateway.step.port;
@@ -1124,9 +1022,6 @@ async fn no_exchange_is_sent_before_port_allows_it() {
 
 #[tokio::test]
 async fn the_audit_shows_no_secret_and_no_value() {
-    if is_image() {
-        return;
-    }
     for shows_values in [false, true] {
         let step = Step::new()
             .input("audit_file", "true")

@@ -16,6 +16,7 @@ mod claude_code;
 mod config_file;
 mod credentials;
 mod documents;
+mod engine;
 mod exchange;
 mod gateway;
 mod harness;

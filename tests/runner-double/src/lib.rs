@@ -21,8 +21,7 @@
 //! order of the data: [`job`](Job) and [`program`](Program) start a step, [`Running`] observes it,
 //! [`pairs`] reads its file commands, and [`Command`] and [`Masker`] read its output.
 //!
-//! Not included: problem matchers (`add-matcher` is accepted and ignored), the docker socket that
-//! the runner mounts, and the transfer of annotations from the runner to GitHub.
+//! Not included: problem matchers (`add-matcher` is accepted and ignored), and the transfer of annotations from the runner to GitHub.
 
 mod command;
 mod file_command;

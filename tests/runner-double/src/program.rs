@@ -99,6 +99,9 @@ fn docker_run(image: &str, start: &Start) -> Command {
         "host",
         "--workdir",
         "/github/workspace",
+        // `ContainerActionHandler.cs` of the runner.
+        "-v",
+        "/var/run/docker.sock:/var/run/docker.sock",
     ]);
     command.args(["--name", start.name]);
     command
@@ -182,7 +185,8 @@ mod tests {
             .collect();
         assert_eq!(
             arguments.join(" "),
-            "run --rm --network host --workdir /github/workspace --name step-1 --entrypoint /cleanup \
+            "run --rm --network host --workdir /github/workspace -v /var/run/docker.sock:/var/run/docker.sock \
+             --name step-1 --entrypoint /cleanup \
              -e INPUT_CLIENT_SECRET -v /w/_temp/_github_home:/github/home -v /w/_temp:/github/runner_temp image:tag"
         );
         assert!(

@@ -1,0 +1,485 @@
+//! The gateway as a container from the image of the action, next to the container of the step.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, anyhow, bail};
+use bollard::container::{AttachContainerResults, LogOutput};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, EndpointSettings, HostConfig,
+    HostConfigLogConfig, NetworkingConfig, PortBinding,
+};
+use futures_util::StreamExt as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::io::AsyncWriteExt as _;
+use url::Url;
+
+use super::engine::{Engine, EngineError, has_ended};
+use super::{Launched, Options, START_TIMEOUT};
+use crate::gateway::audit::{Counts, MOST_STOP_LINES};
+use crate::gateway::door::PATH;
+use crate::gateway::handover::{HandOver, Place};
+use crate::gateway::keys;
+use crate::gateway::serve::{LARGEST_REPLY, Reply};
+use crate::http::seconds;
+use crate::runner::temp::{self, NewFile};
+use crate::runner::{Environment, Log, files};
+use crate::text::Quote;
+
+/// The user and group of the gateway: neither root nor the runner's user.
+const USER: u32 = 65_532;
+/// The port on which a gateway listens in a network of its own.
+const PORT: u16 = 8787;
+/// The memory limit in bytes. The gateway needs less than 50 MiB for its largest requests and lists.
+const MEMORY: i64 = 128 << 20;
+/// The limit of processes and threads.
+const PROCESSES: i64 = 32;
+/// The directory of the audit in the gateway's container.
+const AUDIT_DIRECTORY: &str = "/audit";
+
+/// The label of the image, which its containers inherit.
+const IMAGE_LABEL: &str = "org.opencontainers.image.title=port-mcp-action";
+/// The label that only gateways have. Its value is a random name.
+const NAME: &str = "port-mcp-action.gateway";
+/// The label with the end of the gateway's life, in seconds since the Unix epoch.
+const END: &str = "port-mcp-action.gateway.end";
+/// The labels of the job, and the variables or the mount that they come from.
+const MOUNT: &str = "port-mcp-action.gateway.mount";
+const JOB: [(&str, &str); 3] = [
+    ("port-mcp-action.gateway.run", "GITHUB_RUN_ID"),
+    ("port-mcp-action.gateway.attempt", "GITHUB_RUN_ATTEMPT"),
+    ("port-mcp-action.gateway.job", "GITHUB_JOB"),
+];
+/// The label of the step.
+const STEP: (&str, &str) = ("port-mcp-action.gateway.step", "GITHUB_ACTION");
+
+/// The name of the state with the name of the gateway.
+const STATE: &str = "gateway_name";
+
+/// Starts a gateway.
+///
+/// # Errors
+/// When the Docker engine does not start the container, or the gateway does not listen in time. The container
+/// is removed then.
+pub(super) async fn start(
+    options: &Options,
+    hand_over: impl FnOnce(Place) -> HandOver,
+    environment: &Environment,
+    log: &mut Log<'_>,
+) -> anyhow::Result<Launched> {
+    let engine = Engine::connect(environment, options.timeout).await?;
+    let own = engine.own_container(IMAGE_LABEL).await?;
+    let owner = Owner::new(&own, environment);
+    sweep(&engine, &owner, log).await;
+    let name = name()?;
+    let network = Network::of(&own);
+    let audit_file = options
+        .has_audit_file
+        .then(|| temp::create_shared(environment, USER))
+        .transpose()?;
+    let audit_mount = audit_file
+        .as_ref()
+        .map(|file| audit_mount(&own, file))
+        .transpose()?;
+    let place = Place {
+        listen: network.listen(),
+        hosts: Vec::new(),
+        stop_key: None,
+        audit_output: true,
+        audit_file: audit_file.as_ref().and_then(|file| {
+            let name = file.path().file_name()?;
+            Some(Path::new(AUDIT_DIRECTORY).join(name))
+        }),
+    };
+    let mut settings = hand_over(place);
+    let mut labels = owner.labels();
+    labels.insert(NAME.to_owned(), name.clone());
+    labels.insert(END.to_owned(), end_of_life(settings.lifetime).to_string());
+    let body = container(&own, &network, &name, labels, audit_mount);
+    engine.create(&name, body).await?;
+    let started = async {
+        let attached = engine.attach(&name).await?;
+        engine.start(&name).await?;
+        let address = network.address(&engine, &name, options).await?;
+        settings.place.hosts = address.hosts;
+        let listens_at = hand_over_to(attached, &settings).await?;
+        anyhow::Ok(address.url.unwrap_or(listens_at))
+    };
+    match started.await {
+        Ok(url) => Ok(Launched {
+            url,
+            audit_file,
+            state: vec![(STATE, SecretString::from(name))],
+        }),
+        Err(error) => {
+            let _ = engine.remove(&name).await;
+            Err(error)
+        }
+    }
+}
+
+/// Stops the gateways of this step: those that have its labels. Also works without the saved state, which act
+/// does not pass to the post phase.
+pub(super) async fn stop(
+    environment: &Environment,
+    log: &mut Log<'_>,
+) -> Vec<anyhow::Result<Counts>> {
+    let saved = environment.get(&format!("STATE_{STATE}"));
+    if saved.is_none() && environment.get("INPUT_CONNECTION") != Some("gateway") {
+        return Vec::new();
+    }
+    match stop_all(saved, environment).await {
+        Ok(stopped) if stopped.is_empty() && saved.is_some() => {
+            vec![Err(anyhow!("its container was removed"))]
+        }
+        Ok(stopped) => stopped,
+        Err(error) if saved.is_some() => vec![Err(error.into())],
+        Err(error) => {
+            log.debug(format!("no gateway to stop: {error}"));
+            Vec::new()
+        }
+    }
+}
+
+async fn stop_all(
+    saved: Option<&str>,
+    environment: &Environment,
+) -> Result<Vec<anyhow::Result<Counts>>, EngineError> {
+    let engine = Engine::connect(environment, Duration::MAX).await?;
+    let own = engine.own_container(IMAGE_LABEL).await?;
+    let owner = Owner::new(&own, environment);
+    let mut ours = engine.containers(NAME).await?;
+    ours.retain(|container| owner.is_step_of(container));
+    // If two steps have the same labels, as in two composite actions, the saved name decides.
+    if let Some(named) = saved
+        && ours
+            .iter()
+            .any(|container| label(container, NAME) == Some(named))
+    {
+        ours.retain(|container| label(container, NAME) == Some(named));
+    }
+    let mut stopped = Vec::new();
+    for container in ours {
+        if let Some(id) = container.id {
+            stopped.push(stop_one(&engine, &id).await);
+        }
+    }
+    Ok(stopped)
+}
+
+async fn stop_one(engine: &Engine, id: &str) -> anyhow::Result<Counts> {
+    let state = engine.inspect(id).await?.state.unwrap_or_default();
+    let was_running = state.running == Some(true);
+    if was_running {
+        engine.stop(id).await?;
+    }
+    let lines = engine.last_lines(id, MOST_STOP_LINES).await;
+    let removed = engine.remove(id).await;
+    if !was_running {
+        let code = state.exit_code.unwrap_or_default();
+        match (state.oom_killed, code) {
+            (Some(true), _) => bail!("its container ran out of memory"),
+            (_, 0) => bail!("it reached `gateway_lifetime`, or another program stopped it"),
+            _ => bail!("its container exited with code {code}"),
+        }
+    }
+    let counts = Counts::from_audit(lines?.lines());
+    removed?;
+    counts.context("its log does not contain the counts")
+}
+
+/// Removes gateways that no job needs: those that have ended, have outlived themselves, or belong to an earlier
+/// job with the same temporary directory.
+async fn sweep(engine: &Engine, owner: &Owner, log: &mut Log<'_>) {
+    let gateways = match engine.containers(NAME).await {
+        Ok(gateways) => gateways,
+        Err(error) => return log.debug(format!("no gateway was removed: {error}")),
+    };
+    for gateway in gateways {
+        let Some(id) = &gateway.id else {
+            continue;
+        };
+        if owner.is_job_of(&gateway) {
+            // Its post phase reports how it ended.
+            continue;
+        }
+        let end = label(&gateway, END).and_then(|end| end.parse().ok());
+        let is_outlived = end.is_some_and(|end: u64| end < seconds_since_epoch());
+        if has_ended(&gateway) || is_outlived || owner.has_mount_of(&gateway) {
+            let removed = engine.remove(id).await;
+            let outcome = removed.map_or_else(|error| error.to_string(), |()| "removed".to_owned());
+            log.debug(format!("gateway {}: {outcome}", Quote::new(id)));
+        }
+    }
+}
+
+/// The step that a gateway belongs to.
+struct Owner {
+    /// The directory of the runner's file commands on the machine of the engine. One job at a time uses it.
+    mount: String,
+    job: [String; JOB.len()],
+    step: String,
+}
+
+impl Owner {
+    fn new(own: &ContainerInspectResponse, environment: &Environment) -> Self {
+        let variable = |name: &str| environment.get(name).unwrap_or_default().to_owned();
+        let commands = [files::STATE, files::OUTPUT, files::ENV]
+            .iter()
+            .find_map(|name| environment.path(name));
+        let directory = commands.as_deref().and_then(Path::parent);
+        let mount = directory.and_then(|directory| path_on_host(own, directory));
+        Self {
+            mount: mount.unwrap_or_default().to_string_lossy().into_owned(),
+            job: JOB.map(|(_, name)| variable(name)),
+            step: variable(STEP.1),
+        }
+    }
+
+    fn labels(&self) -> HashMap<String, String> {
+        let job = JOB.iter().map(|(label, _)| *label).zip(&self.job);
+        let all = job.chain([(MOUNT, &self.mount), (STEP.0, &self.step)]);
+        all.map(|(label, value)| (label.to_owned(), value.clone()))
+            .collect()
+    }
+
+    fn has_mount_of(&self, container: &ContainerSummary) -> bool {
+        !self.mount.is_empty() && label(container, MOUNT) == Some(&self.mount)
+    }
+
+    fn is_job_of(&self, container: &ContainerSummary) -> bool {
+        let mut job = JOB.iter().zip(&self.job);
+        label(container, MOUNT) == Some(&self.mount)
+            && job.all(|((name, _), value)| label(container, name) == Some(value))
+    }
+
+    fn is_step_of(&self, container: &ContainerSummary) -> bool {
+        self.is_job_of(container) && label(container, STEP.0) == Some(&self.step)
+    }
+}
+
+fn label<'a>(container: &'a ContainerSummary, name: &str) -> Option<&'a str> {
+    container.labels.as_ref()?.get(name).map(String::as_str)
+}
+
+/// The network of the gateway: that of the step, so that it reaches Port in the same way.
+enum Network {
+    /// The network of the machine, or of another container. Clients use a loopback address.
+    Shared(String),
+    /// A network with addresses of its own. A port is published on the machine.
+    Bridge(String),
+}
+
+/// How clients reach the gateway.
+struct Address {
+    /// `None` if the gateway selects the port.
+    url: Option<Url>,
+    hosts: Vec<String>,
+}
+
+impl Network {
+    fn of(own: &ContainerInspectResponse) -> Self {
+        let host = own.host_config.as_ref();
+        let mode = host.and_then(|host| host.network_mode.clone());
+        match mode {
+            Some(mode) if mode == "host" || mode.starts_with("container:") => Self::Shared(mode),
+            mode => Self::Bridge(mode.unwrap_or_else(|| "bridge".to_owned())),
+        }
+    }
+
+    fn mode(&self) -> &str {
+        match self {
+            Self::Shared(mode) | Self::Bridge(mode) => mode,
+        }
+    }
+
+    fn listen(&self) -> SocketAddr {
+        match self {
+            Self::Shared(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            Self::Bridge(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)),
+        }
+    }
+
+    /// Whether containers find each other by name. They do not on Docker's default network.
+    fn has_names(&self) -> bool {
+        matches!(self, Self::Bridge(name) if name != "bridge" && name != "default")
+    }
+
+    /// How the next steps reach the started container `name`.
+    async fn address(
+        &self,
+        engine: &Engine,
+        name: &str,
+        options: &Options,
+    ) -> anyhow::Result<Address> {
+        if let Self::Shared(_) = self {
+            return Ok(Address {
+                url: None,
+                hosts: Vec::new(),
+            });
+        }
+        let ports = engine.inspect(name).await?.network_settings;
+        let ports = ports.and_then(|settings| settings.ports);
+        let published = ports.and_then(|mut ports| ports.remove(&port_key())?);
+        let published = published.and_then(|bindings| bindings.into_iter().next()?.host_port);
+        let published = published.context(
+            "the Docker engine did not publish the port of the gateway\n\
+             hint: check the Docker engine of the runner, or use the binary action (`/binary`)",
+        )?;
+        let by_name = format!("{name}:{PORT}");
+        let local = format!("127.0.0.1:{published}");
+        let host = if options.has_job_container && self.has_names() {
+            &by_name
+        } else {
+            &local
+        };
+        Ok(Address {
+            url: Some(Url::parse(&format!("http://{host}{PATH}"))?),
+            hosts: vec![by_name, local, format!("localhost:{published}")],
+        })
+    }
+}
+
+fn port_key() -> String {
+    format!("{PORT}/tcp")
+}
+
+/// The container: the program of the image without the rights that it does not need.
+fn container(
+    own: &ContainerInspectResponse,
+    network: &Network,
+    name: &str,
+    labels: HashMap<String, String>,
+    audit_mount: Option<String>,
+) -> ContainerCreateBody {
+    let resolver = own.host_config.clone().unwrap_or_default();
+    let is_bridge = matches!(network, Network::Bridge(_));
+    let binding = PortBinding {
+        host_ip: Some(Ipv4Addr::LOCALHOST.to_string()),
+        host_port: None,
+    };
+    let endpoint = EndpointSettings {
+        aliases: Some(vec![name.to_owned()]),
+        ..EndpointSettings::default()
+    };
+    ContainerCreateBody {
+        image: own.image.clone(),
+        entrypoint: Some(vec!["/port-mcp".to_owned()]),
+        cmd: Some(vec!["gateway".to_owned()]),
+        user: Some(format!("{USER}:{USER}")),
+        labels: Some(labels),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        exposed_ports: is_bridge.then(|| vec![port_key()]),
+        networking_config: network.has_names().then(|| NetworkingConfig {
+            endpoints_config: Some([(network.mode().to_owned(), endpoint)].into()),
+        }),
+        host_config: Some(HostConfig {
+            network_mode: Some(network.mode().to_owned()),
+            port_bindings: is_bridge.then(|| [(port_key(), Some(vec![binding]))].into()),
+            // As for the step: how names are resolved. A shared network has these settings already.
+            dns: resolver.dns.filter(|_| is_bridge),
+            dns_options: resolver.dns_options.filter(|_| is_bridge),
+            dns_search: resolver.dns_search.filter(|_| is_bridge),
+            extra_hosts: resolver.extra_hosts.filter(|_| is_bridge),
+            binds: audit_mount.map(|mount| vec![mount]),
+            readonly_rootfs: Some(true),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            security_opt: Some(vec!["no-new-privileges".to_owned()]),
+            memory: Some(MEMORY),
+            memory_swap: Some(MEMORY),
+            pids_limit: Some(PROCESSES),
+            // Other drivers may keep nothing to read.
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("json-file".to_owned()),
+                config: Some(
+                    [("max-size", "10m"), ("max-file", "2")]
+                        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                        .into(),
+                ),
+            }),
+            auto_remove: Some(false),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// Passes the settings to the gateway, and returns the URL of its reply.
+async fn hand_over_to(
+    attached: AttachContainerResults,
+    settings: &HandOver,
+) -> anyhow::Result<Url> {
+    let AttachContainerResults {
+        mut output,
+        mut input,
+    } = attached;
+    let replied = tokio::time::timeout(START_TIMEOUT, async {
+        let line = settings.to_line();
+        input.write_all(line.expose_secret().as_bytes()).await?;
+        input.flush().await?;
+        let mut reply = Vec::new();
+        while !reply.contains(&b'\n') && reply.len() <= LARGEST_REPLY {
+            match output.next().await {
+                Some(Ok(LogOutput::StdOut { message })) => reply.extend_from_slice(&message),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.into()),
+                None => break,
+            }
+        }
+        Reply::parse(String::from_utf8_lossy(&reply).trim())
+            .map_err(|error| anyhow!("{}", Quote::new(&error)))
+    });
+    let replied = replied
+        .await
+        .unwrap_or_else(|_| Err(anyhow!("no reply within {}", seconds(START_TIMEOUT))));
+    replied.map_err(|error| {
+        anyhow!(
+            "the gateway could not start: {error:#}\n\
+             hint: check the memory of the runner and its Docker engine, then run the job again"
+        )
+    })
+}
+
+/// The mount of the audit's directory.
+fn audit_mount(own: &ContainerInspectResponse, file: &NewFile) -> anyhow::Result<String> {
+    let directory = file.path().parent();
+    let on_host = directory.and_then(|directory| path_on_host(own, directory));
+    let on_host = on_host.context(
+        "`RUNNER_TEMP` is not mounted into the action's container, so there can be no audit file\n\
+         hint: remove `audit_file`; the audit is in the log of the gateway's container",
+    )?;
+    Ok(format!("{}:{AUDIT_DIRECTORY}", on_host.display()))
+}
+
+/// The path of a file or directory of the container `own` on the machine of the engine.
+fn path_on_host(own: &ContainerInspectResponse, path: &Path) -> Option<PathBuf> {
+    let mounts = own.mounts.iter().flatten().filter_map(|mount| {
+        let rest = path.strip_prefix(mount.destination.as_ref()?).ok()?;
+        Some((mount.source.as_ref()?, rest))
+    });
+    // The innermost mount.
+    let (source, rest) = mounts.min_by_key(|(_, rest)| rest.as_os_str().len())?;
+    Some(Path::new(source).iter().chain(rest).collect())
+}
+
+/// A random name, which is also a host name.
+fn name() -> anyhow::Result<String> {
+    let key = keys::random()?;
+    let random = key.expose_secret()[..16].to_ascii_lowercase();
+    Ok(format!("port-mcp-{random}"))
+}
+
+fn seconds_since_epoch() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
+}
+
+fn end_of_life(lifetime: Duration) -> u64 {
+    // The container may be created a little before the gateway starts.
+    seconds_since_epoch() + lifetime.as_secs() + START_TIMEOUT.as_secs()
+}

@@ -1,0 +1,412 @@
+//! The Docker engine that runs the container of the action.
+//!
+//! The runner mounts the engine's socket into the container (`ContainerActionHandler.cs` of the runner).
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::container::{AttachContainerResults, LogOutput};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum,
+};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, ContainerArchiveInfoOptionsBuilder,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+};
+use futures_util::StreamExt as _;
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use crate::gateway::keys;
+use crate::http::seconds;
+use crate::runner::Environment;
+use crate::text::Quote;
+
+/// Where the runner mounts the socket.
+const SOCKET: &str = "/var/run/docker.sock";
+/// The time limit for a request to the engine. A container can need 4 seconds of it to stop.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// The time that a container has to stop, in seconds. The gateway drains for up to 2 seconds.
+const STOP_SECONDS: i32 = 4;
+/// The maximum length of a log that is read, in bytes.
+const LARGEST_LOG: usize = 4 * 1024 * 1024;
+
+/// Why the Docker engine did not do what the action requested.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EngineError {
+    /// `DOCKER_HOST` names another machine.
+    #[error(
+        "`DOCKER_HOST` is `{0}`, and the gateway receives credentials through the Docker engine\n\
+         hint: unset `DOCKER_HOST` for this step, or use the binary action (`/binary`), which does not need Docker"
+    )]
+    Host(Quote),
+    /// Nothing is mounted.
+    #[error(
+        "no Docker socket in the action's container: `{0}` does not exist\n\
+         hint: use the binary action (`/binary`), which starts the gateway without Docker, or another `connection`"
+    )]
+    NoSocket(String),
+    /// Docker mounts an empty directory in place of a missing socket.
+    #[error(
+        "no Docker engine listens on `{0}`, which is not a socket\n\
+         hint: start the Docker engine of the runner, or use the binary action (`/binary`), which does not need Docker"
+    )]
+    NotSocket(String),
+    /// The process may not use the socket.
+    #[error(
+        "access to the Docker socket `{0}` was denied\n\
+         hint: run the action's container as root, which is the default, or use the binary action (`/binary`)"
+    )]
+    Denied(String),
+    /// The engine does not listen.
+    #[error(
+        "no Docker engine listens on `{0}` ({1})\n\
+         hint: start the Docker engine of the runner, or use the binary action (`/binary`), which does not need Docker"
+    )]
+    NotListening(String, io::Error),
+    /// The engine does not respond.
+    #[error(
+        "the Docker engine did not respond within {limit}: it was asked to {0}\n\
+         hint: check the Docker engine of the runner, or use the binary action (`/binary`), which does not need Docker",
+        limit = seconds(*.1)
+    )]
+    Timeout(&'static str, Duration),
+    /// The engine returned an error.
+    #[error(
+        "the Docker engine could not {0}: {1}\n\
+         hint: check the Docker engine of the runner, or use the binary action (`/binary`), which does not need Docker"
+    )]
+    Request(&'static str, Quote),
+    /// The container of this step is not among those of the engine.
+    #[error(
+        "the action's container was not found among the containers of the Docker engine\n\
+         hint: use the binary action (`/binary`), which starts the gateway without Docker"
+    )]
+    NotFound,
+}
+
+/// A Docker engine.
+pub(super) struct Engine {
+    docker: Docker,
+    /// The time limit for a request.
+    timeout: Duration,
+}
+
+impl Engine {
+    /// Connects to the engine, and negotiates the version of its API.
+    ///
+    /// # Errors
+    /// When there is no engine on this machine, or it does not respond.
+    pub(super) async fn connect(
+        environment: &Environment,
+        timeout: Duration,
+    ) -> Result<Self, EngineError> {
+        let timeout = timeout.min(TIMEOUT);
+        let what = "negotiate the version of its API";
+        let host = environment.get("DOCKER_HOST").map(loopback).transpose()?;
+        let docker = if let Some(host) = host.flatten() {
+            Docker::connect_with_http(&host, TIMEOUT.as_secs(), bollard::API_DEFAULT_VERSION)
+        } else {
+            // A path in `DOCKER_HOST` is one on the runner's machine.
+            probe(Path::new(SOCKET))?;
+            Docker::connect_with_unix(SOCKET, TIMEOUT.as_secs(), bollard::API_DEFAULT_VERSION)
+        };
+        let docker = docker.map_err(|error| failed(what, &error))?;
+        let mut engine = Self { docker, timeout };
+        let negotiated = engine.docker.clone().negotiate_version();
+        engine.docker = engine.limited(what, negotiated).await?;
+        Ok(engine)
+    }
+
+    async fn limited<T>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        match tokio::time::timeout(self.timeout, work).await {
+            Ok(result) => result.map_err(|error| failed(what, &error)),
+            Err(_) => Err(EngineError::Timeout(what, self.timeout)),
+        }
+    }
+
+    /// The container of this process: the one in which a random file exists that this process wrote. The host
+    /// name and `/proc/self/mountinfo` name another container if this one uses the network of the other.
+    ///
+    /// # Errors
+    /// When there is not exactly one such container.
+    pub(super) async fn own_container(
+        &self,
+        label: &str,
+    ) -> Result<ContainerInspectResponse, EngineError> {
+        let marker = Marker::create().map_err(|_| EngineError::NotFound)?;
+        let mut found = None;
+        let containers = self.containers(label).await?;
+        // Not only those that are listed as running: the engine updates its list after it has started a process.
+        for container in containers.into_iter().filter(|one| !has_ended(one)) {
+            let Some(id) = container.id else {
+                continue;
+            };
+            let options = ContainerArchiveInfoOptionsBuilder::new()
+                .path(&marker.0.to_string_lossy())
+                .build();
+            let stat = self.docker.get_container_archive_info(&id, Some(options));
+            // Other containers may end at any time.
+            let is_own = self.limited("find a file", stat).await.is_ok();
+            if is_own && found.replace(id).is_some() {
+                return Err(EngineError::NotFound);
+            }
+        }
+        self.inspect(&found.ok_or(EngineError::NotFound)?).await
+    }
+
+    /// The containers with a label (`name` or `name=value`), also those that have ended.
+    pub(super) async fn containers(
+        &self,
+        label: &str,
+    ) -> Result<Vec<ContainerSummary>, EngineError> {
+        let filters = [("label".to_owned(), vec![label.to_owned()])].into();
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&filters)
+            .build();
+        self.limited(
+            "list containers",
+            self.docker.list_containers(Some(options)),
+        )
+        .await
+    }
+
+    pub(super) async fn inspect(&self, id: &str) -> Result<ContainerInspectResponse, EngineError> {
+        self.limited(
+            "inspect a container",
+            self.docker.inspect_container(id, None),
+        )
+        .await
+    }
+
+    pub(super) async fn create(
+        &self,
+        name: &str,
+        body: ContainerCreateBody,
+    ) -> Result<(), EngineError> {
+        let options = CreateContainerOptionsBuilder::new().name(name).build();
+        let created = self.docker.create_container(Some(options), body);
+        self.limited("create a container", created).await.map(drop)
+    }
+
+    pub(super) async fn attach(&self, id: &str) -> Result<AttachContainerResults, EngineError> {
+        let options = AttachContainerOptionsBuilder::new()
+            .stream(true)
+            .stdin(true)
+            .stdout(true)
+            .build();
+        self.limited(
+            "attach to a container",
+            self.docker.attach_container(id, Some(options)),
+        )
+        .await
+    }
+
+    pub(super) async fn start(&self, id: &str) -> Result<(), EngineError> {
+        self.limited("start a container", self.docker.start_container(id, None))
+            .await
+    }
+
+    pub(super) async fn stop(&self, id: &str) -> Result<(), EngineError> {
+        let options = StopContainerOptionsBuilder::new().t(STOP_SECONDS).build();
+        self.limited(
+            "stop a container",
+            self.docker.stop_container(id, Some(options)),
+        )
+        .await
+    }
+
+    pub(super) async fn remove(&self, id: &str) -> Result<(), EngineError> {
+        let options = RemoveContainerOptionsBuilder::new().force(true).build();
+        self.limited(
+            "remove a container",
+            self.docker.remove_container(id, Some(options)),
+        )
+        .await
+    }
+
+    /// The last lines of a container's standard output.
+    pub(super) async fn last_lines(&self, id: &str, count: usize) -> Result<String, EngineError> {
+        let options = LogsOptionsBuilder::new()
+            .stdout(true)
+            .tail(&count.to_string())
+            .build();
+        let mut logs = std::pin::pin!(self.docker.logs(id, Some(options)));
+        let read = async {
+            let mut bytes: Vec<u8> = Vec::new();
+            while let Some(output) = logs.next().await {
+                if let LogOutput::StdOut { message } = output? {
+                    bytes.extend_from_slice(&message);
+                }
+                if bytes.len() > LARGEST_LOG {
+                    break;
+                }
+            }
+            Ok(bytes)
+        };
+        let bytes = self.limited("read the log of a container", read).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// Whether a container that was listed has ended.
+pub(super) fn has_ended(container: &ContainerSummary) -> bool {
+    use ContainerSummaryStateEnum::{DEAD, EXITED};
+
+    matches!(container.state, Some(DEAD | EXITED))
+}
+
+/// A file with a random name in this container.
+struct Marker(PathBuf);
+
+impl Marker {
+    /// The image contains no directory for temporary files.
+    fn create() -> io::Result<Self> {
+        let key = keys::random().map_err(io::Error::other)?;
+        let name = format!("port-mcp-{}", key.expose_secret());
+        let create = |directory: &Path| {
+            let path = directory.join(&name);
+            fs::File::create_new(&path)?.write_all(b"")?;
+            Ok(Self(path))
+        };
+        create(Path::new("/")).or_else(|_: io::Error| create(&std::env::temp_dir()))
+    }
+}
+
+impl Drop for Marker {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// The address in `DOCKER_HOST`. `None` for a socket.
+///
+/// An earlier step could set the variable, and would receive the credentials.
+fn loopback(host: &str) -> Result<Option<String>, EngineError> {
+    let error = || EngineError::Host(Quote::new(host));
+    let url = Url::parse(host).map_err(|_| error())?;
+    if url.scheme() == "unix" {
+        return Ok(None);
+    }
+    let is_loopback = match url.host_str() {
+        Some("localhost") => true,
+        Some(name) => name
+            .trim_matches(['[', ']'])
+            .parse()
+            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
+        None => false,
+    };
+    match (url.scheme(), url.port()) {
+        ("tcp" | "http", Some(_)) if is_loopback => Ok(Some(host.replacen("tcp:", "http:", 1))),
+        _ => Err(error()),
+    }
+}
+
+/// Checks that an engine listens on the socket.
+fn probe(path: &Path) -> Result<(), EngineError> {
+    let at = || path.display().to_string();
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(EngineError::NoSocket(at()));
+        }
+        Ok(metadata) if metadata.is_dir() => return Err(EngineError::NotSocket(at())),
+        _ => {}
+    }
+    match connect(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(EngineError::Denied(at()))
+        }
+        Err(error) => Err(EngineError::NotListening(at(), error)),
+    }
+}
+
+#[cfg(unix)]
+fn connect(path: &Path) -> io::Result<()> {
+    std::os::unix::net::UnixStream::connect(path).map(drop)
+}
+
+#[cfg(not(unix))]
+fn connect(_path: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn failed(what: &'static str, error: &bollard::errors::Error) -> EngineError {
+    use bollard::errors::Error;
+
+    match error {
+        Error::RequestTimeoutError => EngineError::Timeout(what, TIMEOUT),
+        Error::DockerResponseServerError { message, .. } => {
+            EngineError::Request(what, Quote::new(message))
+        }
+        other => {
+            let mut text = other.to_string();
+            let mut source = std::error::Error::source(other);
+            while let Some(error) = source {
+                text = format!("{text}: {error}");
+                source = error.source();
+            }
+            EngineError::Request(what, Quote::new(&text))
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("docker.sock");
+        let mut texts = Vec::new();
+        let mut fail = |path: &Path| texts.push(probe(path).unwrap_err().to_string());
+        fail(&path);
+        fail(directory.path());
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(probe(&path).is_ok());
+        drop(listener);
+        fail(&path);
+        // Root is never denied access.
+        texts.push(EngineError::Denied(path.display().to_string()).to_string());
+        let text = texts.join("\n\n");
+        let text = text.replace(&directory.path().display().to_string(), "[DIRECTORY]");
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn only_loopback_addresses_are_used() {
+        for (host, address) in [
+            ("tcp://127.0.0.1:2375", "http://127.0.0.1:2375"),
+            ("tcp://localhost:2375", "http://localhost:2375"),
+            ("tcp://[::1]:2375", "http://[::1]:2375"),
+        ] {
+            assert_eq!(loopback(host).unwrap().as_deref(), Some(address));
+        }
+        assert_eq!(loopback("unix:///run/user/1000/docker.sock").unwrap(), None);
+        for host in [
+            "tcp://10.0.0.1:2375",
+            "tcp://0.0.0.0:2375",
+            "tcp://127.0.0.1.example.com:2375",
+            "tcp://127.0.0.1@example.com:2375",
+            "tcp://127.0.0.1",
+            "https://127.0.0.1:2376",
+            "ssh://localhost:22",
+            "localhost:2375",
+            "",
+        ] {
+            assert!(loopback(host).is_err(), "{host}");
+        }
+    }
+}

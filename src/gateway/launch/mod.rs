@@ -1,0 +1,103 @@
+//! How a step starts a gateway, and how the post phase stops it.
+//!
+//! A gateway outlives the step that starts it. The container of an action ends with its step, so there the
+//! gateway is another container from the same image. Otherwise it is a process.
+
+mod container;
+mod engine;
+mod process;
+
+use std::time::Duration;
+
+use anyhow::bail;
+use secrecy::SecretString;
+use url::Url;
+
+use super::audit::Counts;
+use super::handover::{HandOver, Place};
+use super::keys;
+use crate::runner::temp::NewFile;
+use crate::runner::{Environment, Log};
+
+/// How long a step waits until the gateway listens.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The variable that the image sets: in it, a gateway is a container.
+const IMAGE: &str = "PORT_MCP_IMAGE_GATEWAY";
+
+const WINDOWS: &str = "`connection: gateway` is not available on Windows yet\n\
+                       hint: use a Linux or macOS runner, or another `connection`";
+
+/// What the step decides about its gateway, besides what it hands over.
+pub(crate) struct Options {
+    /// Whether the audit also goes to a file for the next steps.
+    pub(crate) has_audit_file: bool,
+    /// Whether the next steps run in a container of the job.
+    pub(crate) has_job_container: bool,
+    /// The time limit of the step.
+    pub(crate) timeout: Duration,
+}
+
+/// A gateway that listens.
+pub(crate) struct Launched {
+    /// The URL for the agent.
+    pub(crate) url: Url,
+    /// The audit, if there is a file.
+    pub(crate) audit_file: Option<NewFile>,
+    /// What [`stop`] needs.
+    pub(crate) state: Vec<(&'static str, SecretString)>,
+}
+
+/// A key for the agent.
+///
+/// # Errors
+/// When the operating system returns no random numbers.
+pub(crate) fn new_key() -> anyhow::Result<SecretString> {
+    keys::random()
+}
+
+/// Starts a gateway.
+///
+/// # Errors
+/// When it does not listen in time. Nothing is left then.
+pub(crate) async fn start(
+    options: &Options,
+    hand_over: impl FnOnce(Place) -> HandOver,
+    environment: &Environment,
+    log: &mut Log<'_>,
+) -> anyhow::Result<Launched> {
+    if cfg!(windows) {
+        bail!(WINDOWS);
+    }
+    if is_image(environment) {
+        container::start(options, hand_over, environment, log).await
+    } else {
+        process::start(options, hand_over, environment, log).await
+    }
+}
+
+/// Stops the gateways of this step, and returns the counts of each or why it had ended before.
+pub(crate) async fn stop(
+    environment: &Environment,
+    log: &mut Log<'_>,
+) -> Vec<anyhow::Result<Counts>> {
+    if is_image(environment) {
+        container::stop(environment, log).await
+    } else {
+        process::stop(environment, log).await.into_iter().collect()
+    }
+}
+
+fn is_image(environment: &Environment) -> bool {
+    environment.get(IMAGE) == Some("container")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows() {
+        insta::assert_snapshot!(WINDOWS);
+    }
+}

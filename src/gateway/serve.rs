@@ -1,0 +1,155 @@
+//! What the gateway's process does: it reads its settings, replies, and serves the agent.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufRead as _, Read as _, Write};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use url::Url;
+
+use super::Gateway;
+use super::handover::{HandOver, HandOverError};
+use crate::text::secrets;
+
+/// The maximum length of the settings in bytes.
+const LARGEST_SETTINGS: u64 = 4 * 1024 * 1024;
+/// The maximum length of the reply in bytes.
+pub(super) const LARGEST_REPLY: usize = 64 * 1024;
+
+/// The one line that a gateway returns to the step.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Reply {
+    /// It listens at this URL.
+    Url(Url),
+    /// It could not start.
+    Error(String),
+}
+
+impl Reply {
+    /// The URL in a line of the gateway.
+    ///
+    /// # Errors
+    /// Why the gateway did not start.
+    pub(super) fn parse(line: &str) -> Result<Url, String> {
+        match serde_json::from_str(line) {
+            Ok(Self::Url(url)) => Ok(url),
+            Ok(Self::Error(error)) => Err(error),
+            Err(_) => Err("it ended without a reply".to_owned()),
+        }
+    }
+}
+
+/// Runs a gateway until `signal` resolves, it is stopped, or its lifetime ends.
+///
+/// # Errors
+/// When the settings are invalid, or it cannot listen. The reply contains the error too.
+pub async fn run(signal: impl Future<Output = ()>) -> anyhow::Result<()> {
+    isolate();
+    let started = prepare().await;
+    let reply = match &started {
+        Ok((_, listener, _)) => Reply::Url(url_of(listener)?),
+        Err(error) => Reply::Error(format!("{error:#}")),
+    };
+    let mut output = io::stdout();
+    writeln!(output, "{}", serde_json::to_string(&reply)?)?;
+    output.flush()?;
+    let (gateway, listener, settings) = started?;
+    if !settings.place.audit_output {
+        release_streams()?;
+    }
+    gateway.serve(listener, settings.lifetime, signal).await;
+    Ok(())
+}
+
+type Started = (Arc<Gateway>, TcpListener, HandOver);
+
+async fn prepare() -> anyhow::Result<Started> {
+    let settings = read_settings()?;
+    let place = &settings.place;
+    let secrets = [
+        &settings.credentials.client_secret,
+        &settings.token.secret,
+        &settings.key,
+    ];
+    for secret in secrets.into_iter().chain(&place.stop_key) {
+        secrets::register(secret);
+    }
+    let listener = TcpListener::bind(place.listen)
+        .await
+        .with_context(|| format!("could not listen on {}", place.listen))?;
+    let mut hosts = place.hosts.clone();
+    if place.listen.ip().is_loopback() {
+        let port = listener.local_addr()?.port();
+        hosts.extend(["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{port}")));
+    }
+    let mut audit: Vec<Box<dyn Write + Send>> = Vec::new();
+    if place.audit_output {
+        audit.push(Box::new(io::stdout()));
+    }
+    if let Some(path) = &place.audit_file {
+        let file = OpenOptions::new().append(true).open(path);
+        let file = file.with_context(|| format!("could not open {}", path.display()))?;
+        audit.push(Box::new(file));
+    }
+    let gateway = Gateway::new(&settings, hosts, audit)?;
+    Ok((gateway, listener, settings))
+}
+
+fn read_settings() -> Result<HandOver, HandOverError> {
+    let mut line = String::new();
+    let read = io::stdin()
+        .lock()
+        .take(LARGEST_SETTINGS)
+        .read_line(&mut line);
+    let line = SecretString::from(line);
+    read.map_err(|_| HandOverError)?;
+    HandOver::parse(&line)
+}
+
+fn url_of(listener: &TcpListener) -> anyhow::Result<Url> {
+    let address = listener.local_addr()?;
+    Ok(Url::parse(&format!(
+        "http://{address}{}",
+        super::door::PATH
+    ))?)
+}
+
+/// Keeps other processes of the same user from reading the memory, and leaves the process group and session
+/// of the step.
+#[cfg(target_os = "linux")]
+fn isolate() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior, setsid};
+
+    // Without these, the gateway still works.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _ = setsid();
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn isolate() {
+    let _ = rustix::process::setsid();
+}
+
+#[cfg(not(unix))]
+fn isolate() {}
+
+/// Closes the pipes to the step, which would wait for them.
+#[cfg(unix)]
+fn release_streams() -> io::Result<()> {
+    let null = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn release_streams() -> io::Result<()> {
+    Ok(())
+}

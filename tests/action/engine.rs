@@ -1,0 +1,571 @@
+//! The gateway as a container: what the action requests of a Docker engine. A stub engine with recorded
+//! responses, on a loopback address in `DOCKER_HOST`. In the stub, a container with the machine's network is
+//! the real gateway as a process. `tests/e2e/run` uses a real engine, and skips these tests.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use runner_double::Finished;
+use serde_json::{Value, json};
+
+use crate::harness::{Step, annotations, assert_snapshot};
+
+/// What a stub engine knows, and what it was asked.
+struct Engine {
+    url: String,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The oldest and the newest version of the API.
+    versions: [&'static str; 2],
+    network: &'static str,
+    /// Where the temporary directory of the test is mounted.
+    mount: PathBuf,
+    /// Gateways of other steps, or of an earlier phase, as `GET /containers/json` returns them.
+    gateways: Vec<Value>,
+    /// The state of a gateway in its post phase.
+    ended: Value,
+    /// The lines of a gateway's log.
+    log: String,
+    /// What the engine does instead of creating a container.
+    fault: Option<EngineFault>,
+    requests: Vec<String>,
+    /// The body of the request that created a container.
+    created: Value,
+    /// The settings that a container received.
+    handed_over: Value,
+    processes: Vec<Child>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EngineFault {
+    NoResponse,
+    CannotCreate,
+    EndsAtOnce,
+    NotFound,
+    PublishesNothing,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        for process in &mut self.state.lock().unwrap().processes {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+const OWN: &str = "0a0a0a0a0a0a";
+const NAMED: &str = "port-mcp-";
+
+impl Engine {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("tcp://{}", listener.local_addr().unwrap());
+        let state = Arc::new(Mutex::new(State {
+            versions: ["1.12", "1.41"],
+            network: "host",
+            mount: std::env::temp_dir(),
+            ..State::default()
+        }));
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || while answer(&stream, &shared).is_some() {});
+            }
+        });
+        Self { url, state }
+    }
+
+    fn with(self, change: impl FnOnce(&mut State)) -> Self {
+        change(&mut self.state.lock().unwrap());
+        self
+    }
+
+    /// A step in a container of this engine.
+    fn step(&self) -> Step {
+        Step::new()
+            .input("connection", "gateway")
+            .input("allowed_tools", "list_blueprints")
+            .variable("PORT_MCP_IMAGE_GATEWAY", "container")
+            .variable("GITHUB_ACTION", "connect")
+            .variable("DOCKER_HOST", &self.url)
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.state.lock().unwrap().requests.clone()
+    }
+
+    fn created(&self) -> Value {
+        self.state.lock().unwrap().created.clone()
+    }
+
+    fn handed_over(&self) -> Value {
+        self.state.lock().unwrap().handed_over.clone()
+    }
+
+    fn removed(&self) -> Vec<String> {
+        let requests = self.requests();
+        let removed = requests
+            .iter()
+            .filter_map(|request| request.strip_prefix("DELETE /containers/"));
+        removed.map(str::to_owned).collect()
+    }
+}
+
+/// Answers one request. `None` if the connection is over.
+fn answer(mut stream: &TcpStream, shared: &Mutex<State>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_length = name.eq_ignore_ascii_case("content-length");
+        is_length.then(|| value.trim().parse().unwrap())
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).ok()?;
+    let mut words = head.split(' ');
+    let (method, target) = (words.next()?, words.next()?);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut state = shared.lock().unwrap();
+    state.requests.push(format!("{method} {path}"));
+    let fault = state.fault;
+    if fault == Some(EngineFault::NoResponse) {
+        drop(state);
+        // Until the action closes the connection.
+        let _ = reader.read(&mut [0; 1]);
+        return None;
+    }
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let (status, body, headers) = match (method, parts.as_slice()) {
+        ("GET", ["version"]) => {
+            let [oldest, newest] = state.versions;
+            (
+                200,
+                json!({"ApiVersion": newest, "MinAPIVersion": oldest}),
+                "",
+            )
+        }
+        ("GET", ["containers", "json"]) if query.contains("org.opencontainers") => {
+            (200, json!([{"Id": OWN}, {"Id": "other"}]), "")
+        }
+        ("GET", ["containers", "json"]) => (200, json!(state.gateways), ""),
+        ("HEAD", ["containers", id, "archive"]) => {
+            let marker = query.replace("path=", "").replace("%2F", "/");
+            let is_own = *id == OWN && Path::new(&marker).exists();
+            let stat = "X-Docker-Container-Path-Stat: eyJuYW1lIjoieCIsInNpemUiOjAsIm1vZGUiOjM4NCwibXRpbWUiOiIyMDI2LTExLTI1VDAwOjAwOjAwWiIsImxpbmtUYXJnZXQiOiIifQ==\r\n";
+            if is_own && fault != Some(EngineFault::NotFound) {
+                (200, Value::Null, stat)
+            } else {
+                (404, json!({"message": "no such file"}), "")
+            }
+        }
+        ("GET", ["containers", id, "json"]) if *id == OWN => (200, own(&state), ""),
+        ("GET", ["containers", _, "json"]) => {
+            let published = match fault {
+                Some(EngineFault::PublishesNothing) => json!({}),
+                _ => json!({"8787/tcp": [{"HostIp": "127.0.0.1", "HostPort": "49321"}]}),
+            };
+            let body = json!({"State": state.ended, "NetworkSettings": {"Ports": published}});
+            (200, body, "")
+        }
+        ("POST", ["containers", "create"]) if fault == Some(EngineFault::CannotCreate) => {
+            (409, json!({"message": "no space left on device"}), "")
+        }
+        ("POST", ["containers", "create"]) => {
+            state.created = serde_json::from_slice(&body).unwrap();
+            (201, json!({"Id": "b1b1", "Warnings": []}), "")
+        }
+        ("POST", ["containers", _, "attach"]) => {
+            drop(state);
+            attach(stream, reader, shared);
+            return None;
+        }
+        ("GET", ["containers", _, "logs"]) => {
+            let bytes = frame(&state.log);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\nContent-Length: {}\r\n\r\n",
+                bytes.len()
+            );
+            stream.write_all(head.as_bytes()).ok()?;
+            return stream.write_all(&bytes).ok();
+        }
+        ("POST", ["containers", _, "start" | "stop"]) | ("DELETE", ["containers", _]) => {
+            (204, Value::Null, "")
+        }
+        _ => (404, json!({"message": "page not found"}), ""),
+    };
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{headers}");
+    let head = match status {
+        204 => format!("{head}\r\n"),
+        _ => format!("{head}Content-Length: {}\r\n\r\n", body.len()),
+    };
+    stream.write_all((head + &body).as_bytes()).ok()
+}
+
+/// Output of a container in the form of the engine: a header of 8 bytes and the bytes.
+fn frame(text: &str) -> Vec<u8> {
+    let mut bytes = vec![1, 0, 0, 0];
+    bytes.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+/// The container's standard streams. On the machine's network, they are those of a real gateway.
+fn attach(mut stream: &TcpStream, mut input: impl std::io::BufRead, shared: &Mutex<State>) {
+    stream
+        .write_all(b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+        .unwrap();
+    let mut line = String::new();
+    if input.read_line(&mut line).unwrap_or_default() == 0 {
+        return;
+    }
+    let mut state = shared.lock().unwrap();
+    state.handed_over = serde_json::from_str(&line).unwrap();
+    let reply = if state.fault == Some(EngineFault::EndsAtOnce) {
+        String::new()
+    } else if state.network == "host" {
+        let mut gateway = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
+            .arg("gateway")
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = gateway.stdin.take().unwrap();
+        input.write_all(line.as_bytes()).unwrap();
+        let mut output = BufReader::new(gateway.stdout.take().unwrap());
+        let mut reply = String::new();
+        output.read_line(&mut reply).unwrap();
+        state.processes.push(gateway);
+        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        reply
+    } else {
+        "{\"url\":\"http://0.0.0.0:8787/v1\"}\n".to_owned()
+    };
+    if !reply.is_empty() {
+        stream.write_all(&frame(&reply)).unwrap();
+    }
+}
+
+/// The container of the step, as recorded from Docker 20.10, without what the action does not read.
+fn own(state: &State) -> Value {
+    json!({
+        "Id": OWN,
+        "Image": "sha256:4242424242424242424242424242424242424242424242424242424242424242",
+        "HostConfig": {
+            "NetworkMode": state.network,
+            "Dns": ["10.0.0.53"],
+            "DnsOptions": [],
+            "DnsSearch": [],
+            "ExtraHosts": ["api.port.internal:10.0.0.9"],
+        },
+        "Mounts": [
+            {"Type": "bind", "Source": "/var/run/docker.sock", "Destination": "/var/run/docker.sock"},
+            {"Type": "bind", "Source": "/home/runner/work", "Destination": "/github"},
+            {"Type": "bind", "Source": "/srv/runner-1", "Destination": state.mount},
+        ],
+    })
+}
+
+/// The JSON with sorted keys: the order of labels is random.
+fn sorted(mut value: Value) -> String {
+    value.sort_all_objects();
+    serde_json::to_string_pretty(&value).unwrap()
+}
+
+#[test]
+fn r17_engines_of_different_ages_start_the_gateway() {
+    for versions in [["1.12", "1.41"], ["1.44", "1.52"]] {
+        let engine = Engine::start().with(|state| state.versions = versions);
+        let run = engine.step().succeed();
+        assert!(run.outputs["mcp_url"].starts_with("http://127.0.0.1:"));
+        let requests = engine.requests();
+        assert!(requests.iter().any(|request| request == "GET /version"));
+        assert!(engine.removed().is_empty(), "{requests:?}");
+    }
+}
+
+#[test]
+fn a_gateway_has_only_the_rights_that_it_needs() {
+    let engine = Engine::start();
+    let step = engine.step();
+    let run = step.succeed();
+    let mut created = engine.created();
+    let labels = created["Labels"].as_object_mut().unwrap();
+    let end = labels["port-mcp-action.gateway.end"].as_str().unwrap();
+    assert!(end.parse::<u64>().unwrap() > 1_700_000_000, "{end}");
+    labels["port-mcp-action.gateway.end"] = json!("[END]");
+    let mount = labels["port-mcp-action.gateway.mount"].as_str().unwrap();
+    assert!(mount.starts_with("/srv/runner-1/"), "{mount}");
+    labels["port-mcp-action.gateway.mount"] = json!("[MOUNT]");
+    assert_snapshot!("engine_create", sorted(created.clone()));
+    // Nothing secret is where `docker inspect` shows it.
+    let text = created.to_string();
+    for secret in [step.port.client_secret(), &*run.outputs["access_token"]] {
+        assert!(!text.contains(secret));
+    }
+    assert!(engine.handed_over()["key"] == run.outputs["access_token"].as_str());
+}
+
+#[test]
+fn a_gateway_has_the_network_of_its_step() {
+    for (network, job_container, url, publishes) in [
+        ("bridge", "", "http://127.0.0.1:49321/v1", true),
+        ("github_network_1", "", "http://127.0.0.1:49321/v1", true),
+        ("github_network_1", "c1", "http://[NAME]:8787/v1", true),
+        ("container:c1", "c1", "http://0.0.0.0:8787/v1", false),
+    ] {
+        let engine = Engine::start().with(|state| state.network = network);
+        let step = engine.step().input("job_container", job_container);
+        let run = step
+            .variable("https_proxy", "http://127.0.0.1:9")
+            .input("verify", "false")
+            .succeed();
+        let name = run.state["gateway_name"].clone();
+        assert!(name.starts_with(NAMED), "{name}");
+        assert_eq!(run.outputs["mcp_url"].replace(&name, "[NAME]"), url);
+        let created = engine.created();
+        let host = &created["HostConfig"];
+        assert_eq!(host["NetworkMode"], network);
+        let binding = json!([{"HostIp": "127.0.0.1"}]);
+        let bindings = host["PortBindings"].get("8787/tcp");
+        assert_eq!(bindings, publishes.then_some(&binding), "{host}");
+        let aliases = &created["NetworkingConfig"]["EndpointsConfig"][network]["Aliases"];
+        let has_names = network == "github_network_1";
+        assert_eq!(aliases.is_array(), has_names, "{aliases}");
+        assert_eq!(host["ExtraHosts"].is_array(), publishes);
+        let place = engine.handed_over()["place"].clone();
+        let listen = if publishes {
+            "0.0.0.0:8787"
+        } else {
+            "127.0.0.1:0"
+        };
+        assert_eq!(place["listen"], listen);
+        let hosts = place["hosts"].to_string();
+        assert_eq!(
+            hosts.contains(&format!("{name}:8787")),
+            publishes,
+            "{hosts}"
+        );
+        assert_eq!(hosts.contains("127.0.0.1:49321"), publishes, "{hosts}");
+        let exempt = &run.env["NO_PROXY"];
+        assert_eq!(exempt.contains(&name), url.contains("[NAME]"), "{exempt}");
+    }
+}
+
+/// A gateway as the list of containers shows it.
+fn listed(id: &str, state: &str, labels: &Value) -> Value {
+    let mut all =
+        json!({"port-mcp-action.gateway": id, "port-mcp-action.gateway.end": "4102444800"});
+    for (name, value) in labels.as_object().unwrap() {
+        all[format!("port-mcp-action.gateway.{name}")] = value.clone();
+    }
+    json!({"Id": id, "State": state, "Labels": all})
+}
+
+#[test]
+fn only_gateways_that_no_job_needs_are_removed() {
+    let engine = Engine::start();
+    let step = engine.step();
+    step.succeed();
+    let created = engine.created();
+    let of = |name: &str| created["Labels"][format!("port-mcp-action.gateway.{name}")].clone();
+    let own = |change: &[(&str, &str)]| {
+        let names = ["mount", "run", "attempt", "job", "step"];
+        let mut labels = json!({});
+        for name in names {
+            labels[name] = of(name);
+        }
+        for (name, value) in change {
+            labels[*name] = json!(value);
+        }
+        labels
+    };
+    let elsewhere = ("mount", "/srv/runner-2/_temp");
+    engine.state.lock().unwrap().gateways = vec![
+        listed("same-job", "running", &own(&[("step", "other")])),
+        listed("same-job-ended", "exited", &own(&[("step", "other")])),
+        listed("earlier-attempt", "running", &own(&[("attempt", "0")])),
+        listed("earlier-job", "running", &own(&[("job", "before")])),
+        listed("earlier-run", "running", &own(&[("run", "1")])),
+        listed("other-runner", "running", &own(&[elsewhere])),
+        listed("other-runner-starting", "created", &own(&[elsewhere])),
+        listed("other-runner-ended", "exited", &own(&[elsewhere])),
+        listed(
+            "other-runner-outlived",
+            "running",
+            &own(&[elsewhere, ("end", "1700000000")]),
+        ),
+    ];
+    step.succeed();
+    assert_eq!(
+        engine.removed(),
+        [
+            "earlier-attempt",
+            "earlier-job",
+            "earlier-run",
+            "other-runner-ended",
+            "other-runner-outlived"
+        ]
+    );
+}
+
+/// Runs the main phase, then the post phase with this gateway and these others.
+fn stopped(engine: &Engine, step: &Step, others: &[Value]) -> Finished {
+    step.succeed();
+    let mut state = engine.state.lock().unwrap();
+    let labels = state.created["Labels"].clone();
+    state.gateways = vec![json!({"Id": "ours", "State": "running", "Labels": labels})];
+    state.gateways.extend(others.iter().cloned());
+    state.requests.clear();
+    drop(state);
+    step.clean_up()
+}
+
+#[test]
+fn the_post_phase_stops_its_own_gateway_and_reads_the_counts_in_its_log() {
+    let engine = Engine::start().with(|state| {
+        state.ended = json!({"Running": true});
+        state.log = "{\"event\":\"counts\",\"tool\":\"list_blueprints\",\"counts\":{\"calls\":3,\"errors\":1,\"rejected\":0,\"slowest\":12}}\n\
+             {\"event\":\"counts\",\"tool\":\"delete_entity\",\"counts\":{\"calls\":0,\"errors\":0,\"rejected\":2,\"slowest\":0}}\n\
+             {\"event\":\"stop\",\"sessions\":1,\"rejected\":4,\"renewals\":1}\n"
+            .to_owned();
+    });
+    let other = listed("other", "running", &json!({"mount": "/srv/runner-2"}));
+    let step = engine.step();
+    let finished = stopped(&engine, &step, &[other]);
+    assert_eq!(finished.exit, Some(0), "{}", finished.log());
+    let requests = engine.requests();
+    let changes: Vec<&String> = requests
+        .iter()
+        .filter(|request| !request.starts_with("GET") && !request.starts_with("HEAD"))
+        .collect();
+    assert_eq!(
+        changes,
+        ["POST /containers/ours/stop", "DELETE /containers/ours"]
+    );
+    let log = finished.log();
+    assert!(
+        log.contains("Sessions: 1, calls: 3, errors: 1, rejected messages: 6, token renewals: 1.")
+    );
+    let warnings = annotations(&finished, "warning");
+    assert!(warnings.contains("`delete_entity` (2)"), "{warnings}");
+    assert!(
+        finished.summary.contains("| `list_blueprints` |"),
+        "{}",
+        finished.summary
+    );
+}
+
+#[test]
+fn the_post_phase_works_without_the_saved_state() {
+    let engine = Engine::start().with(|state| {
+        state.ended = json!({"Running": true});
+        state.log =
+            "{\"event\":\"stop\",\"sessions\":0,\"rejected\":0,\"renewals\":0}\n".to_owned();
+    });
+    let step = engine.step().variable("STATE_gateway_name", "");
+    let finished = stopped(&engine, &step, &[]);
+    assert!(finished.log().contains("Stopped the gateway. Sessions: 0"));
+    assert_eq!(engine.removed(), ["ours"]);
+}
+
+#[test]
+fn the_post_phase_says_how_a_gateway_ended() {
+    for (ended, expected) in [
+        (
+            json!({"Running": false, "ExitCode": 137, "OOMKilled": true}),
+            "ran out of memory",
+        ),
+        (
+            json!({"Running": false, "ExitCode": 137, "OOMKilled": false}),
+            "exited with code 137",
+        ),
+        (
+            json!({"Running": false, "ExitCode": 0}),
+            "`gateway_lifetime`",
+        ),
+    ] {
+        let engine = Engine::start().with(|state| state.ended = ended);
+        let step = engine.step();
+        let finished = stopped(&engine, &step, &[]);
+        assert_eq!(finished.exit, Some(0));
+        let warnings = annotations(&finished, "warning");
+        assert!(warnings.contains(expected), "{warnings}");
+        assert_eq!(engine.removed(), ["ours"]);
+    }
+    let engine = Engine::start();
+    let step = engine.step();
+    step.succeed();
+    let warnings = annotations(&step.clean_up(), "warning");
+    assert!(warnings.contains("its container was removed"), "{warnings}");
+}
+
+#[test]
+fn a_container_that_belongs_to_no_gateway_of_the_step_is_never_stopped() {
+    let engine = Engine::start();
+    let step = engine.step();
+    step.succeed();
+    // The saved state can be forged by an earlier step: the labels decide.
+    let foreign = json!({"Id": "victim", "State": "running", "Labels": {"port-mcp-action.gateway": "victim"}});
+    engine.state.lock().unwrap().gateways = vec![foreign];
+    let step = step.variable("STATE_gateway_name", "victim");
+    step.clean_up();
+    assert!(engine.removed().is_empty());
+    assert!(
+        !engine
+            .requests()
+            .iter()
+            .any(|request| request.ends_with("/stop"))
+    );
+}
+
+#[test]
+fn without_a_usable_engine_the_error_says_what_to_do() {
+    let mut texts = Vec::new();
+    for host in [
+        "tcp://10.0.0.5:2375",
+        "ssh://docker@example.com",
+        "tcp://localhost.example.com:1",
+        "nonsense",
+    ] {
+        let step = Engine::start().step().variable("DOCKER_HOST", host);
+        texts.push(step.fail());
+    }
+    for fault in [
+        EngineFault::CannotCreate,
+        EngineFault::EndsAtOnce,
+        EngineFault::NotFound,
+        EngineFault::PublishesNothing,
+        EngineFault::NoResponse,
+    ] {
+        let engine = Engine::start().with(|state| state.fault = Some(fault));
+        if fault == EngineFault::PublishesNothing {
+            engine.state.lock().unwrap().network = "bridge";
+        }
+        texts.push(engine.step().input("timeout", "1s").fail());
+        let is_created = !engine.created().is_null();
+        assert_eq!(engine.removed().len(), usize::from(is_created));
+    }
+    let engine = Engine::start().with(|state| state.mount = "/elsewhere".into());
+    texts.push(engine.step().input("audit_file", "true").fail());
+    assert_snapshot!("engine_errors", texts.join("\n\n"));
+}
