@@ -399,6 +399,21 @@ async fn the_post_phase_stops_it_and_reports_the_calls() {
     }
 }
 
+#[test]
+fn the_exit_code_of_a_killed_container_is_reported() {
+    if !is_image() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let killed = Command::new("docker")
+        .args(["kill", &gateway.run.state["gateway_name"]])
+        .output()
+        .unwrap();
+    assert!(killed.status.success());
+    let warning = annotations(&gateway.step.clean_up(), "warning");
+    assert!(warning.contains("exited with code 137"), "{warning}");
+}
+
 #[tokio::test]
 async fn a_gateway_that_was_ended_is_reported() {
     let gateway = Gateway::start();
