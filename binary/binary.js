@@ -145,8 +145,6 @@ function mirror(url, file) {
 
 /** Downloads with curl, because it uses the proxy and the certificate authorities of the system. */
 async function download({ url, name, isSafe }, file) {
-  // curl does not create a file for an empty response.
-  fs.writeFileSync(file, "");
   const options = "--silent --show-error --fail --location --globoff --retry 4 --retry-connrefused --max-time 120";
   const args = [...options.split(" "), "--output", file, "--url", url];
   let why;

@@ -448,7 +448,10 @@ fn l8_credentials_of_a_mirror_are_not_shown() {
     for (address, reason) in [
         (format!("https://alice:hunter2@{host}"), "curl: (35) "),
         ("file:///alice/hunter2?sesame".to_owned(), "curl: (37) "),
-        (format!("sesame://alice:hunter2@{host}"), "curl: (1) "),
+        (
+            format!("sesame://alice:hunter2@{host}"),
+            "curl: (1) Protocol … not supported",
+        ),
         (format!("http://alice:hunter2@{host}0"), "curl: (3) "),
         (
             format!("http://alice:hunter2\n::error::x@{host}"),
@@ -487,11 +490,13 @@ fn l8_credentials_of_a_proxy_are_not_shown() {
     for proxy in [
         "sesame://alice:hunter2@127.0.0.1:1",
         "sesame://alice:it'shunter2@127.0.0.1:1",
+        "sesame://alice:a hunter2\nb@127.0.0.1:1",
+        "sesame://alice:a' hunter2' b@127.0.0.1:1",
     ] {
         let text = BinaryAction::new()
             .variable("http_proxy", proxy)
             .fail_without_secrets();
-        assert!(text.contains("curl: (7) "), "{proxy}: {text}");
+        assert!(text.contains(": curl: ("), "{proxy}: {text}");
     }
 }
 
@@ -629,6 +634,20 @@ fn no_binary_for_the_commit_or_the_platform() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
+fn a_missing_directory_is_an_error() {
+    let mut action = BinaryAction::new();
+    let missing = action.temp.path().join("missing");
+    action = action.variable("RUNNER_TEMP", missing.to_str().unwrap());
+    let text = action.fail();
+    let expected = format!(
+        "The directory in `RUNNER_TEMP` is not writable: {}\n",
+        missing.display()
+    );
+    assert!(text.starts_with(&expected), "{text}");
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
 fn a_binary_that_cannot_run_is_an_error() {
     let action = BinaryAction::with_script("kill -9 $$");
     let text = action.fail();
@@ -668,14 +687,13 @@ fn a_missing_curl_is_an_error() {
 #[test]
 #[ignore = "requires Node.js 20 or later"]
 fn signals_reach_the_binary() {
-    // The shell runs a trap when `wait` ends.
+    // The shell runs a trap before or during `wait`, which ends with the program that it waits for.
     let action = BinaryAction::with_script(
-        "trap 'echo interrupted; status=130' INT\n\
-         trap 'echo terminated; status=7' TERM\n\
+        "trap 'echo interrupted; status=130; kill $!' INT\n\
+         trap 'echo terminated; status=7; kill $!' TERM\n\
          sleep 600 >/dev/null 2>&1 &\n\
          echo \"ready: $*\"\n\
          wait\n\
-         kill $!\n\
          exit $status",
     );
     for (signal, text, status) in [
