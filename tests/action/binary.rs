@@ -1,5 +1,5 @@
-//! The binary action: `binary/connect` of a made-up release. Its binary is a shell script on a mirror, which
-//! listens on loopback.
+//! The binary action: the JavaScript in `binary/`, in a made-up release. Its binary is a shell script on a
+//! mirror, which listens on loopback, or the real binary in a file.
 
 #![cfg(unix)]
 
@@ -10,27 +10,32 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
+use fake_port::{Endpoint, Fault};
 use runner_double::{Finished, Job, Phase, Program, Running};
 use tempfile::TempDir;
 
-use crate::harness::errors;
+use crate::gateway::Gateway;
+use crate::harness::{Step, annotations, errors};
 
 const FILE: &str = "port-mcp-linux-x64";
 
 /// The secrets in the addresses below. No log may contain them.
 const SECRETS: [&str; 3] = ["alice", "hunter2", "sesame"];
 
-/// The shell stops reading at `exit`. The rest makes the download large enough to be interrupted.
-static BINARY: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut script = b"#!/bin/sh\necho \"ran: $*\"\nexit\n".to_vec();
+const ECHO: &str = "echo \"ran: $*\"";
+
+/// A shell script. The shell stops reading at `exit`. The rest makes the download large enough to be
+/// interrupted.
+fn script(commands: &str) -> Vec<u8> {
+    let mut script = format!("#!/bin/sh\n{commands}\nexit\n").into_bytes();
     script.resize(1 << 20, b'#');
     script
-});
+}
 
-static DIGEST: LazyLock<String> = LazyLock::new(|| {
+fn digest(contents: &[u8]) -> String {
     let mut program = Command::new("sh")
         .args([
             "-c",
@@ -41,10 +46,35 @@ static DIGEST: LazyLock<String> = LazyLock::new(|| {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    program.stdin.take().unwrap().write_all(&BINARY).unwrap();
+    program.stdin.take().unwrap().write_all(contents).unwrap();
     let printed = String::from_utf8(program.wait_with_output().unwrap().stdout).unwrap();
     printed[..64].to_owned()
-});
+}
+
+/// The directory of the action at the commit of a release.
+struct Release {
+    directory: TempDir,
+    digest: String,
+}
+
+impl Release {
+    fn of(binary: &[u8]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("binary");
+        for name in ["main.js", "post.js", "binary.js"] {
+            fs::copy(source.join(name), directory.path().join(name)).unwrap();
+        }
+        let digest = digest(binary);
+        let url = format!("https://github.com/acme/port-mcp-action/releases/download/v1/{FILE}");
+        let assets = directory.path().join("assets");
+        fs::write(assets, format!("{digest} {url}\n")).unwrap();
+        Self { directory, digest }
+    }
+
+    fn program(&self) -> Program {
+        Program::javascript(self.directory.path())
+    }
+}
 
 /// A file server whose response depends on the first part of the path.
 struct Mirror {
@@ -56,17 +86,19 @@ struct Mirror {
 }
 
 impl Mirror {
-    fn start() -> Self {
+    fn start(binary: Vec<u8>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, requests) = channel();
         let (resume, gate) = channel();
-        let gate = Arc::new(Mutex::new(gate));
+        let (binary, gate) = (Arc::new(binary), Arc::new(Mutex::new(gate)));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (sender, gate) = (sender.clone(), Arc::clone(&gate));
+                let (binary, sender, gate) = (binary.clone(), sender.clone(), Arc::clone(&gate));
                 // The client may have been stopped before the response.
-                thread::spawn(move || Self::respond(&stream.unwrap(), &sender, &gate).ok());
+                thread::spawn(move || {
+                    Self::respond(&stream.unwrap(), &binary, &sender, &gate).ok()
+                });
             }
         });
         Self {
@@ -78,6 +110,7 @@ impl Mirror {
 
     fn respond(
         mut stream: &TcpStream,
+        binary: &[u8],
         sender: &Sender<String>,
         gate: &Mutex<Receiver<()>>,
     ) -> std::io::Result<()> {
@@ -89,7 +122,7 @@ impl Mirror {
             "missing" => ("404 Not Found", b"no such file"),
             "other" => ("200 OK", b"another file"),
             "empty" => ("200 OK", b""),
-            _ => ("200 OK", &BINARY),
+            _ => ("200 OK", binary),
         };
         let is_held = kind == "held";
         sender.send(head).ok();
@@ -117,31 +150,29 @@ impl Mirror {
 
 /// A job that uses the binary action of the release.
 struct BinaryAction {
+    binary: Vec<u8>,
     mirror: Mirror,
     job: Job,
-    release: TempDir,
+    release: Release,
     temp: TempDir,
 }
 
 impl BinaryAction {
     fn new() -> Self {
-        let release = TempDir::new().unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("binary/connect");
-        // Not a copy: a new file cannot be executed while a child process of another test has it open.
-        symlink(script, release.path().join("connect")).unwrap();
-        let url = format!("https://github.com/acme/port-mcp-action/releases/download/v1/{FILE}");
-        fs::write(
-            release.path().join("assets"),
-            format!("{} {url}\n", *DIGEST),
-        )
-        .unwrap();
-        let (mirror, temp) = (Mirror::start(), TempDir::new().unwrap());
+        Self::with_script(ECHO)
+    }
+
+    /// With a shell script as the binary of the release.
+    fn with_script(commands: &str) -> Self {
+        let binary = script(commands);
+        let mirror = Mirror::start(binary.clone());
         let address = mirror.url("");
         Self {
-            mirror,
+            release: Release::of(&binary),
+            temp: TempDir::new().unwrap(),
             job: Job::new(),
-            release,
-            temp,
+            binary,
+            mirror,
         }
         .variable("RUNNER_OS", "Linux")
         .variable("RUNNER_ARCH", "X64")
@@ -166,8 +197,11 @@ impl BinaryAction {
     }
 
     fn spawn(&self) -> Running {
-        let program = Program::binary(self.release.path().join("connect"));
-        self.job.spawn(&program, Phase::Main, &[])
+        self.job.spawn(&self.release.program(), Phase::Main, &[])
+    }
+
+    fn post(&self) -> Finished {
+        self.job.step(&self.release.program(), Phase::Post, &[])
     }
 
     fn run(&self) -> Finished {
@@ -176,19 +210,7 @@ impl BinaryAction {
 
     /// Runs a step that must fail and print only one annotation. Returns its text.
     fn fail(&self) -> String {
-        let finished = self.run();
-        assert_eq!(finished.exit, Some(1), "{}", finished.log());
-        assert_eq!(finished.commands.len(), 1, "{}", finished.log());
-        assert_eq!(finished.stdout.lines().count(), 1, "{}", finished.log());
-        assert_eq!(finished.stderr, "");
-        let text = errors(&finished);
-        let (text_and_hint, link) = text.rsplit_once("\nsee: ").unwrap();
-        let page = "docs/troubleshooting.md#binary-action";
-        assert!(
-            text_and_hint.contains("\nhint: ") && link.ends_with(page),
-            "{text}"
-        );
-        text
+        only_error(&self.run())
     }
 
     /// As [`BinaryAction::fail`], and checks that the text contains none of the secrets.
@@ -202,7 +224,9 @@ impl BinaryAction {
 
     /// The path of the binary that the action keeps.
     fn kept(&self) -> PathBuf {
-        self.temp.path().join(format!("{}-{FILE}", &DIGEST[..16]))
+        self.temp
+            .path()
+            .join(format!("{}-{FILE}", &self.release.digest[..16]))
     }
 
     /// Writes a file to this path, as an earlier step may have done.
@@ -224,7 +248,7 @@ impl BinaryAction {
         assert_eq!(names(self.temp.path()), [self.kept()]);
         let metadata = fs::symlink_metadata(self.kept()).unwrap();
         assert!(metadata.is_file());
-        assert_eq!(fs::read(self.kept()).unwrap(), *BINARY);
+        assert_eq!(fs::read(self.kept()).unwrap(), self.binary);
     }
 }
 
@@ -234,12 +258,33 @@ fn names(directory: &Path) -> Vec<PathBuf> {
 }
 
 fn assert_ran(finished: &Finished) {
+    assert_printed(finished, "ran: connect\n");
+}
+
+fn assert_printed(finished: &Finished, text: &str) {
     assert_eq!(finished.exit, Some(0), "{}", finished.log());
-    assert_eq!(finished.stdout, "ran: connect\n");
+    assert_eq!(finished.stdout, text);
     assert_eq!(finished.stderr, "");
 }
 
+/// The text of the only annotation of a step that must have failed and printed nothing else.
+fn only_error(finished: &Finished) -> String {
+    assert_eq!(finished.exit, Some(1), "{}", finished.log());
+    assert_eq!(finished.commands.len(), 1, "{}", finished.log());
+    assert_eq!(finished.stdout.lines().count(), 1, "{}", finished.log());
+    assert_eq!(finished.stderr, "");
+    let text = errors(finished);
+    let (text_and_hint, link) = text.rsplit_once("\nsee: ").unwrap();
+    let page = "docs/troubleshooting.md#binary-action";
+    assert!(
+        text_and_hint.contains("\nhint: ") && link.ends_with(page),
+        "{text}"
+    );
+    text
+}
+
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn m6_four_jobs_that_share_a_directory_all_run() {
     let mut action = BinaryAction::new();
     for _ in 0..15 {
@@ -253,6 +298,7 @@ fn m6_four_jobs_that_share_a_directory_all_run() {
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn m6_an_unfinished_download_does_not_affect_other_jobs() {
     let action = BinaryAction::new();
     let [whole, held] = ["", "/held"].map(|path| action.mirror.url(path));
@@ -269,6 +315,7 @@ fn m6_an_unfinished_download_does_not_affect_other_jobs() {
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn m6_a_valid_file_is_not_downloaded_again() {
     let action = BinaryAction::new();
     assert_ran(&action.run());
@@ -278,33 +325,37 @@ fn m6_a_valid_file_is_not_downloaded_again() {
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn m6_a_partial_file_is_replaced() {
     BinaryAction::new()
-        .with_kept(&BINARY[..1000], 0o755)
+        .with_kept(&script(ECHO)[..1000], 0o755)
         .assert_replaced();
     BinaryAction::new().with_kept(b"", 0o755).assert_replaced();
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn m6_a_changed_file_is_not_run_but_replaced() {
     let changed = b"#!/bin/sh\necho changed\n";
     BinaryAction::new()
         .with_kept(changed, 0o755)
         .assert_replaced();
-    let changed = [&BINARY[..], b"\0"].concat();
+    let changed = [&script(ECHO)[..], b"\0"].concat();
     BinaryAction::new()
         .with_kept(&changed, 0o755)
         .assert_replaced();
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn m6_a_file_without_its_execute_bit_is_replaced() {
     BinaryAction::new()
-        .with_kept(&BINARY, 0o644)
+        .with_kept(&script(ECHO), 0o644)
         .assert_replaced();
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn m6_directories_and_links_are_replaced_and_links_are_not_followed() {
     let action = BinaryAction::new();
     fs::create_dir_all(action.kept().join("a/b")).unwrap();
@@ -312,7 +363,7 @@ fn m6_directories_and_links_are_replaced_and_links_are_not_followed() {
 
     let elsewhere = TempDir::new().unwrap();
     let (file, none) = (elsewhere.path().join("file"), elsewhere.path().join("none"));
-    fs::write(&file, &*BINARY).unwrap();
+    fs::write(&file, script(ECHO)).unwrap();
     for target in [&file, &none, elsewhere.path()] {
         let action = BinaryAction::new();
         symlink(target, action.kept()).unwrap();
@@ -323,6 +374,7 @@ fn m6_directories_and_links_are_replaced_and_links_are_not_followed() {
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn m6_a_download_with_the_wrong_digest_is_rejected() {
     for kind in ["/other", "/empty"] {
         for left in [None, Some(&b"left"[..])] {
@@ -333,7 +385,10 @@ fn m6_a_download_with_the_wrong_digest_is_rejected() {
             let address = action.mirror.url(kind);
             let action = action.with_mirror(&address);
             let text = action.fail();
-            assert!(text.contains(&format!("expected {}", *DIGEST)), "{text}");
+            assert!(
+                text.contains(&format!("expected {}", action.release.digest)),
+                "{text}"
+            );
             assert!(text.contains("It was not run."), "{text}");
             assert_eq!(action.mirror.downloads(), 1, "a download is not repeated");
         }
@@ -341,6 +396,7 @@ fn m6_a_download_with_the_wrong_digest_is_rejected() {
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn m6_failed_downloads_leave_no_files() {
     for kind in ["/missing", "/other", "/empty"] {
         let action = BinaryAction::new();
@@ -365,6 +421,7 @@ fn m6_failed_downloads_leave_no_files() {
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn l8_credentials_of_a_mirror_are_not_shown() {
     let action = BinaryAction::new();
     let host = action.mirror.address.to_string();
@@ -391,7 +448,10 @@ fn l8_credentials_of_a_mirror_are_not_shown() {
     for (address, reason) in [
         (format!("https://alice:hunter2@{host}"), "curl: (35) "),
         ("file:///alice/hunter2?sesame".to_owned(), "curl: (37) "),
-        (format!("sesame://alice:hunter2@{host}"), "curl: (1) "),
+        (
+            format!("sesame://alice:hunter2@{host}"),
+            "curl: (1) Protocol … not supported",
+        ),
         (format!("http://alice:hunter2@{host}0"), "curl: (3) "),
         (
             format!("http://alice:hunter2\n::error::x@{host}"),
@@ -425,19 +485,23 @@ fn l8_credentials_of_a_mirror_are_not_shown() {
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn l8_credentials_of_a_proxy_are_not_shown() {
     for proxy in [
         "sesame://alice:hunter2@127.0.0.1:1",
         "sesame://alice:it'shunter2@127.0.0.1:1",
+        "sesame://alice:a hunter2\nb@127.0.0.1:1",
+        "sesame://alice:a' hunter2' b@127.0.0.1:1",
     ] {
         let text = BinaryAction::new()
             .variable("http_proxy", proxy)
             .fail_without_secrets();
-        assert!(text.contains("curl: (7) "), "{proxy}: {text}");
+        assert!(text.contains(": curl: ("), "{proxy}: {text}");
     }
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn l8_an_annotation_contains_no_command() {
     let name = "50%0A\r\n::error::x\n##[add-mask]Linux";
     let text = BinaryAction::new().variable("RUNNER_OS", name).fail();
@@ -445,6 +509,7 @@ fn l8_an_annotation_contains_no_command() {
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn l8_the_mirror_receives_the_credentials_and_the_query_of_its_address() {
     let action = BinaryAction::new();
     let address = format!(
@@ -460,6 +525,7 @@ fn l8_the_mirror_receives_the_credentials_and_the_query_of_its_address() {
 }
 
 #[test]
+#[ignore = "requires Node.js 20 or later"]
 fn u_missing_variables_of_the_runner_are_named() {
     let all = ["RUNNER_OS", "RUNNER_ARCH", "RUNNER_TEMP"];
     for name in all {
@@ -481,4 +547,269 @@ fn u_missing_variables_of_the_runner_are_named() {
         text.starts_with("Not set: `RUNNER_OS`, `RUNNER_ARCH`, `RUNNER_TEMP`\n"),
         "{text}"
     );
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn the_post_phase_runs_the_kept_binary() {
+    let action = BinaryAction::new();
+    assert_ran(&action.run());
+    assert_printed(&action.post(), "ran: cleanup\n");
+    assert_eq!(action.mirror.downloads(), 1);
+    action.assert_only_kept();
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn the_post_phase_replaces_a_binary_that_a_step_has_changed() {
+    let elsewhere = TempDir::new().unwrap();
+    let copy = elsewhere.path().join("copy");
+    let changes: [&dyn Fn(&Path); 5] = [
+        &|kept| fs::remove_file(kept).unwrap(),
+        &|kept| fs::write(kept, "#!/bin/sh\necho changed\n").unwrap(),
+        &|kept| fs::set_permissions(kept, fs::Permissions::from_mode(0o644)).unwrap(),
+        &|kept| {
+            fs::rename(kept, &copy).unwrap();
+            symlink(&copy, kept).unwrap();
+        },
+        &|kept| {
+            fs::remove_file(kept).unwrap();
+            fs::create_dir_all(kept.join("a")).unwrap();
+        },
+    ];
+    for change in changes {
+        let action = BinaryAction::new();
+        assert_ran(&action.run());
+        change(&action.kept());
+        assert_printed(&action.post(), "ran: cleanup\n");
+        assert_eq!(action.mirror.downloads(), 2);
+        action.assert_only_kept();
+    }
+
+    let action = BinaryAction::new();
+    assert_ran(&action.run());
+    fs::remove_file(action.kept()).unwrap();
+    let address = action.mirror.url("/missing");
+    let text = only_error(&action.with_mirror(&address).post());
+    assert!(text.contains("could not be downloaded"), "{text}");
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn the_post_phase_does_not_repeat_an_error() {
+    let [missing, other] = ["/missing", "/other"].map(|path| {
+        let action = BinaryAction::new();
+        let address = action.mirror.url(path);
+        action.with_mirror(&address)
+    });
+    let platform = BinaryAction::new().variable("RUNNER_ARCH", "RISCV64");
+    for action in [missing, other, platform] {
+        action.fail();
+        action.mirror.downloads();
+        assert_printed(&action.post(), "");
+        assert_eq!(action.mirror.downloads(), 0);
+    }
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn the_post_phase_cleans_up_after_a_failed_main_phase() {
+    let action = BinaryAction::with_script("echo \"ran: $*\"; [ $1 = cleanup ] || exit 7");
+    let main = action.run();
+    assert_eq!((main.exit, main.log()), (Some(7), "ran: connect\n"));
+    assert_printed(&action.post(), "ran: cleanup\n");
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn no_binary_for_the_commit_or_the_platform() {
+    let action = BinaryAction::new().variable("RUNNER_ARCH", "RISCV64");
+    let text = action.fail();
+    let expected = "No binary for Linux on RISCV64 (available: linux-x64)\n";
+    assert!(text.starts_with(expected), "{text}");
+    fs::remove_file(action.release.directory.path().join("assets")).unwrap();
+    let text = action.fail();
+    assert!(text.starts_with("No binary for this commit\n"), "{text}");
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn a_missing_directory_is_an_error() {
+    let mut action = BinaryAction::new();
+    let missing = action.temp.path().join("missing");
+    action = action.variable("RUNNER_TEMP", missing.to_str().unwrap());
+    let text = action.fail();
+    let expected = format!(
+        "The directory in `RUNNER_TEMP` is not writable: {}\n",
+        missing.display()
+    );
+    assert!(text.starts_with(&expected), "{text}");
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn a_binary_that_cannot_run_is_an_error() {
+    let action = BinaryAction::with_script("kill -9 $$");
+    let text = action.fail();
+    assert!(
+        text.starts_with("The binary was ended by SIGKILL\n"),
+        "{text}"
+    );
+
+    let mut action = BinaryAction::new();
+    let binary = b"#!/no/such/shell\n";
+    action.release = Release::of(binary);
+    let text = action.with_kept(binary, 0o755).fail();
+    assert!(
+        text.starts_with("The binary could not be started: "),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn a_missing_curl_is_an_error() {
+    let search_path = std::env::var_os("PATH").unwrap();
+    let node = std::env::split_paths(&search_path)
+        .map(|directory| directory.join("node"))
+        .find(|path| path.exists())
+        .unwrap();
+    let only_node = TempDir::new().unwrap();
+    symlink(node, only_node.path().join("node")).unwrap();
+    let action = BinaryAction::new().variable("PATH", only_node.path().to_str().unwrap());
+    let text = action.fail();
+    assert!(
+        text.contains(": curl could not be started (ENOENT)\n"),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn signals_reach_the_binary() {
+    // The shell runs a trap before or during `wait`, which ends with the program that it waits for.
+    let action = BinaryAction::with_script(
+        "trap 'echo interrupted; status=130; kill $!' INT\n\
+         trap 'echo terminated; status=7; kill $!' TERM\n\
+         sleep 600 >/dev/null 2>&1 &\n\
+         echo \"ready: $*\"\n\
+         wait\n\
+         exit $status",
+    );
+    for (signal, text, status) in [
+        (Running::interrupt as fn(&Running), "interrupted", 130),
+        (Running::terminate, "terminated", 7),
+    ] {
+        for phase in [Phase::Main, Phase::Post] {
+            let running = action.job.spawn(&action.release.program(), phase, &[]);
+            running.wait_for_line("ready: ");
+            signal(&running);
+            let finished = running.wait();
+            assert_eq!(finished.exit, Some(status));
+            assert!(finished.log().ends_with(&format!("\n{text}\n")));
+        }
+    }
+
+    // A signal can also arrive before the binary has its own handlers.
+    let action = BinaryAction::with_script("echo ready; exec sleep 600");
+    for signal in [Running::interrupt, Running::terminate] {
+        let running = action.spawn();
+        running.wait_for_line("ready");
+        signal(&running);
+        let finished = running.wait();
+        assert_eq!((finished.exit, finished.log()), (Some(130), "ready\n"));
+    }
+}
+
+/// A step with the real binary, which the action takes from a file.
+struct RealBinary {
+    step: Step,
+    _release: Release,
+    temp: TempDir,
+}
+
+impl RealBinary {
+    fn new() -> Self {
+        let binary = env!("CARGO_BIN_EXE_port-mcp");
+        let release = Release::of(&fs::read(binary).unwrap());
+        symlink(binary, release.directory.path().join(FILE)).unwrap();
+        let mirror = format!("file://{}", release.directory.path().display());
+        // Outside of the job, so that the search for secrets does not read the binary after each step.
+        let temp = TempDir::new().unwrap();
+        let step = Step::new()
+            .program(release.program())
+            .variable("RUNNER_TEMP", temp.path().to_str().unwrap())
+            .variable("PORT_MCP_BINARIES", &mirror);
+        Self {
+            step,
+            _release: release,
+            temp,
+        }
+    }
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn the_post_phase_removes_the_configuration_file() {
+    let real = RealBinary::new();
+    let step = real.step.input("config_file", "true");
+    let run = step.succeed();
+    let file = real.temp.path().join(&run.outputs["config_file"]);
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        run.outputs["mcp_config"]
+    );
+    let post = step.clean_up();
+    assert_eq!(
+        (post.exit, post.log()),
+        (Some(0), "Removed the MCP configuration file.\n")
+    );
+    assert!(!file.exists());
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn a_cancelled_job_leaves_no_file() {
+    for signal in [Running::interrupt, Running::terminate] {
+        let real = RealBinary::new();
+        let step = real.step.input("config_file", "true");
+        let step = step.variable("RUNNER_DEBUG", "1");
+        step.port.fault(Endpoint::Rest, Fault::Hang);
+        let running = step.spawn();
+        running.wait_for_line("requesting a token");
+        signal(&running);
+        let finished = running.wait();
+        assert_eq!(finished.exit, Some(130));
+        assert!(finished.outputs.is_empty());
+        assert_eq!(step.clean_up().exit, Some(0));
+        assert_eq!(names(real.temp.path()).len(), 1, "only the binary is kept");
+    }
+}
+
+#[tokio::test]
+#[ignore = "requires Node.js 20 or later"]
+async fn the_post_phase_stops_the_gateway_and_reports_the_calls() {
+    let RealBinary {
+        step,
+        _release,
+        temp: _temp,
+    } = RealBinary::new();
+    let gateway = Gateway::of(step);
+    let session = gateway.open().await;
+    gateway.call(&session, "list_blueprints").await;
+    gateway.call(&session, "delete_entity").await;
+    let post = gateway.step.clean_up();
+    assert_eq!(post.exit, Some(0), "{}", post.log());
+    assert_eq!(
+        annotations(&post, "warning"),
+        "The gateway rejected calls of tools that are not granted: `delete_entity` (1)."
+    );
+    for row in [
+        "| `list_blueprints` | 1 | 0 | 0 |",
+        "| `delete_entity` | 0 | 0 | 1 |",
+    ] {
+        assert!(post.summary.contains(row), "{}", post.summary);
+    }
+    let ping = gateway.client.get(gateway.url()).send().await;
+    assert!(ping.is_err(), "it is gone");
 }

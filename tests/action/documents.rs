@@ -172,9 +172,12 @@ fn troubleshooting_covers_the_messages() {
         lines.map(str::to_owned).collect()
     };
     assert_eq!(sections(errors), HEADINGS, "src/troubleshooting.rs");
-    let script = read(repository("binary/connect"));
+    let script = read(repository("binary/binary.js"));
     for phrase in sections(binary) {
-        assert!(script.contains(&phrase), "not in binary/connect: {phrase}");
+        assert!(
+            script.contains(&phrase),
+            "not in binary/binary.js: {phrase}"
+        );
     }
 
     let snapshots = files("tests/action", &[".rs", ".snap"])
@@ -294,7 +297,7 @@ fn replaced_words_are_not_used() {
     texts.extend(files(".github", &[".yml", ".json"]));
     texts.extend(files("tests/action", &[".snap"]));
     texts.extend(["action.yml", "answer/action.yml", "binary/action.yml"].map(repository));
-    texts.push(repository("binary/connect"));
+    texts.extend(files("binary", &[".js"]));
     texts.push(repository("examples/quickstart.rs"));
     let mut found = Vec::new();
     for path in texts {

@@ -19,10 +19,10 @@ use crate::harness::{Step, annotations, is_image};
 const TOOLS: &str = "list_blueprints, list_entities";
 
 /// A gateway that a step has started.
-struct Gateway {
-    step: Step,
+pub(crate) struct Gateway {
+    pub(crate) step: Step,
     run: Finished,
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Gateway {
@@ -34,7 +34,7 @@ impl Gateway {
         Self::of(Step::against(port))
     }
 
-    fn of(step: Step) -> Self {
+    pub(crate) fn of(step: Step) -> Self {
         let step = step
             .input("connection", "gateway")
             .input("allowed_tools", TOOLS);
@@ -43,7 +43,7 @@ impl Gateway {
         Self { step, run, client }
     }
 
-    fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.run.outputs["mcp_url"]
     }
 
@@ -84,7 +84,7 @@ impl Gateway {
     }
 
     /// Opens a session, and returns its headers.
-    async fn open(&self) -> HeaderMap {
+    pub(crate) async fn open(&self) -> HeaderMap {
         let body = json!({
             "jsonrpc": "2.0", "id": 0, "method": "initialize",
             "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
@@ -118,7 +118,7 @@ impl Gateway {
         message(&response.text().await.unwrap())
     }
 
-    async fn call(&self, session: &HeaderMap, tool: &str) -> Value {
+    pub(crate) async fn call(&self, session: &HeaderMap, tool: &str) -> Value {
         let params = json!({"name": tool, "arguments": {}});
         self.request(session, "tools/call", params).await
     }

@@ -12,6 +12,7 @@ pub(crate) struct Step {
     pub(crate) port: FakePort,
     pub(crate) job: Job,
     inputs: Vec<(String, String)>,
+    program: Program,
 }
 
 impl Drop for Step {
@@ -59,6 +60,7 @@ impl Step {
             job: Job::new(),
             inputs: Vec::new(),
             port,
+            program: program(),
         };
         let [id, secret] = [step.port.client_id(), step.port.client_secret()].map(str::to_owned);
         step.input("client_id", id).input("client_secret", secret)
@@ -81,6 +83,12 @@ impl Step {
         self
     }
 
+    /// Runs another program in place of the binary or the image.
+    pub(crate) fn program(mut self, program: Program) -> Self {
+        self.program = program;
+        self
+    }
+
     /// Writes a file in the workspace.
     pub(crate) fn file(self, path: &str, contents: &str) -> Self {
         let path = self.job.workspace().join(path);
@@ -90,7 +98,7 @@ impl Step {
     }
 
     pub(crate) fn run(&self) -> Finished {
-        let finished = self.job.step(&program(), Phase::Main, &self.inputs());
+        let finished = self.job.step(&self.program, Phase::Main, &self.inputs());
         self.assert_no_leaks(&finished);
         finished
     }
@@ -111,11 +119,11 @@ impl Step {
     }
 
     pub(crate) fn clean_up(&self) -> Finished {
-        self.job.step(&program(), Phase::Post, &self.inputs())
+        self.job.step(&self.program, Phase::Post, &self.inputs())
     }
 
     pub(crate) fn spawn(&self) -> Running {
-        self.job.spawn(&program(), Phase::Main, &self.inputs())
+        self.job.spawn(&self.program, Phase::Main, &self.inputs())
     }
 
     fn inputs(&self) -> Vec<(&str, &str)> {

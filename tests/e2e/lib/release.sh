@@ -128,7 +128,8 @@ without_docker() {
   done
   (run_act binary --env "PORT_MCP_BINARIES=$mirror") || { show_log; fail 'act failed'; }
   show_log
-  in_log 'The token is ***.' 'All tools in mcp__port__list_blueprints are available.'
+  in_log 'The token is ***.' 'All tools in mcp__port__list_blueprints are available.' \
+    'Removed the MCP configuration file.' 'Success - Post Connect to Port'
   not_in_log 'docker run image=127'
 }
 
@@ -141,7 +142,7 @@ missing_binaries() {
 # missing_binary DIRECTORY ARCHITECTURE TEXT
 missing_binary() {
   local output
-  if output=$(RUNNER_OS=Linux RUNNER_ARCH=$2 RUNNER_TEMP=$scratch "$1/binary/connect"); then
+  if output=$(RUNNER_OS=Linux RUNNER_ARCH=$2 RUNNER_TEMP=$scratch node "$1/binary/main.js"); then
     fail 'the binary action succeeded'
   fi
   grep --fixed-strings -- "$3" <<<"$output" || fail "unexpected message: $output"
@@ -164,7 +165,7 @@ tampered() {
     fail 'act succeeded'
   fi
   show_log
-  in_log 'It was not run.' 'Failure - Main Connect to Port'
+  in_log 'It was not run.' 'Failure - Main Connect to Port' 'Success - Post Connect to Port'
   not_in_log 'Run Main Agent'
 }
 

@@ -14,9 +14,8 @@ use std::{
 use clap::Parser;
 use fake_port::{CLIENT_ID, CLIENT_SECRET, FakePort, Role};
 use tempfile::NamedTempFile;
-use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs a fake Port server on the loopback interface until SIGINT or SIGTERM.
+/// Runs a fake Port server on the loopback interface until SIGINT, SIGTERM, or Ctrl+C.
 ///
 /// Prints `API_URL`, `MCP_URL`, `GITHUB_API_URL`, and, with TLS, `CA_FILE`, as lines of the form
 /// KEY=value. To control the server: POST /control/fault accepts a fault, such as {"endpoint":
@@ -95,8 +94,7 @@ impl PolicyFile {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let stopped = stopped()?;
 
     let mut port = FakePort::builder();
     for file in arguments.policy_file {
@@ -134,9 +132,28 @@ async fn main() -> io::Result<()> {
     // Printed together, so that all lines are there when a reader sees the first one.
     print!("{}", lines.concat());
 
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    stopped.await;
     Ok(())
+}
+
+#[cfg(unix)]
+fn stopped() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(windows)]
+fn stopped() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
 }

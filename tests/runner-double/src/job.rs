@@ -33,6 +33,16 @@ impl Phase {
             Self::Other(entry_point) => entry_point,
         }
     }
+
+    /// The name of the file in a JavaScript action. Its `action.yml` can choose any: these are the usual ones.
+    pub(crate) fn script(self) -> String {
+        let name = match self {
+            Self::Main => "main",
+            Self::Post => "post",
+            Self::Other(name) => name,
+        };
+        format!("{name}.js")
+    }
 }
 
 /// One job on a runner: its directories, its variables, and the results of its steps that later

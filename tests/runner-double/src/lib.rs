@@ -1,6 +1,6 @@
-//! A double of GitHub's runner, for one step of a container action.
+//! A double of GitHub's runner, for one step of a container or JavaScript action.
 //!
-//! [`Job::step`] starts the action's binary, or its image, with the directories, variables, and
+//! [`Job::step`] starts the action's binary, its image, or its JavaScript, with the directories, variables, and
 //! files of the runner, and reads the output and the files of the action by the runner's own rules.
 //! The result, [`Finished`], gives black-box tests the outputs for later steps
 //! ([`Finished::outputs`]), the log for users ([`Finished::log`]), and the places that contain a

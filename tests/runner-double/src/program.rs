@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::job::Phase;
 
-/// The program of a step: the action's binary on this machine, or its image.
+/// The program of a step: the action's binary on this machine, its image, or its JavaScript.
 #[derive(Debug, Clone)]
 pub struct Program(Kind);
 
@@ -13,6 +13,7 @@ pub struct Program(Kind);
 enum Kind {
     Binary(PathBuf),
     Image(String),
+    JavaScript(PathBuf),
 }
 
 /// Docker's `PATH` for an image that does not set it. The runner does not pass its own `PATH`.
@@ -56,6 +57,15 @@ impl Program {
         Self(Kind::Image(name.into()))
     }
 
+    /// The JavaScript action in `directory`, run as `node main.js` and `node post.js`. Unlike a container, it
+    /// gets the search path of the runner. The Node.js is that of this machine, not the runner's own.
+    ///
+    /// Source: `src/Runner.Worker/Handlers/NodeScriptActionHandler.cs`.
+    #[must_use]
+    pub fn javascript(directory: impl Into<PathBuf>) -> Self {
+        Self(Kind::JavaScript(directory.into()))
+    }
+
     /// The image that the environment variable `variable` names, if it is set. With it, the same
     /// tests run against the binary and against the image.
     #[must_use]
@@ -76,18 +86,27 @@ impl Program {
         match &self.0 {
             Kind::Binary(path) => {
                 let mut command = Command::new(path);
-                command
-                    .arg(start.phase.entry_point())
-                    .current_dir(start.workspace);
-                command
-                    .env_clear()
-                    .env("PATH", SEARCH_PATH)
-                    .envs(start.environment);
-                command
+                command.arg(start.phase.entry_point());
+                on_this_machine(command, SEARCH_PATH.into(), start)
+            }
+            Kind::JavaScript(directory) => {
+                let mut command = Command::new("node");
+                command.arg(directory.join(start.phase.script()));
+                let path = std::env::var_os("PATH").unwrap_or_else(|| SEARCH_PATH.into());
+                on_this_machine(command, path, start)
             }
             Kind::Image(image) => docker_run(image, start),
         }
     }
+}
+
+fn on_this_machine(mut command: Command, path: OsString, start: &Start) -> Command {
+    command
+        .current_dir(start.workspace)
+        .env_clear()
+        .env("PATH", path)
+        .envs(start.environment);
+    command
 }
 
 fn docker_run(image: &str, start: &Start) -> Command {

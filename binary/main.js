@@ -1,0 +1,3 @@
+"use strict";
+
+require("./binary.js").run("connect");
