@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
-import { startRelay } from "./relay.js";
+import { HOSTS, startRelay } from "./relay.js";
 
 const repository = fileURLToPath(new URL("../../..", import.meta.url));
 const programs = dirname(dirname(fileURLToPath(import.meta.resolve("yaml/package.json"))));
@@ -73,6 +73,8 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
       const wider = connect({ ...given, ...INPUTS, ...prepared, ...inputs, ...direct }, job, port).outputs;
       const withKey = replaced(wider, job, wider.access_token, outputs.access_token);
       emitted = replaced(withKey, job, wider.mcp_url, relay.url);
+      job.hosts = join(root, "hosts");
+      writeFileSync(job.hosts, HOSTS);
     }
     // The requests of the action itself do not count.
     const before = (await port.received()).length;
@@ -238,6 +240,12 @@ async function runStep(agent, step, { emitted, job, model, tokenVariable }) {
   const own = { INPUTS: JSON.stringify(filled(step.with)), NODE_PATH: programs, MODEL_URL: model };
   const environment = { ...runner, ...tokenVariable, ...filled(step.env), ...agent.environment?.(model, writeTo(job.home)), ...(step.uses && own) };
   const command = step.uses ? ["node", actionOf(step.uses)] : ["bash", "-e", "-o", "pipefail", "-c", step.run];
+  if (job.hosts) {
+    // With this file in place of /etc/hosts, for the agent only.
+    const isRoot = process.getuid() === 0;
+    const mount = `mount --bind "$0" /etc/hosts && exec "$@"`;
+    command.unshift("unshare", "--mount", ...(isRoot ? [] : ["--map-root-user"]), "sh", "-c", mount, job.hosts);
+  }
   const log = [];
   const child = spawn(command[0], command.slice(1), { cwd: job.work, env: environment, stdio: ["ignore", "pipe", "pipe"] });
   for (const stream of [child.stdout, child.stderr]) {

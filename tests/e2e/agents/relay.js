@@ -1,8 +1,16 @@
 // A relay to a gateway that adds a tool to the list of tools, as if the agent had kept a list from
 // before. So the agent sends calls that the gateway must reject. Counts the calls of that tool.
+//
+// The agent reaches it by a name, like the gateway in a job with `container:`, because agents could reject
+// a name that is not a loopback address without TLS.
 
 import { createServer, request } from "node:http";
 import { text } from "node:stream/consumers";
+
+const NAME = "port-mcp-0123456789abcdef";
+
+/** The lines of `/etc/hosts` that the agent needs. */
+export const HOSTS = `127.0.0.1 localhost ${NAME}\n`;
 
 export async function startRelay(gateway, tool) {
   let tried = 0;
@@ -27,7 +35,7 @@ export async function startRelay(gateway, tool) {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
-    url: `http://127.0.0.1:${server.address().port}/v1`,
+    url: `http://${NAME}:${server.address().port}/v1`,
     tried: () => tried,
     stop: () => {
       server.close();

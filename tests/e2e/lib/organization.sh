@@ -131,11 +131,11 @@ all_agents() {
 }
 
 # If an agent does not reach Port, its answer is not based on Port's data, so the job must
-# fail. Copilot CLI does not report it.
+# fail. Copilot CLI does not report it, but the gateway does.
 agent_without_port() {
   local agent
   outage true
-  for agent in codex gemini-cli; do
+  for agent in codex gemini-cli copilot-cli; do
     if run_template "ask-$agent" --input 'question=Who owns checkout?'; then
       show_log
       fail "the job of $agent succeeded"
