@@ -1,6 +1,5 @@
 // Downloads the release's binary for this runner, compares it with the digest in the release's commit, and
-// runs it. Has no dependencies, so that a review of these files is a review of everything that runs before
-// the binary does.
+// runs it. Has no dependencies: the files in this directory are all that runs before the binary.
 "use strict";
 
 const { spawn } = require("node:child_process");
