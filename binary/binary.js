@@ -26,7 +26,7 @@ async function run(phase) {
   }
   try {
     const binary = await obtain();
-    process.exitCode = binary && !isCancelled ? await start(binary, phase) : 130;
+    process.exitCode = binary ? await start(binary, phase) : 130;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     console.log(annotation(error.message));
