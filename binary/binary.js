@@ -1,6 +1,5 @@
 // Downloads the release's binary for this runner, compares it with the digest in the release's commit, and
-// runs it. Has no dependencies, so that a review of these files is a review of everything that runs before
-// the binary does.
+// runs it. Has no dependencies: the files in this directory are all that runs before the binary.
 "use strict";
 
 const { spawn } = require("node:child_process");
@@ -27,7 +26,7 @@ async function run(phase) {
   }
   try {
     const binary = await obtain();
-    process.exitCode = binary && !isCancelled ? await start(binary, phase) : 130;
+    process.exitCode = binary ? await start(binary, phase) : 130;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     console.log(annotation(error.message));

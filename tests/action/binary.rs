@@ -164,14 +164,17 @@ impl BinaryAction {
 
     /// With a shell script as the binary of the release.
     fn with_script(commands: &str) -> Self {
-        let binary = script(commands);
-        let mirror = Mirror::start(binary.clone());
+        Self::with_binary(&script(commands))
+    }
+
+    fn with_binary(binary: &[u8]) -> Self {
+        let mirror = Mirror::start(binary.to_owned());
         let address = mirror.url("");
         Self {
-            release: Release::of(&binary),
+            release: Release::of(binary),
             temp: TempDir::new().unwrap(),
             job: Job::new(),
-            binary,
+            binary: binary.to_owned(),
             mirror,
         }
         .variable("RUNNER_OS", "Linux")
@@ -656,10 +659,7 @@ fn a_binary_that_cannot_run_is_an_error() {
         "{text}"
     );
 
-    let mut action = BinaryAction::new();
-    let binary = b"#!/no/such/shell\n";
-    action.release = Release::of(binary);
-    let text = action.with_kept(binary, 0o755).fail();
+    let text = BinaryAction::with_binary(b"#!/no/such/shell\n").fail();
     assert!(
         text.starts_with("The binary could not be started: "),
         "{text}"
@@ -687,14 +687,14 @@ fn a_missing_curl_is_an_error() {
 #[test]
 #[ignore = "requires Node.js 20 or later"]
 fn signals_reach_the_binary() {
-    // The shell runs a trap before or during `wait`, which ends with the program that it waits for.
-    let action = BinaryAction::with_script(
-        "trap 'echo interrupted; status=130; kill $!' INT\n\
-         trap 'echo terminated; status=7; kill $!' TERM\n\
-         sleep 600 >/dev/null 2>&1 &\n\
-         echo \"ready: $*\"\n\
-         wait\n\
-         exit $status",
+    // A shell would run its traps only between commands.
+    let action = BinaryAction::with_binary(
+        b"#!/usr/bin/env node\n\
+        const end = (text, status) => { console.log(text); process.exit(status); };\n\
+        process.on('SIGINT', () => end('interrupted', 130));\n\
+        process.on('SIGTERM', () => end('terminated', 7));\n\
+        setInterval(() => {}, 1000);\n\
+        console.log('ready: ' + process.argv[2]);\n",
     );
     for (signal, text, status) in [
         (Running::interrupt as fn(&Running), "interrupted", 130),
