@@ -86,3 +86,22 @@ phase() {
 output_of() {
   awk -v name="$1" 'index($0, name "<<") == 1 { inside = substr($0, length(name) + 3); next } inside && $0 == inside { exit } inside' "$commands/output"
 }
+
+# Without a Docker engine that the step may use, it fails and says what to do.
+engine_errors() {
+  local socket=/var/run/docker.sock
+  mkdir "$scratch/directory"
+  engine_error 'no Docker socket in the action'
+  engine_error 'which is not a socket' --volume "$scratch/directory:$socket"
+  engine_error 'access to the Docker socket' --volume "$socket:$socket" --user 1000
+}
+
+# engine_error TEXT [ARGUMENT...]: runs the main phase with these arguments of `docker run`.
+engine_error() {
+  if docker run --rm --network host "${@:2}" --env INPUT_CLIENT_ID="$client_id" --env INPUT_CLIENT_SECRET="$client_secret" \
+    --env INPUT_API_URL="$API_URL" --env INPUT_MCP_URL="$MCP_URL" --env INPUT_ALLOWED_TOOLS=list_blueprints \
+    --env INPUT_CONNECTION=gateway --env GITHUB_OUTPUT=/output --env GITHUB_STATE=/state "$image" >"$scratch/log"; then
+    fail 'the step succeeded'
+  fi
+  grep --fixed-strings "::error title=Port MCP::" "$scratch/log" | grep --fixed-strings "$1" || fail "not in the error: $1"
+}
