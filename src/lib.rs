@@ -15,7 +15,8 @@
 //! and come together in `connect`. All of them use [`text`], which makes untrusted text safe to show, and
 //! [`http`], which gives every request time limits, retries, and errors.
 //!
-//! [`cleanup`] is the post phase. [`answer`] checks an agent's answer for secrets. [`cli`] has the command
+//! [`gateway`] is the local MCP server that enforces the granted tools: `connect` starts it, and [`cleanup`],
+//! the post phase, stops it. [`answer`] checks an agent's answer for secrets. [`cli`] has the command
 //! line: the phases, and commands for the terminal. [`Error`] reports the errors of all of them, each with
 //! a link from [`troubleshooting`].
 
