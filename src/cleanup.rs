@@ -2,7 +2,8 @@
 //!
 //! It does not revoke the token: Port returns the same token for a set of credentials, so other jobs use it.
 
-use crate::gateway::{Counts, launch};
+use crate::gateway::Counts;
+use crate::gateway::launch::{self, StopError};
 use crate::runner::summary::{Cell, Summary};
 use crate::runner::{Environment, Log, temp};
 use crate::text::Quote;
@@ -13,6 +14,7 @@ pub const CONFIG_FILE: &str = "config_file";
 pub const GATEWAY_SUMMARY: &str = "gateway_summary";
 
 const TITLE: &str = "Port MCP";
+
 /// Stops the gateway, if the main phase started one, and removes its configuration file.
 ///
 /// # Errors
@@ -24,13 +26,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
     for stopped in launch::stop(environment, log).await {
         match stopped {
             Ok(counts) => report(&counts, summary != Some("false"), environment, log),
-            Err(error) => log.warning(
-                TITLE,
-                format!(
-                    "The gateway ended before the job did, so later calls failed: {error:#}. Check \
-                     whether a step ended it, or whether the memory of the runner was exhausted."
-                ),
-            ),
+            Err(error) => log.warning(TITLE, warning(&error)),
         }
     }
     let Some(name) = state(CONFIG_FILE) else {
@@ -43,6 +39,21 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         log.info("The MCP configuration file was already removed.");
     }
     Ok(())
+}
+
+fn warning(error: &StopError) -> String {
+    match error {
+        StopError::Ended(reason) => format!(
+            "The gateway ended before the job did, so later calls failed: {reason}. Check whether a step \
+             ended it, or whether the memory of the runner was exhausted."
+        ),
+        StopError::Unknown(error) => {
+            format!("The gateway was stopped, but the numbers of its calls are unknown: {error:#}.")
+        }
+        StopError::Running(error) => format!(
+            "The gateway could not be stopped. If it still runs, it ends at `gateway_lifetime`: {error:#}"
+        ),
+    }
 }
 
 /// Reports what the agent called.

@@ -44,7 +44,7 @@ pub enum Outcome {
 enum Command {
     /// Main phase: obtain a token and write the MCP configuration (reads `INPUT_*`)
     Connect,
-    /// Post phase: remove the configuration file
+    /// Post phase: stop the gateway and remove the configuration file
     Cleanup,
     /// Gateway process, which the main phase starts (reads its settings from standard input)
     #[command(hide = true)]

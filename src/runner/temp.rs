@@ -57,6 +57,14 @@ pub fn check(environment: &Environment) -> anyhow::Result<()> {
     Directory::find(environment).map(drop)
 }
 
+/// The directory for files.
+///
+/// # Errors
+/// As for [`check`].
+pub fn directory(environment: &Environment) -> anyhow::Result<PathBuf> {
+    Directory::find(environment).map(|directory| directory.path)
+}
+
 /// A file for the next steps. Dropping this value removes the file, unless it is kept.
 #[derive(Debug)]
 #[must_use = "the file is removed unless it is kept"]

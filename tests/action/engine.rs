@@ -49,6 +49,7 @@ enum EngineFault {
     EndsAtOnce,
     NotFound,
     PublishesNothing,
+    CannotRemove,
 }
 
 impl Drop for Engine {
@@ -201,6 +202,9 @@ fn answer(mut stream: &TcpStream, shared: &Mutex<State>) -> Option<()> {
             stream.write_all(head.as_bytes()).ok()?;
             return stream.write_all(&bytes).ok();
         }
+        ("DELETE", ["containers", _]) if fault == Some(EngineFault::CannotRemove) => {
+            (500, json!({"message": "device or resource busy"}), "")
+        }
         ("POST", ["containers", _, "start" | "stop"]) | ("DELETE", ["containers", _]) => {
             (204, Value::Null, "")
         }
@@ -258,7 +262,8 @@ fn attach(mut stream: &TcpStream, mut input: impl std::io::BufRead, shared: &Mut
         std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         reply
     } else {
-        "{\"url\":\"http://0.0.0.0:8787/v1\"}\n".to_owned()
+        let listen = state.handed_over["place"]["listen"].as_str().unwrap();
+        json!({"url": format!("http://{listen}/v1")}).to_string() + "\n"
     };
     if !reply.is_empty() {
         stream.write_all(&frame(&reply)).unwrap();
@@ -331,7 +336,7 @@ fn a_gateway_has_the_network_of_its_step() {
         ("bridge", "", "http://127.0.0.1:49321/v1", true),
         ("github_network_1", "", "http://127.0.0.1:49321/v1", true),
         ("github_network_1", "c1", "http://[NAME]:8787/v1", true),
-        ("container:c1", "c1", "http://0.0.0.0:8787/v1", false),
+        ("container:c1", "c1", "http://127.0.0.1:0/v1", false),
     ] {
         let engine = Engine::start().with(|state| state.network = network);
         let step = engine.step().input("job_container", job_container);
@@ -382,7 +387,7 @@ fn listed(id: &str, state: &str, labels: &Value) -> Value {
 }
 
 #[test]
-fn only_gateways_that_no_job_needs_are_removed() {
+fn what_earlier_jobs_have_left_is_removed() {
     let engine = Engine::start();
     let step = engine.step();
     step.succeed();
@@ -426,6 +431,19 @@ fn only_gateways_that_no_job_needs_are_removed() {
             "other-runner-outlived"
         ]
     );
+}
+
+/// Its own post phase may be reading its log.
+#[test]
+fn a_gateway_that_has_just_ended_is_kept() {
+    let now = humantime::format_rfc3339(std::time::SystemTime::now()).to_string();
+    let engine = Engine::start().with(|state| {
+        let elsewhere = json!({"mount": "/srv/runner-2/_temp"});
+        state.gateways = vec![listed("ended", "exited", &elsewhere)];
+        state.ended = json!({"Running": false, "FinishedAt": now});
+    });
+    engine.step().succeed();
+    assert!(engine.removed().is_empty());
 }
 
 /// Runs the main phase, then the post phase with this gateway and these others.
@@ -517,6 +535,31 @@ fn the_post_phase_says_how_a_gateway_ended() {
     step.succeed();
     let warnings = annotations(&step.clean_up(), "warning");
     assert!(warnings.contains("its container was removed"), "{warnings}");
+
+    let engine = Engine::start().with(|state| state.ended = json!({"Status": "created"}));
+    let step = engine.step();
+    let finished = stopped(&engine, &step, &[]);
+    assert_eq!(annotations(&finished, "warning"), "");
+    assert_eq!(engine.removed(), ["ours"]);
+}
+
+#[test]
+fn the_post_phase_says_what_it_could_not_do() {
+    let engine = Engine::start().with(|state| state.ended = json!({"Running": true}));
+    let step = engine.step();
+    let warnings = annotations(&stopped(&engine, &step, &[]), "warning");
+    let expected = "The gateway was stopped, but the numbers of its calls are unknown: its log";
+    assert!(warnings.starts_with(expected), "{warnings}");
+    assert_eq!(engine.removed(), ["ours"]);
+
+    let engine = Engine::start().with(|state| {
+        state.ended = json!({"Running": true});
+        state.fault = Some(EngineFault::CannotRemove);
+    });
+    let step = engine.step();
+    let warnings = annotations(&stopped(&engine, &step, &[]), "warning");
+    let expected = "The gateway could not be stopped. If it still runs, it ends at `gateway_lifetime`: the Docker engine could not remove a container: device or resource busy";
+    assert!(warnings.starts_with(expected), "{warnings}");
 }
 
 #[test]
@@ -561,8 +604,13 @@ fn without_a_usable_engine_the_error_says_what_to_do() {
         if fault == EngineFault::PublishesNothing {
             engine.state.lock().unwrap().network = "bridge";
         }
-        texts.push(engine.step().input("timeout", "1s").fail());
-        let is_created = !engine.created().is_null();
+        let step = engine.step();
+        texts.push(match fault {
+            EngineFault::NoResponse => step.input("timeout", "1s").fail(),
+            _ => step.fail(),
+        });
+        let requests = engine.requests();
+        let is_created = requests.contains(&"POST /containers/create".to_owned());
         assert_eq!(engine.removed().len(), usize::from(is_created));
     }
     let engine = Engine::start().with(|state| state.mount = "/elsewhere".into());

@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, EndpointSettings, HostConfig,
-    HostConfigLogConfig, NetworkingConfig, PortBinding,
+    ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
+    EndpointSettings, HostConfig, HostConfigLogConfig, NetworkingConfig, PortBinding,
 };
 use futures_util::StreamExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use super::engine::{Engine, EngineError, has_ended};
-use super::{Launched, Options, START_TIMEOUT};
+use super::{Launched, Options, START_TIMEOUT, StopError};
 use crate::gateway::audit::{Counts, MOST_STOP_LINES};
 use crate::gateway::door::PATH;
 use crate::gateway::handover::{HandOver, Place};
@@ -38,6 +38,9 @@ const MEMORY: i64 = 128 << 20;
 const PROCESSES: i64 = 32;
 /// The directory of the audit in the gateway's container.
 const AUDIT_DIRECTORY: &str = "/audit";
+
+/// How long a post phase may take to read the log of its gateway after it has stopped it.
+const REPORT_TIME: Duration = Duration::from_mins(10);
 
 /// The label of the image, which its containers inherit.
 const IMAGE_LABEL: &str = "org.opencontainers.image.title=port-mcp-action";
@@ -75,14 +78,11 @@ pub(super) async fn start(
     sweep(&engine, &owner, log).await;
     let name = name()?;
     let network = Network::of(&own);
-    let audit_file = options
+    let audit = options
         .has_audit_file
-        .then(|| temp::create_shared(environment, USER))
+        .then(|| audit_file(&own, environment))
         .transpose()?;
-    let audit_mount = audit_file
-        .as_ref()
-        .map(|file| audit_mount(&own, file))
-        .transpose()?;
+    let (audit_file, audit_mount) = audit.unzip();
     let place = Place {
         listen: network.listen(),
         hosts: Vec::new(),
@@ -98,8 +98,8 @@ pub(super) async fn start(
     labels.insert(NAME.to_owned(), name.clone());
     labels.insert(END.to_owned(), end_of_life(settings.lifetime).to_string());
     let body = container(&own, &network, &name, labels, audit_mount);
-    engine.create(&name, body).await?;
     let started = async {
+        engine.create(&name, body).await?;
         let attached = engine.attach(&name).await?;
         engine.start(&name).await?;
         let address = network.address(&engine, &name, options).await?;
@@ -114,6 +114,7 @@ pub(super) async fn start(
             state: vec![(STATE, SecretString::from(name))],
         }),
         Err(error) => {
+            // Also after a failed creation, which the engine may complete after the time limit.
             let _ = engine.remove(&name).await;
             Err(error)
         }
@@ -125,17 +126,18 @@ pub(super) async fn start(
 pub(super) async fn stop(
     environment: &Environment,
     log: &mut Log<'_>,
-) -> Vec<anyhow::Result<Counts>> {
+) -> Vec<Result<Counts, StopError>> {
     let saved = environment.get(&format!("STATE_{STATE}"));
-    if saved.is_none() && environment.get("INPUT_CONNECTION") != Some("gateway") {
+    let connection = environment.get("INPUT_CONNECTION").map(str::trim);
+    if saved.is_none() && connection != Some("gateway") {
         return Vec::new();
     }
     match stop_all(saved, environment).await {
         Ok(stopped) if stopped.is_empty() && saved.is_some() => {
-            vec![Err(anyhow!("its container was removed"))]
+            vec![Err(StopError::ended("its container was removed"))]
         }
-        Ok(stopped) => stopped,
-        Err(error) if saved.is_some() => vec![Err(error.into())],
+        Ok(stopped) => stopped.into_iter().filter_map(Result::transpose).collect(),
+        Err(error) if saved.is_some() => vec![Err(StopError::Running(error.into()))],
         Err(error) => {
             log.debug(format!("no gateway to stop: {error}"));
             Vec::new()
@@ -146,19 +148,18 @@ pub(super) async fn stop(
 async fn stop_all(
     saved: Option<&str>,
     environment: &Environment,
-) -> Result<Vec<anyhow::Result<Counts>>, EngineError> {
+) -> Result<Vec<Result<Option<Counts>, StopError>>, EngineError> {
     let engine = Engine::connect(environment, Duration::MAX).await?;
     let own = engine.own_container(IMAGE_LABEL).await?;
     let owner = Owner::new(&own, environment);
     let mut ours = engine.containers(NAME).await?;
     ours.retain(|container| owner.is_step_of(container));
-    // If two steps have the same labels, as in two composite actions, the saved name decides.
-    if let Some(named) = saved
-        && ours
-            .iter()
-            .any(|container| label(container, NAME) == Some(named))
-    {
-        ours.retain(|container| label(container, NAME) == Some(named));
+    match saved {
+        // Two steps can have the same labels, for example in two composite actions.
+        Some(name) => ours.retain(|container| label(container, NAME) == Some(name)),
+        // Without the mount, the steps of all jobs of a matrix have the same labels.
+        None if owner.mount.is_empty() => ours.clear(),
+        None => {}
     }
     let mut stopped = Vec::new();
     for container in ours {
@@ -169,29 +170,39 @@ async fn stop_all(
     Ok(stopped)
 }
 
-async fn stop_one(engine: &Engine, id: &str) -> anyhow::Result<Counts> {
-    let state = engine.inspect(id).await?.state.unwrap_or_default();
-    let was_running = state.running == Some(true);
-    if was_running {
-        engine.stop(id).await?;
-    }
-    let lines = engine.last_lines(id, MOST_STOP_LINES).await;
-    let removed = engine.remove(id).await;
-    if !was_running {
-        let code = state.exit_code.unwrap_or_default();
-        match (state.oom_killed, code) {
-            (Some(true), _) => bail!("its container ran out of memory"),
-            (_, 0) => bail!("it reached `gateway_lifetime`, or another program stopped it"),
-            _ => bail!("its container exited with code {code}"),
+/// Stops and removes a gateway. `None` if it was never started.
+async fn stop_one(engine: &Engine, id: &str) -> Result<Option<Counts>, StopError> {
+    let stopped = async {
+        let state = engine.inspect(id).await?.state.unwrap_or_default();
+        if state.running == Some(true) {
+            engine.stop(id).await?;
         }
+        let lines = engine.last_lines(id, MOST_STOP_LINES).await?;
+        Ok::<_, EngineError>((state, Counts::from_audit(lines.lines())))
+    };
+    let stopped = stopped.await;
+    if let Err(error) = engine.remove(id).await {
+        return Err(StopError::Running(error.into()));
     }
-    let counts = Counts::from_audit(lines?.lines());
-    removed?;
-    counts.context("its log does not contain the counts")
+    let (state, counts) = stopped.map_err(|error| StopError::Unknown(error.into()))?;
+    match (state.status, state.oom_killed, state.exit_code) {
+        (Some(ContainerStateStatusEnum::CREATED), ..) => Ok(None),
+        _ if state.running == Some(true) => {
+            let missing = || StopError::Unknown(anyhow!("its log does not contain the counts"));
+            counts.ok_or_else(missing).map(Some)
+        }
+        (_, Some(true), _) => Err(StopError::ended("its container ran out of memory")),
+        (.., Some(code)) if code != 0 => Err(StopError::ended(format!(
+            "its container exited with code {code}"
+        ))),
+        _ => Err(StopError::ended(
+            "it reached `gateway_lifetime`, or another program stopped it",
+        )),
+    }
 }
 
-/// Removes gateways that no job needs: those that have ended, have outlived themselves, or belong to an earlier
-/// job with the same temporary directory.
+/// Removes what earlier jobs have left: gateways of an earlier job with the same temporary directory, gateways
+/// whose life is over, and gateways that ended some time ago.
 async fn sweep(engine: &Engine, owner: &Owner, log: &mut Log<'_>) {
     let gateways = match engine.containers(NAME).await {
         Ok(gateways) => gateways,
@@ -206,13 +217,25 @@ async fn sweep(engine: &Engine, owner: &Owner, log: &mut Log<'_>) {
             continue;
         }
         let end = label(&gateway, END).and_then(|end| end.parse().ok());
-        let is_outlived = end.is_some_and(|end: u64| end < seconds_since_epoch());
-        if has_ended(&gateway) || is_outlived || owner.has_mount_of(&gateway) {
+        let is_over = end.is_some_and(|end: u64| end < seconds_since_epoch());
+        if is_over || owner.has_mount_of(&gateway) || ended_some_time_ago(engine, &gateway).await {
             let removed = engine.remove(id).await;
             let outcome = removed.map_or_else(|error| error.to_string(), |()| "removed".to_owned());
             log.debug(format!("gateway {}: {outcome}", Quote::new(id)));
         }
     }
+}
+
+/// Whether a gateway ended long enough ago that no post phase is reading its log.
+async fn ended_some_time_ago(engine: &Engine, gateway: &ContainerSummary) -> bool {
+    let Some(id) = gateway.id.as_ref().filter(|_| has_ended(gateway)) else {
+        return false;
+    };
+    let state = engine.inspect(id).await.ok().and_then(|own| own.state);
+    let ended_at = state.and_then(|state| state.finished_at);
+    let ended_at = ended_at.and_then(|at| humantime::parse_rfc3339_weak(&at).ok());
+    let since = ended_at.and_then(|at| at.elapsed().ok());
+    since.is_none_or(|since| since > REPORT_TIME)
 }
 
 /// The step that a gateway belongs to.
@@ -283,10 +306,15 @@ impl Network {
     fn of(own: &ContainerInspectResponse) -> Self {
         let host = own.host_config.as_ref();
         let mode = host.and_then(|host| host.network_mode.clone());
-        match mode {
-            Some(mode) if mode == "host" || mode.starts_with("container:") => Self::Shared(mode),
-            mode => Self::Bridge(mode.unwrap_or_else(|| "bridge".to_owned())),
+        let mode = mode.unwrap_or_else(|| "bridge".to_owned());
+        if mode == "host" || mode.starts_with("container:") {
+            return Self::Shared(mode);
         }
+        // The mode is the name of the network, except with some other engines.
+        let settings = own.network_settings.as_ref();
+        let networks = settings.and_then(|settings| settings.networks.as_ref());
+        let name = networks.and_then(|networks| networks.keys().min().cloned());
+        Self::Bridge(name.unwrap_or(mode))
     }
 
     fn mode(&self) -> &str {
@@ -440,20 +468,26 @@ async fn hand_over_to(
     replied.map_err(|error| {
         anyhow!(
             "the gateway could not start: {error:#}\n\
-             hint: check the memory of the runner and its Docker engine, then run the job again"
+             hint: if the message names no cause, check the memory of the runner and its Docker engine"
         )
     })
 }
 
-/// The mount of the audit's directory.
-fn audit_mount(own: &ContainerInspectResponse, file: &NewFile) -> anyhow::Result<String> {
-    let directory = file.path().parent();
-    let on_host = directory.and_then(|directory| path_on_host(own, directory));
-    let on_host = on_host.context(
+/// The file of the audit, and the mount of its directory.
+fn audit_file(
+    own: &ContainerInspectResponse,
+    environment: &Environment,
+) -> anyhow::Result<(NewFile, String)> {
+    let temporary = temp::directory(environment)?;
+    path_on_host(own, &temporary).context(
         "`RUNNER_TEMP` is not mounted into the action's container, so there can be no audit file\n\
          hint: remove `audit_file`; the audit is in the log of the gateway's container",
     )?;
-    Ok(format!("{}:{AUDIT_DIRECTORY}", on_host.display()))
+    let file = temp::create_shared(environment, USER)?;
+    let directory = file.path().parent().unwrap_or(&temporary);
+    let on_host = path_on_host(own, directory).unwrap_or_default();
+    let mount = format!("{}:{AUDIT_DIRECTORY}", on_host.display());
+    Ok((file, mount))
 }
 
 /// The path of a file or directory of the container `own` on the machine of the engine.

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +20,6 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt as _;
 use secrecy::ExposeSecret as _;
-use url::Url;
 
 use crate::gateway::keys;
 use crate::http::seconds;
@@ -70,7 +70,7 @@ pub(super) enum EngineError {
     NotListening(String, io::Error),
     /// The engine does not respond.
     #[error(
-        "the Docker engine did not respond within {limit}: it was asked to {0}\n\
+        "the Docker engine did not respond within {limit} (request: {0})\n\
          hint: check the Docker engine of the runner, or use the binary action (`/binary`), which does not need Docker",
         limit = seconds(*.1)
     )]
@@ -143,8 +143,16 @@ impl Engine {
         label: &str,
     ) -> Result<ContainerInspectResponse, EngineError> {
         let marker = Marker::create().map_err(|_| EngineError::NotFound)?;
-        let mut found = None;
+        let what = "find the action's container";
+        let found = tokio::time::timeout(self.timeout, self.containing(label, &marker)).await;
+        let found = found.map_err(|_| EngineError::Timeout(what, self.timeout))??;
+        self.inspect(&found).await
+    }
+
+    async fn containing(&self, label: &str, marker: &Marker) -> Result<String, EngineError> {
         let containers = self.containers(label).await?;
+        let mut found = None;
+        let mut failure = EngineError::NotFound;
         // Not only those that are listed as running: the engine updates its list after it has started a process.
         for container in containers.into_iter().filter(|one| !has_ended(one)) {
             let Some(id) = container.id else {
@@ -154,13 +162,17 @@ impl Engine {
                 .path(&marker.0.to_string_lossy())
                 .build();
             let stat = self.docker.get_container_archive_info(&id, Some(options));
-            // Other containers may end at any time.
-            let is_own = self.limited("find a file", stat).await.is_ok();
-            if is_own && found.replace(id).is_some() {
-                return Err(EngineError::NotFound);
+            match stat.await {
+                Ok(_) if found.is_some() => return Err(EngineError::NotFound),
+                Ok(_) => found = Some(id),
+                Err(bollard::errors::Error::DockerResponseServerError {
+                    status_code: 404, ..
+                }) => {}
+                // Other containers can end at any time.
+                Err(error) => failure = failed("look for a file in a container", &error),
             }
         }
-        self.inspect(&found.ok_or(EngineError::NotFound)?).await
+        found.ok_or(failure)
     }
 
     /// The containers with a label (`name` or `name=value`), also those that have ended.
@@ -288,26 +300,22 @@ impl Drop for Marker {
     }
 }
 
-/// The address in `DOCKER_HOST`. `None` for a socket.
+/// The URL for the address in `DOCKER_HOST`. `None` for a socket.
 ///
-/// An earlier step could set the variable, and would receive the credentials.
+/// An earlier step could set the variable to another machine, which would receive the credentials. So the text
+/// must be exactly a loopback address and a port: URL parsers differ in what else they read as the host.
 fn loopback(host: &str) -> Result<Option<String>, EngineError> {
-    let error = || EngineError::Host(Quote::new(host));
-    let url = Url::parse(host).map_err(|_| error())?;
-    if url.scheme() == "unix" {
+    if host.starts_with("unix://") {
         return Ok(None);
     }
-    let is_loopback = match url.host_str() {
-        Some("localhost") => true,
-        Some(name) => name
-            .trim_matches(['[', ']'])
-            .parse()
-            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
-        None => false,
-    };
-    match (url.scheme(), url.port()) {
-        ("tcp" | "http", Some(_)) if is_loopback => Ok(Some(host.replacen("tcp:", "http:", 1))),
-        _ => Err(error()),
+    let address = host.strip_prefix("tcp://").map(|address| {
+        let port = address.strip_prefix("localhost:");
+        port.map_or_else(|| address.to_owned(), |port| format!("127.0.0.1:{port}"))
+    });
+    let address = address.and_then(|address| address.parse::<SocketAddr>().ok());
+    match address.filter(|address| address.ip().is_loopback()) {
+        Some(address) => Ok(Some(format!("http://{address}"))),
+        None => Err(EngineError::Host(Quote::new(host))),
     }
 }
 
@@ -389,7 +397,7 @@ mod tests {
     fn only_loopback_addresses_are_used() {
         for (host, address) in [
             ("tcp://127.0.0.1:2375", "http://127.0.0.1:2375"),
-            ("tcp://localhost:2375", "http://localhost:2375"),
+            ("tcp://localhost:2375", "http://127.0.0.1:2375"),
             ("tcp://[::1]:2375", "http://[::1]:2375"),
         ] {
             assert_eq!(loopback(host).unwrap().as_deref(), Some(address));
@@ -400,6 +408,11 @@ mod tests {
             "tcp://0.0.0.0:2375",
             "tcp://127.0.0.1.example.com:2375",
             "tcp://127.0.0.1@example.com:2375",
+            r"tcp://example.com:8080\@127.0.0.1:2375",
+            "tcp://127.0.0.1:2375/@example.com",
+            "tcp://localhost:2375@example.com",
+            "TCP://example.com:2375",
+            " tcp://example.com:2375",
             "tcp://127.0.0.1",
             "https://127.0.0.1:2376",
             "ssh://localhost:22",

@@ -70,17 +70,37 @@ pub(crate) async fn start(
         bail!(WINDOWS);
     }
     if is_image(environment) {
-        container::start(options, hand_over, environment, log).await
+        Box::pin(container::start(options, hand_over, environment, log)).await
     } else {
         process::start(options, hand_over, environment, log).await
     }
 }
 
-/// Stops the gateways of this step, and returns the counts of each or why it had ended before.
+/// Why a gateway did not report its counts.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StopError {
+    /// It ended before the post phase.
+    #[error("{0}")]
+    Ended(String),
+    /// It was stopped, but its counts are unknown.
+    #[error("{0:#}")]
+    Unknown(anyhow::Error),
+    /// It may still run.
+    #[error("{0:#}")]
+    Running(anyhow::Error),
+}
+
+impl StopError {
+    fn ended(reason: impl Into<String>) -> Self {
+        Self::Ended(reason.into())
+    }
+}
+
+/// Stops the gateways of this step, and returns the counts of each.
 pub(crate) async fn stop(
     environment: &Environment,
     log: &mut Log<'_>,
-) -> Vec<anyhow::Result<Counts>> {
+) -> Vec<Result<Counts, StopError>> {
     if is_image(environment) {
         container::stop(environment, log).await
     } else {

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::Command;
 use url::Url;
 
-use super::{Launched, Options, START_TIMEOUT};
+use super::{Launched, Options, START_TIMEOUT, StopError};
 use crate::gateway::audit::Counts;
 use crate::gateway::handover::{HandOver, Place};
 use crate::gateway::keys;
@@ -108,28 +108,28 @@ async fn spawn(settings: &HandOver, environment: &Environment) -> anyhow::Result
 }
 
 /// Stops the gateway that the saved state names. `None` if it names none.
-///
-/// # Errors
-/// When the gateway does not respond.
 pub(super) async fn stop(
     environment: &Environment,
     log: &mut Log<'_>,
-) -> Option<anyhow::Result<Counts>> {
+) -> Option<Result<Counts, StopError>> {
     let state = |name: &str| environment.get(&format!("STATE_{name}"));
     let (url, key) = state(URL).zip(state(STOP_KEY))?;
     let key = SecretString::from(key);
     Some(match log.mask(&key) {
         Ok(()) => request_stop(url, &key).await,
-        Err(error) => Err(error),
+        Err(error) => Err(StopError::Running(error)),
     })
 }
 
-async fn request_stop(url: &str, key: &SecretString) -> anyhow::Result<Counts> {
-    let url = Url::parse(url)?.join("/stop")?;
+async fn request_stop(url: &str, key: &SecretString) -> Result<Counts, StopError> {
+    let running = |error: anyhow::Error| StopError::Running(error);
+    let url = Url::parse(url).and_then(|url| url.join("/stop"));
+    let url = url.map_err(|error| running(error.into()))?;
     let http = Http::new(HttpSettings {
         timeout: STOP_TIMEOUT,
         ..HttpSettings::default()
-    })?;
+    });
+    let http = http.map_err(running)?;
     let request = http.client().post(url.clone());
     let request = request.bearer_auth(key.expose_secret());
     let stopped = http.with_timeout(STOP_TIMEOUT, async {
@@ -138,7 +138,13 @@ async fn request_stop(url: &str, key: &SecretString) -> anyhow::Result<Counts> {
         let body = http.body(response, &url, LARGEST_COUNTS).await?;
         Ok::<_, NetworkError>((status, body))
     });
-    let (status, body) = stopped.await?;
-    anyhow::ensure!(status == StatusCode::OK, "it returned {status}");
-    Ok(serde_json::from_slice(&body)?)
+    match stopped.await {
+        Ok((StatusCode::OK, body)) => {
+            serde_json::from_slice(&body).map_err(|error| StopError::Unknown(error.into()))
+        }
+        Ok((status, _)) => Err(running(anyhow!("it returned {status}"))),
+        Err(NetworkError::Timeout(limit)) => Err(running(NetworkError::Timeout(limit).into())),
+        // Nothing listens anymore.
+        Err(error) => Err(StopError::ended(error.to_string())),
+    }
 }

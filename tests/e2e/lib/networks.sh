@@ -4,10 +4,10 @@
 # action as GitHub's runner does. There, Port's host names lead to a fake Port server with TLS.
 
 network=port-mcp-action-e2e-$$
+server=$network-port
 commands=$scratch/networks
 
 networks() {
-  local server=$network-port
   mkdir --parents "$commands"
   docker network create "$network" >/dev/null
   # The server listens on loopback, so the relay makes it available to other containers.
@@ -36,8 +36,14 @@ networks() {
   gateway_on "$network" '' "$(address_of "$server" "$network")"
   echo 'a job with a container'
   gateway_on "$network" job "$(address_of "$server" "$network")"
-  docker rm --force "$server" >/dev/null
-  docker network rm "$network" >/dev/null
+}
+
+# Also after a failure.
+leave_networks() {
+  if [[ -d $commands ]]; then
+    docker rm --force "$server" || true
+    docker network rm "$network" || true
+  fi >/dev/null 2>&1
 }
 
 # address_of CONTAINER NETWORK
