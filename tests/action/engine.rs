@@ -26,6 +26,9 @@ struct State {
     network: &'static str,
     /// Where the temporary directory of the test is mounted.
     mount: PathBuf,
+    /// Whether the first list shows the container of the step as not yet running.
+    lists_late: bool,
+    has_listed: bool,
     /// Gateways of other steps, or of an earlier phase, as `GET /containers/json` returns them.
     gateways: Vec<Value>,
     /// The state of a gateway in its post phase.
@@ -159,15 +162,12 @@ fn answer(mut stream: &TcpStream, shared: &Mutex<State>) -> Option<()> {
             )
         }
         ("GET", ["containers", "json"]) if query.contains("org.opencontainers") => {
-            (200, json!([{"Id": OWN}, {"Id": "other"}]), "")
+            (200, state.list(), "")
         }
         ("GET", ["containers", "json"]) => (200, json!(state.gateways), ""),
         ("HEAD", ["containers", id, "archive"]) => {
-            let marker = query.replace("path=", "").replace("%2F", "/");
-            let is_own = *id == OWN && Path::new(&marker).exists();
-            let stat = "X-Docker-Container-Path-Stat: eyJuYW1lIjoieCIsInNpemUiOjAsIm1vZGUiOjM4NCwibXRpbWUiOiIyMDI2LTExLTI1VDAwOjAwOjAwWiIsImxpbmtUYXJnZXQiOiIifQ==\r\n";
-            if is_own && fault != Some(EngineFault::NotFound) {
-                (200, Value::Null, stat)
+            if *id == OWN && has_marker(query) && fault != Some(EngineFault::NotFound) {
+                (200, Value::Null, STAT)
             } else {
                 (404, json!({"message": "no such file"}), "")
             }
@@ -221,6 +221,27 @@ fn answer(mut stream: &TcpStream, shared: &Mutex<State>) -> Option<()> {
         _ => format!("{head}Content-Length: {}\r\n\r\n", body.len()),
     };
     stream.write_all((head + &body).as_bytes()).ok()
+}
+
+const STAT: &str = "X-Docker-Container-Path-Stat: eyJuYW1lIjoieCIsInNpemUiOjAsIm1vZGUiOjM4NCwibXRpbWUiOiIyMDI2LTExLTI1VDAwOjAwOjAwWiIsImxpbmtUYXJnZXQiOiIifQ==\r\n";
+
+/// Whether the file exists that a request looks for.
+fn has_marker(query: &str) -> bool {
+    Path::new(&query.replace("path=", "").replace("%2F", "/")).exists()
+}
+
+impl State {
+    /// The containers of the image. As an engine does, it lists one as running a moment after its process has
+    /// started.
+    fn list(&mut self) -> Value {
+        let is_late = self.lists_late && !std::mem::replace(&mut self.has_listed, true);
+        json!([
+            {"Id": OWN, "State": if is_late { "created" } else { "running" }},
+            {"Id": "other", "State": "running"},
+            {"Id": "starting", "State": "created"},
+            {"Id": "ended", "State": "exited"},
+        ])
+    }
 }
 
 /// Output of a container in the form of the engine: a header of 8 bytes and the bytes.
@@ -306,6 +327,27 @@ fn r17_engines_of_different_ages_start_the_gateway() {
         assert!(requests.iter().any(|request| request == "GET /version"));
         assert!(engine.removed().is_empty(), "{requests:?}");
     }
+}
+
+/// Docker 20.10 mounts and unmounts the volumes of a container to look into it. A container that is being
+/// started can lose them.
+#[test]
+fn only_running_containers_are_searched() {
+    let engine = Engine::start().with(|state| state.lists_late = true);
+    let step = engine.step();
+    step.succeed();
+    let requests = engine.requests();
+    let searched: Vec<&String> = requests
+        .iter()
+        .filter(|request| request.starts_with("HEAD"))
+        .collect();
+    assert_eq!(
+        searched,
+        [
+            "HEAD /containers/other/archive",
+            &format!("HEAD /containers/{OWN}/archive")
+        ]
+    );
 }
 
 #[test]

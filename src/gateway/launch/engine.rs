@@ -2,6 +2,7 @@
 //!
 //! The runner mounts the engine's socket into the container (`ContainerActionHandler.cs` of the runner).
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt as _;
 use secrecy::ExposeSecret as _;
+use tokio::time::Instant;
 
 use crate::gateway::keys;
 use crate::http::seconds;
@@ -30,6 +32,9 @@ use crate::text::Quote;
 const SOCKET: &str = "/var/run/docker.sock";
 /// The time limit for a request to the engine. A container can need 4 seconds of it to stop.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long to look for the own container, and how often.
+const SEARCH_TIME: Duration = Duration::from_secs(5);
+const SEARCH_INTERVAL: Duration = Duration::from_millis(50);
 /// The time that a container has to stop, in seconds. The gateway drains for up to 2 seconds.
 const STOP_SECONDS: i32 = 4;
 /// The maximum length of a log that is read, in bytes.
@@ -143,36 +148,64 @@ impl Engine {
         label: &str,
     ) -> Result<ContainerInspectResponse, EngineError> {
         let marker = Marker::create().map_err(|_| EngineError::NotFound)?;
-        let what = "find the action's container";
-        let found = tokio::time::timeout(self.timeout, self.containing(label, &marker)).await;
-        let found = found.map_err(|_| EngineError::Timeout(what, self.timeout))??;
-        self.inspect(&found).await
+        let mut others = HashSet::new();
+        let mut failure = EngineError::NotFound;
+        let deadline = Instant::now() + self.timeout.min(SEARCH_TIME);
+        loop {
+            match self.search(label, &marker, &mut others).await {
+                Ok(Some(id)) => return self.inspect(&id).await,
+                Ok(None) => {}
+                Err(error) => failure = error,
+            }
+            if Instant::now() + SEARCH_INTERVAL > deadline {
+                return Err(failure);
+            }
+            tokio::time::sleep(SEARCH_INTERVAL).await;
+        }
     }
 
-    async fn containing(&self, label: &str, marker: &Marker) -> Result<String, EngineError> {
-        let containers = self.containers(label).await?;
+    /// Looks for the file in the running containers that are not among the `others`.
+    ///
+    /// Only in running ones: to look into a container that is being started, some engines mount and unmount its
+    /// volumes, and it can start without them (Docker 20.10). The engine lists a container as running a moment
+    /// after its process has started.
+    async fn search(
+        &self,
+        label: &str,
+        marker: &Marker,
+        others: &mut HashSet<String>,
+    ) -> Result<Option<String>, EngineError> {
         let mut found = None;
-        let mut failure = EngineError::NotFound;
-        // Not only those that are listed as running: the engine updates its list after it has started a process.
-        for container in containers.into_iter().filter(|one| !has_ended(one)) {
-            let Some(id) = container.id else {
+        let mut failure = None;
+        for container in self.containers(label).await? {
+            let is_running = container.state == Some(ContainerSummaryStateEnum::RUNNING);
+            let id = container.id.filter(|id| is_running && !others.contains(id));
+            let Some(id) = id else {
                 continue;
             };
             let options = ContainerArchiveInfoOptionsBuilder::new()
                 .path(&marker.0.to_string_lossy())
                 .build();
+            let what = "look for a file in a container";
             let stat = self.docker.get_container_archive_info(&id, Some(options));
-            match stat.await {
-                Ok(_) if found.is_some() => return Err(EngineError::NotFound),
-                Ok(_) => found = Some(id),
-                Err(bollard::errors::Error::DockerResponseServerError {
-                    status_code: 404, ..
-                }) => {}
+            match tokio::time::timeout(self.timeout, stat).await {
+                Ok(Ok(_)) if found.is_some() => return Err(EngineError::NotFound),
+                Ok(Ok(_)) => found = Some(id),
+                Ok(Err(bollard::errors::Error::DockerResponseServerError {
+                    status_code: 404,
+                    ..
+                })) => {
+                    others.insert(id);
+                }
                 // Other containers can end at any time.
-                Err(error) => failure = failed("look for a file in a container", &error),
+                Ok(Err(error)) => failure = Some(failed(what, &error)),
+                Err(_) => failure = Some(EngineError::Timeout(what, self.timeout)),
             }
         }
-        found.ok_or(failure)
+        match (found, failure) {
+            (None, Some(failure)) => Err(failure),
+            (found, _) => Ok(found),
+        }
     }
 
     /// The containers with a label (`name` or `name=value`), also those that have ended.
