@@ -15,9 +15,8 @@ use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum,
 };
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, ContainerArchiveInfoOptionsBuilder,
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
-    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 use secrecy::ExposeSecret as _;
@@ -164,11 +163,13 @@ impl Engine {
         }
     }
 
-    /// Looks for the file in the running containers that are not among the `others`.
+    /// Looks for the file among the changed files of the running containers that are not among the `others`.
     ///
-    /// Only in running ones: to look into a container that is being started, some engines mount and unmount its
-    /// volumes, and it can start without them (Docker 20.10). The engine lists a container as running a moment
-    /// after its process has started.
+    /// Does not request the file itself (`/containers/{id}/archive`): for that, Docker 20.10 mounts the volumes
+    /// of a container on its own machine, and if the container starts or is removed at that moment, it starts
+    /// without its volumes, or the files in them are removed.
+    ///
+    /// The engine lists a container as running a moment after its process has started.
     async fn search(
         &self,
         label: &str,
@@ -183,23 +184,18 @@ impl Engine {
             let Some(id) = id else {
                 continue;
             };
-            let options = ContainerArchiveInfoOptionsBuilder::new()
-                .path(&marker.0.to_string_lossy())
-                .build();
-            let what = "look for a file in a container";
-            let stat = self.docker.get_container_archive_info(&id, Some(options));
-            match tokio::time::timeout(self.timeout, stat).await {
-                Ok(Ok(_)) if found.is_some() => return Err(EngineError::NotFound),
-                Ok(Ok(_)) => found = Some(id),
-                Ok(Err(bollard::errors::Error::DockerResponseServerError {
-                    status_code: 404,
-                    ..
-                })) => {
-                    others.insert(id);
+            let changes = self.docker.container_changes(&id);
+            match self.limited("list the files of a container", changes).await {
+                Ok(changes) => {
+                    let mut changes = changes.into_iter().flatten();
+                    if !changes.any(|change| Path::new(&change.path) == marker.0) {
+                        others.insert(id);
+                    } else if found.replace(id).is_some() {
+                        return Err(EngineError::NotFound);
+                    }
                 }
                 // Other containers can end at any time.
-                Ok(Err(error)) => failure = Some(failed(what, &error)),
-                Err(_) => failure = Some(EngineError::Timeout(what, self.timeout)),
+                Err(error) => failure = Some(error),
             }
         }
         match (found, failure) {
