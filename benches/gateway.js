@@ -337,12 +337,11 @@ async function gateway(port) {
     headers: Object.entries(HEADERS).map(([name, value]) => [name.toLowerCase(), value]),
     tools: port.tools,
     key,
-    stop_key: random(),
     lifetime: 3600,
     proxy: null,
     ca_certificates: [],
-    audit_file: auditFile,
     audit_arguments: false,
+    place: { listen: '127.0.0.1:0', hosts: [], stop_key: random(), audit_output: false, audit_file: auditFile },
   };
   const started = clock();
   const child = start(portMcp, ['gateway'], { env: {}, cwd: '/' });

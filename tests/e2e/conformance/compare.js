@@ -160,12 +160,11 @@ try {
     ],
     tools: upstream.tools,
     key,
-    stop_key,
     lifetime: 3600,
     proxy: null,
     ca_certificates: [],
-    audit_file: null,
     audit_arguments: false,
+    place: { listen: "127.0.0.1:0", hosts: [], stop_key, audit_output: false, audit_file: null },
   };
   const { url } = await start(gateway, ["gateway"], `${JSON.stringify(settings)}\n`);
   const relayed = await relay(new URL(url), key);
