@@ -37,8 +37,8 @@ check() {
   (cd "$action" && .github/release/check "$version" && .github/release/notes "$version")
 }
 
-# Measures how long every job would wait if the action used its Dockerfile: GitHub's
-# runners do not keep layers between jobs.
+# Keeps the layers of earlier builds, for example of tests/e2e/run. GitHub's runners do not:
+# there, a job that builds the image waits for all of them.
 build_image() {
   local started=$SECONDS
   # As in the release workflow.
