@@ -2,8 +2,7 @@
 //!
 //! It does not revoke the token: Port returns the same token for a set of credentials, so other jobs use it.
 
-use crate::gateway::Counts;
-use crate::gateway::launch::{self, StopError};
+use crate::gateway::{Counts, launch};
 use crate::runner::summary::{Cell, Summary};
 use crate::runner::{Environment, Log, temp};
 use crate::text::Quote;
@@ -26,7 +25,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
     for stopped in launch::stop(environment, log).await {
         match stopped {
             Ok(counts) => report(&counts, summary != Some("false"), environment, log),
-            Err(error) => log.warning(TITLE, warning(&error)),
+            Err(error) => log.warning(TITLE, error.to_string()),
         }
     }
     let Some(name) = state(CONFIG_FILE) else {
@@ -39,21 +38,6 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         log.info("The MCP configuration file was already removed.");
     }
     Ok(())
-}
-
-fn warning(error: &StopError) -> String {
-    match error {
-        StopError::Ended(reason) => format!(
-            "The gateway ended before the job did, so later calls failed: {reason}. Check whether a step \
-             ended it, or whether the memory of the runner was exhausted."
-        ),
-        StopError::Unknown(error) => {
-            format!("The gateway was stopped, but the numbers of its calls are unknown: {error:#}.")
-        }
-        StopError::Running(error) => format!(
-            "The gateway could not be stopped. If it still runs, it ends at `gateway_lifetime`: {error:#}"
-        ),
-    }
 }
 
 /// Reports what the agent called.

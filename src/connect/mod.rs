@@ -141,7 +141,7 @@ fn check_runner(settings: &Settings, environment: &Environment) -> anyhow::Resul
         files::path(environment, files::STATE)?;
     }
     if has_files {
-        temp::check(environment)?;
+        temp::directory(environment)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use url::Url;
 use super::TITLE;
 use crate::cleanup;
 use crate::gateway::handover::HandOver;
-use crate::gateway::launch;
+use crate::gateway::{keys, launch};
 use crate::inputs::Settings;
 use crate::port::{Endpoints, Token};
 use crate::runner::temp::NewFile;
@@ -57,7 +57,7 @@ impl Presented {
         tools: &[String],
         log: &mut Log<'_>,
     ) -> anyhow::Result<Self> {
-        let key = launch::new_key()?;
+        let key = keys::random()?;
         log.mask(&key)?;
         let options = launch::Options {
             has_audit_file: settings.gateway.audit_file,

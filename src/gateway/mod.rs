@@ -21,7 +21,7 @@ mod audit;
 mod door;
 mod gate;
 pub(crate) mod handover;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod launch;
 mod renewal;
 mod rewrite;
@@ -164,10 +164,6 @@ impl Gateway {
         counts
     }
 
-    async fn end(self: Arc<Self>) {
-        self.stop().await;
-    }
-
     /// Serves requests until the gateway is stopped, `signal` resolves, or `lifetime` ends.
     async fn serve(
         self: Arc<Self>,
@@ -177,9 +173,13 @@ impl Gateway {
     ) {
         let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
-        let end = tokio::time::sleep(lifetime);
-        tokio::pin!(end, signal);
-        let mut is_ending = false;
+        let mut end = Box::pin(async {
+            tokio::select! {
+                () = signal => {}
+                () = tokio::time::sleep(lifetime) => self.audit.event("expired", &[]),
+            }
+            self.stop().await;
+        });
         loop {
             let accepted = async {
                 let permit = Arc::clone(&limit).acquire_owned().await;
@@ -192,18 +192,13 @@ impl Gateway {
                     }
                 }
                 Some(_) = connections.join_next() => {}
-                () = &mut signal, if !is_ending => {
-                    is_ending = true;
-                    connections.spawn(Arc::clone(&self).end());
-                }
-                () = &mut end, if !is_ending => {
-                    is_ending = true;
-                    self.audit.event("expired", &[]);
-                    connections.spawn(Arc::clone(&self).end());
-                }
+                // Continues while running requests end, and then notifies `stopping`.
+                () = &mut end => break,
                 () = self.stopping.notified() => break,
             }
         }
+        // It would otherwise also wait for `is_closed`.
+        drop(end);
         drop(listener);
         self.is_closed.notify_one();
         self.end.notify_waiters();

@@ -49,18 +49,10 @@ impl Directory {
     }
 }
 
-/// Checks that there is a directory for files.
-///
-/// # Errors
-/// When no directory is mounted.
-pub fn check(environment: &Environment) -> anyhow::Result<()> {
-    Directory::find(environment).map(drop)
-}
-
 /// The directory for files.
 ///
 /// # Errors
-/// As for [`check`].
+/// When no directory is mounted.
 pub fn directory(environment: &Environment) -> anyhow::Result<PathBuf> {
     Directory::find(environment).map(|directory| directory.path)
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -316,7 +316,7 @@ impl Marker {
         let name = format!("port-mcp-{}", key.expose_secret());
         let create = |directory: &Path| {
             let path = directory.join(&name);
-            fs::File::create_new(&path)?.write_all(b"")?;
+            fs::File::create_new(&path)?;
             Ok(Self(path))
         };
         create(Path::new("/")).or_else(|_: io::Error| create(&std::env::temp_dir()))
@@ -386,13 +386,8 @@ fn failed(what: &'static str, error: &bollard::errors::Error) -> EngineError {
             EngineError::Request(what, Quote::new(message))
         }
         other => {
-            let mut text = other.to_string();
-            let mut source = std::error::Error::source(other);
-            while let Some(error) = source {
-                text = format!("{text}: {error}");
-                source = error.source();
-            }
-            EngineError::Request(what, Quote::new(&text))
+            let chain: Vec<String> = anyhow::Chain::new(other).map(ToString::to_string).collect();
+            EngineError::Request(what, Quote::new(&chain.join(": ")))
         }
     }
 }

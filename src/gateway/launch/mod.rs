@@ -15,7 +15,6 @@ use url::Url;
 
 use super::audit::Counts;
 use super::handover::{HandOver, Place};
-use super::keys;
 use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log};
 
@@ -48,14 +47,6 @@ pub(crate) struct Launched {
     pub(crate) state: Vec<(&'static str, SecretString)>,
 }
 
-/// A key for the agent.
-///
-/// # Errors
-/// When the operating system returns no random numbers.
-pub(crate) fn new_key() -> anyhow::Result<SecretString> {
-    keys::random()
-}
-
 /// Starts a gateway.
 ///
 /// # Errors
@@ -76,17 +67,22 @@ pub(crate) async fn start(
     }
 }
 
-/// Why a gateway did not report its counts.
+/// Why a gateway did not report its counts, as a warning.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StopError {
     /// It ended before the post phase.
-    #[error("{0}")]
+    #[error(
+        "The gateway ended before the job did, so later calls failed: {0}. Check whether a step ended it, \
+         or whether the memory of the runner was exhausted."
+    )]
     Ended(String),
     /// It was stopped, but its counts are unknown.
-    #[error("{0:#}")]
+    #[error("The gateway was stopped, but the numbers of its calls are unknown: {0:#}.")]
     Unknown(anyhow::Error),
     /// It may still run.
-    #[error("{0:#}")]
+    #[error(
+        "The gateway could not be stopped. If it still runs, it ends at `gateway_lifetime`: {0:#}"
+    )]
     Running(anyhow::Error),
 }
 

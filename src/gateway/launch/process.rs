@@ -122,14 +122,13 @@ pub(super) async fn stop(
 }
 
 async fn request_stop(url: &str, key: &SecretString) -> Result<Counts, StopError> {
-    let running = |error: anyhow::Error| StopError::Running(error);
     let url = Url::parse(url).and_then(|url| url.join("/stop"));
-    let url = url.map_err(|error| running(error.into()))?;
+    let url = url.map_err(|error| StopError::Running(error.into()))?;
     let http = Http::new(HttpSettings {
         timeout: STOP_TIMEOUT,
         ..HttpSettings::default()
     });
-    let http = http.map_err(running)?;
+    let http = http.map_err(StopError::Running)?;
     let request = http.client().post(url.clone());
     let request = request.bearer_auth(key.expose_secret());
     let stopped = http.with_timeout(STOP_TIMEOUT, async {
@@ -142,8 +141,8 @@ async fn request_stop(url: &str, key: &SecretString) -> Result<Counts, StopError
         Ok((StatusCode::OK, body)) => {
             serde_json::from_slice(&body).map_err(|error| StopError::Unknown(error.into()))
         }
-        Ok((status, _)) => Err(running(anyhow!("it returned {status}"))),
-        Err(NetworkError::Timeout(limit)) => Err(running(NetworkError::Timeout(limit).into())),
+        Ok((status, _)) => Err(StopError::Running(anyhow!("it returned {status}"))),
+        Err(error @ NetworkError::Timeout(_)) => Err(StopError::Running(error.into())),
         // Nothing listens anymore.
         Err(error) => Err(StopError::ended(error.to_string())),
     }
