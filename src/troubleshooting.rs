@@ -12,7 +12,7 @@ pub const PAGE: &str = "docs/troubleshooting.md";
 
 /// Every section about an error, in the order of the page. Of several phrases in one message, the first in
 /// this list counts.
-pub const HEADINGS: [&str; 86] = [
+pub const HEADINGS: [&str; 88] = [
     // Inputs
     "input … is empty",
     "input … is not an input of this action",
@@ -45,6 +45,7 @@ pub const HEADINGS: [&str; 86] = [
     "TLS could not be set up",
     "no response within",
     "the connection closed before the response was complete",
+    "the response is not valid HTTP",
     "the response is larger than",
     "redirected the request",
     // Port
@@ -61,8 +62,9 @@ pub const HEADINGS: [&str; 86] = [
     "the MCP server returned an unexpected status",
     "the server is not an MCP server",
     "the MCP server returned an invalid response",
+    "the MCP server closed the session during the check",
     "the tool list is endless",
-    "the tool list is too long",
+    "the MCP server's responses are too long",
     "the MCP server offers no tools to these credentials",
     // Tools
     "tool … is not available",

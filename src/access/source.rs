@@ -137,6 +137,8 @@ pub enum FetchError {
     Status(StatusError),
     #[error("the policy is larger than {} KiB", .0 / 1024)]
     TooLarge(usize),
+    #[error("the policy could not be read: the response is not from GitHub's API")]
+    NotGitHub,
     #[error("the policy is not a file")]
     NotFile,
     #[error("the policy is not UTF-8 text")]
@@ -166,6 +168,9 @@ impl http::Cause for FetchError {
         let hint = match self {
             Self::Network(error) => return error.hint(url),
             Self::Status(error) => return status_hint(error),
+            Self::NotGitHub => {
+                "check the runner's GITHUB_API_URL: a proxy may have returned a login page"
+            }
             Self::TooLarge(_) => "check that `policy` names the right file: policies are short",
             Self::NotFile => {
                 "use the path of a file: `policy` names a directory, a symlink, or a submodule"
@@ -259,7 +264,10 @@ async fn fetch(
                 .with_attempts(attempts)
                 .with_trace(trace));
         }
-        Err(_) => return Err(failed(FetchError::NotFile).with_attempts(attempts)),
+        Err(octocrab::Error::Other { .. }) => {
+            return Err(failed(FetchError::NotFile).with_attempts(attempts));
+        }
+        Err(_) => return Err(failed(FetchError::NotGitHub).with_attempts(attempts)),
     };
     text(&content).map_err(|cause| failed(cause).with_attempts(attempts))
 }

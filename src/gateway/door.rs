@@ -29,7 +29,7 @@ use super::gate::{Action, Message, Rejection};
 use super::rewrite::{self, Events, Page, RawObject};
 use super::sessions::Session;
 use super::upstream::{UpstreamError, forwarded};
-use crate::text::Quote;
+use crate::text::{Quote, secrets};
 
 /// The path of the MCP server, as at Port.
 pub(super) const PATH: &str = "/v1";
@@ -44,6 +44,10 @@ const MEMORY_TIMEOUT: Duration = Duration::from_secs(10);
 const LARGEST_LIST: usize = 8 * 1024 * 1024;
 /// The maximum length of a response to `initialize` or `server/discover`, in bytes.
 const LARGEST_CONNECT: usize = 1024 * 1024;
+/// The maximum length of an error response in bytes. A longer one is passed without its body.
+const LARGEST_ERROR: usize = 64 * 1024;
+/// The time limit for the body of an error response.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum number of pages of the list of tools.
 const MAX_PAGES: usize = 250;
 
@@ -239,7 +243,7 @@ impl Post<'_> {
             Ok(Action::Drop) => empty(StatusCode::ACCEPTED),
             Ok(Action::Forward) if method == "tools/call" => self.call(&message).await,
             Ok(Action::Forward) => match self.send().await {
-                Ok(response) => relay(response, None, None),
+                Ok(response) => relay(response, None, None).await,
                 Err(error) => self.failed(&message, &error),
             },
             Ok(Action::Connect) => self.connect(&message, method).await,
@@ -280,7 +284,7 @@ impl Post<'_> {
         match self.send().await {
             Ok(response) => {
                 let end = CallEnd::new(Arc::clone(self.gateway), call, started);
-                relay(response, Some(end), None)
+                relay(response, Some(end), None).await
             }
             Err(error) => {
                 let outcome = match error {
@@ -368,7 +372,7 @@ impl Post<'_> {
                 Err(error) => return self.failed(message, &error),
             };
             if !response.status().is_success() {
-                return relay(response, None, None);
+                return relay(response, None, None).await;
             }
             let is_stream = has_type(response.headers(), EVENT_STREAM);
             let Ok(text) = whole(response, left).await else {
@@ -454,17 +458,14 @@ async fn stream(
         .await
         .map_err(|error| text(StatusCode::BAD_GATEWAY, error.to_string()))?;
     if !has_type(response.headers(), EVENT_STREAM) {
-        let mut response = relay(response, None, None);
+        let mut response = relay(response, None, None).await;
         if response.status().is_success() {
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         }
         return Ok(response);
     }
-    Ok(relay(
-        response,
-        None,
-        Some(Filter::new(Arc::clone(gateway))),
-    ))
+    let filter = Filter::new(Arc::clone(gateway));
+    Ok(relay(response, None, Some(filter)).await)
 }
 
 /// Ends a session.
@@ -484,7 +485,7 @@ async fn close(
     {
         gateway.sessions.close(id);
     }
-    Ok(relay(response, None, None))
+    Ok(relay(response, None, None).await)
 }
 
 /// Reduces the lists of tools in the events of a stream.
@@ -581,8 +582,9 @@ impl Drop for CallEnd {
     }
 }
 
-/// Passes a response to the agent as it arrives.
-fn relay(
+/// Passes a response to the agent: as it arrives, or, if its status is an error, without the secrets that its
+/// text may repeat.
+async fn relay(
     response: reqwest::Response,
     call: Option<CallEnd>,
     filter: Option<Filter>,
@@ -590,16 +592,22 @@ fn relay(
     let mut relayed = Response::new(());
     *relayed.status_mut() = response.status();
     *relayed.headers_mut() = returned(response.headers());
-    let status = response.status();
+    if !response.status().is_success() {
+        let text = tokio::time::timeout(ERROR_TIMEOUT, whole(response, LARGEST_ERROR)).await;
+        let text = text.ok().and_then(Result::ok).unwrap_or_default();
+        if let Some(mut call) = call {
+            call.add(text.as_bytes());
+            call.outcome = Outcome::Error;
+        }
+        let text = secrets::redact(&text).into_owned();
+        return relayed.map(|()| full(text.into()));
+    }
     let state = (response.bytes_stream(), call, filter);
     let stream =
         futures_util::stream::unfold(state, move |(mut bytes, mut call, mut filter)| async move {
             let Some(chunk) = bytes.next().await else {
                 if let Some(call) = &mut call {
                     call.complete();
-                    if !status.is_success() {
-                        call.outcome = Outcome::Error;
-                    }
                 }
                 return None;
             };

@@ -35,6 +35,13 @@ pub use status::{Service, StatusError, StatusKind};
 
 use crate::text::Quote;
 
+/// The errors of hyper-util's `TunnelError`, which is not public, for a proxy that responds with another status
+/// than 200.
+const PROXY_REJECTIONS: [&str; 2] = [
+    "tunnel error: unsuccessful",
+    "tunnel error: proxy authorization required",
+];
+
 /// The `User-Agent` of every request.
 pub(crate) const USER_AGENT: &str = concat!("port-mcp-action/", env!("CARGO_PKG_VERSION"));
 /// The time limit of a single attempt.
@@ -135,6 +142,8 @@ impl Http {
             // A redirect would send the credentials to another server.
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
+            // For the gateway, whose responses can take longer.
+            .connect_timeout(ATTEMPT_TIMEOUT)
             .dns_resolver(Arc::new(SystemResolver))
             .no_proxy();
         let mut proxies = None;
@@ -300,13 +309,18 @@ impl Http {
     /// Classifies an error below HTTP by the types in its chain of sources.
     pub(crate) fn network_error(&self, error: &reqwest::Error, url: &Url) -> NetworkError {
         let proxy = self.proxy_for(url);
-        let detail = Quote::new(&innermost(error).to_string());
+        let cause = innermost(error).to_string();
+        let detail = Quote::new(&cause);
         if error.is_timeout() {
             NetworkError::Timeout(ATTEMPT_TIMEOUT)
         } else if let Some(tls) = find::<rustls::Error>(error) {
             NetworkError::Tls(tls.clone())
         } else if let (Some(proxy), true) = (proxy, error.is_connect()) {
-            NetworkError::Proxy { proxy, detail }
+            NetworkError::Proxy {
+                proxy,
+                detail,
+                is_rejection: PROXY_REJECTIONS.contains(&cause.as_str()),
+            }
         } else if find::<ResolveError>(error).is_some() {
             NetworkError::Dns(detail)
         } else if find::<std::io::Error>(error)
@@ -315,6 +329,8 @@ impl Http {
             NetworkError::Refused
         } else if error.is_connect() {
             NetworkError::Connect(detail)
+        } else if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
+            NetworkError::NotHttp(detail)
         } else {
             NetworkError::Incomplete(detail)
         }

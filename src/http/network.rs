@@ -20,21 +20,33 @@ pub enum NetworkError {
     #[error("connection failed ({0})")]
     Connect(Quote),
     #[error("the proxy {proxy} could not connect ({detail})")]
-    Proxy { proxy: String, detail: Quote },
+    Proxy {
+        proxy: String,
+        detail: Quote,
+        /// Whether the proxy rejected the credentials or the host.
+        is_rejection: bool,
+    },
     #[error("TLS failed ({0})")]
     Tls(rustls::Error),
     #[error("no response within {}", seconds(*.0))]
     Timeout(Duration),
     #[error("the connection closed before the response was complete ({0})")]
     Incomplete(Quote),
+    #[error("the response is not valid HTTP ({0})")]
+    NotHttp(Quote),
     #[error("the response is larger than {} MiB", .0 / 1024 / 1024)]
     TooLarge(usize),
 }
 
 impl NetworkError {
-    /// Whether the same request can succeed a moment later.
+    /// Whether the same request can succeed a moment later. A proxy that rejects credentials could lock their
+    /// account after several attempts.
     pub(crate) fn is_transient(&self) -> bool {
-        !matches!(self, Self::Tls(_) | Self::TooLarge(_))
+        match self {
+            Self::Tls(_) | Self::NotHttp(_) | Self::TooLarge(_) => false,
+            Self::Proxy { is_rejection, .. } => !is_rejection,
+            _ => true,
+        }
     }
 
     /// What to do about it, given the URL of the request.
@@ -62,7 +74,7 @@ impl NetworkError {
                 "run the job again; if the error persists, contact the owner of {host}: a proxy or \
                  firewall may be closing connections"
             ),
-            Self::TooLarge(_) => unexpected_server_hint(host),
+            Self::NotHttp(_) | Self::TooLarge(_) => unexpected_server_hint(host),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! When a request is sent again, and after how long.
 
+use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
@@ -40,12 +41,17 @@ impl Retry {
         })
     }
 
-    /// After no response, or an incomplete response.
-    pub(crate) fn after_error(error: &NetworkError) -> Option<Self> {
-        error.is_transient().then(|| Self {
+    /// After another error that a further attempt can avoid.
+    pub(crate) fn after(error: &impl Display) -> Self {
+        Self {
             reason: error.to_string(),
             wait: None,
-        })
+        }
+    }
+
+    /// After no response, or an incomplete response.
+    pub(crate) fn after_error(error: &NetworkError) -> Option<Self> {
+        error.is_transient().then(|| Self::after(error))
     }
 }
 

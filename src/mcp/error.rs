@@ -29,9 +29,11 @@ pub enum PreflightError {
     NotMcp(Quote),
     #[error("the MCP server returned an invalid response: {0}")]
     Protocol(Quote),
+    #[error("the MCP server closed the session during the check ({0})")]
+    SessionLost(reqwest::StatusCode),
     #[error("the tool list is endless: the MCP server returned the same page twice")]
     EndlessList,
-    #[error("the tool list is too long: more than {0}")]
+    #[error("the MCP server's responses are too long: more than {0}")]
     TooLong(String),
     #[error("the header `{0}` would have an invalid value, so no request was sent")]
     InvalidHeader(&'static str),
@@ -49,6 +51,10 @@ impl http::Cause for PreflightError {
             Self::Protocol(_) | Self::EndlessList | Self::TooLong(_) => {
                 "send the trace ID to Port's support; to skip this check, set `verify: false` and list \
                  exact tool names"
+            }
+            Self::SessionLost(_) => {
+                "run the job again; if the error persists, contact the owner of the MCP server: a load \
+                 balancer may send the requests of one session to different servers"
             }
             Self::InvalidHeader(_) => {
                 "remove special characters from `allowed_actions` and from the policy's `actions`"

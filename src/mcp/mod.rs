@@ -145,6 +145,7 @@ pub async fn offered_tools(http: &Http, server: &Server<'_>) -> Result<Vec<Tool>
         .retry(attempt, |(outcome, _)| match outcome {
             Err(PreflightError::Network(error)) => Retry::after_error(error),
             Err(PreflightError::Status(error)) => Retry::after_status_error(error),
+            Err(error @ PreflightError::SessionLost(_)) => Some(Retry::after(error)),
             _ => None,
         })
         .await;

@@ -291,6 +291,7 @@ impl StreamableHttpClient for Transport {
         let response = self.send(post, session.as_deref(), custom_headers).await?;
         let status = response.status();
         if status == StatusCode::NOT_FOUND && session.is_some() {
+            self.update(|last| last.error = Some(PreflightError::SessionLost(status)));
             return Err(StreamableHttpError::SessionExpired);
         }
         if !status.is_success() {

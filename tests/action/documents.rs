@@ -183,6 +183,7 @@ fn troubleshooting_covers_the_messages() {
     let snapshots = files("tests/action", &[".rs", ".snap"])
         .into_iter()
         .chain(files("src", &[".snap"]))
+        .chain(files("tests/faults", &[".rs"]))
         .filter(|path| !path.ends_with("documents.rs"));
     let lines: Vec<String> = snapshots
         .flat_map(|path| read(path).lines().map(str::to_owned).collect::<Vec<_>>())

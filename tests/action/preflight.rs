@@ -283,14 +283,14 @@ fn a_tool_list_that_is_too_long() {
     let endless = FakePort::builder().tools(251).page_size(1);
     let errors = Step::against(endless).input("read_only", "false").fail();
     assert!(
-        errors.starts_with("the tool list is too long: more than 250 pages"),
+        errors.starts_with("the MCP server's responses are too long: more than 250 pages"),
         "{errors}"
     );
     let huge = Tool::new("get_all").description("x".repeat(17 * 1024 * 1024));
     for json in [true, false] {
         let errors = Step::against(FakePort::builder().json(json).offer(huge.clone())).fail();
         assert!(
-            errors.starts_with("the tool list is too long: more than 16 MiB"),
+            errors.starts_with("the MCP server's responses are too long: more than 16 MiB"),
             "{errors}"
         );
     }

@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bollard::Docker;
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum,
@@ -18,12 +17,20 @@ use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
     LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
+use bollard::{BollardRequest, Docker};
 use futures_util::StreamExt as _;
+use http::header::{HOST, HeaderValue};
+use http::{Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use secrecy::ExposeSecret as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::gateway::keys;
-use crate::http::seconds;
+use crate::http::{innermost, seconds};
 use crate::runner::Environment;
 use crate::text::Quote;
 
@@ -38,6 +45,8 @@ const SEARCH_INTERVAL: Duration = Duration::from_millis(50);
 const STOP_SECONDS: i32 = 4;
 /// The maximum length of a log that is read, in bytes.
 const LARGEST_LOG: usize = 4 * 1024 * 1024;
+/// The maximum length of a response in bytes. A list of 1,000 containers has about 2 MB.
+const LARGEST_RESPONSE: u64 = 16 * 1024 * 1024;
 
 /// Why the Docker engine did not do what the action requested.
 #[derive(Debug, thiserror::Error)]
@@ -112,13 +121,17 @@ impl Engine {
         let timeout = timeout.min(TIMEOUT);
         let what = "negotiate the version of its API";
         let host = environment.get("DOCKER_HOST").map(loopback).transpose()?;
-        let docker = if let Some(host) = host.flatten() {
-            Docker::connect_with_http(&host, TIMEOUT.as_secs(), bollard::API_DEFAULT_VERSION)
-        } else {
+        let address = host.flatten();
+        if address.is_none() {
             // A path in `DOCKER_HOST` is one on the runner's machine.
             probe(Path::new(SOCKET))?;
-            Docker::connect_with_unix(SOCKET, TIMEOUT.as_secs(), bollard::API_DEFAULT_VERSION)
-        };
+        }
+        let docker = Docker::connect_with_custom_transport(
+            move |request| send(address, request),
+            Some("http://docker"),
+            TIMEOUT.as_secs(),
+            bollard::API_DEFAULT_VERSION,
+        );
         let docker = docker.map_err(|error| failed(what, &error))?;
         let mut engine = Self { docker, timeout };
         let negotiated = engine.docker.clone().negotiate_version();
@@ -299,6 +312,37 @@ impl Engine {
     }
 }
 
+/// Sends a request on a connection of its own, from which a limited number of bytes is read: bollard's own
+/// transports keep a response of any length in memory.
+async fn send(
+    address: Option<SocketAddr>,
+    mut request: BollardRequest,
+) -> Result<Response<Incoming>, bollard::errors::Error> {
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+    request
+        .headers_mut()
+        .insert(HOST, HeaderValue::from_static("docker"));
+    match address {
+        Some(address) => exchange(TcpStream::connect(address).await?, request).await,
+        #[cfg(unix)]
+        None => exchange(tokio::net::UnixStream::connect(SOCKET).await?, request).await,
+        #[cfg(not(unix))]
+        None => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: BollardRequest,
+) -> Result<Response<Incoming>, bollard::errors::Error> {
+    let (reader, writer) = tokio::io::split(stream);
+    let stream = tokio::io::join(reader.take(LARGEST_RESPONSE), writer);
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection.with_upgrades());
+    Ok(sender.send_request(request).await?)
+}
+
 /// Whether a container that was listed has ended.
 pub(super) fn has_ended(container: &ContainerSummary) -> bool {
     use ContainerSummaryStateEnum::{DEAD, EXITED};
@@ -329,11 +373,11 @@ impl Drop for Marker {
     }
 }
 
-/// The URL for the address in `DOCKER_HOST`. `None` for a socket.
+/// The address in `DOCKER_HOST`. `None` for a socket.
 ///
 /// An earlier step could set the variable to another machine, which would receive the credentials. So the text
 /// must be exactly a loopback address and a port: URL parsers differ in what else they read as the host.
-fn loopback(host: &str) -> Result<Option<String>, EngineError> {
+fn loopback(host: &str) -> Result<Option<SocketAddr>, EngineError> {
     if host.starts_with("unix://") {
         return Ok(None);
     }
@@ -343,7 +387,7 @@ fn loopback(host: &str) -> Result<Option<String>, EngineError> {
     });
     let address = address.and_then(|address| address.parse::<SocketAddr>().ok());
     match address.filter(|address| address.ip().is_loopback()) {
-        Some(address) => Ok(Some(format!("http://{address}"))),
+        Some(address) => Ok(Some(address)),
         None => Err(EngineError::Host(Quote::new(host))),
     }
 }
@@ -385,10 +429,7 @@ fn failed(what: &'static str, error: &bollard::errors::Error) -> EngineError {
         Error::DockerResponseServerError { message, .. } => {
             EngineError::Request(what, Quote::new(message))
         }
-        other => {
-            let chain: Vec<String> = anyhow::Chain::new(other).map(ToString::to_string).collect();
-            EngineError::Request(what, Quote::new(&chain.join(": ")))
-        }
+        other => EngineError::Request(what, Quote::new(&innermost(other).to_string())),
     }
 }
 
@@ -420,11 +461,11 @@ mod tests {
     #[test]
     fn only_loopback_addresses_are_used() {
         for (host, address) in [
-            ("tcp://127.0.0.1:2375", "http://127.0.0.1:2375"),
-            ("tcp://localhost:2375", "http://127.0.0.1:2375"),
-            ("tcp://[::1]:2375", "http://[::1]:2375"),
+            ("tcp://127.0.0.1:2375", "127.0.0.1:2375"),
+            ("tcp://localhost:2375", "127.0.0.1:2375"),
+            ("tcp://[::1]:2375", "[::1]:2375"),
         ] {
-            assert_eq!(loopback(host).unwrap().as_deref(), Some(address));
+            assert_eq!(loopback(host).unwrap(), Some(address.parse().unwrap()));
         }
         assert_eq!(loopback("unix:///run/user/1000/docker.sock").unwrap(), None);
         for host in [
