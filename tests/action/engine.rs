@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::harness::{Step, annotations, assert_snapshot};
 
 /// What a stub engine knows, and what it was asked.
-struct Engine {
+pub(crate) struct Engine {
     url: String,
     state: Arc<Mutex<State>>,
 }
@@ -68,7 +68,7 @@ const OWN: &str = "0a0a0a0a0a0a";
 const NAMED: &str = "port-mcp-";
 
 impl Engine {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("tcp://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State {
@@ -94,8 +94,12 @@ impl Engine {
 
     /// A step in a container of this engine.
     fn step(&self) -> Step {
-        Step::new()
-            .input("connection", "gateway")
+        self.run(Step::new())
+    }
+
+    /// Runs a step in a container of this engine.
+    pub(crate) fn run(&self, step: Step) -> Step {
+        step.input("connection", "gateway")
             .input("allowed_tools", "list_blueprints")
             .variable("PORT_MCP_IMAGE_GATEWAY", "container")
             .variable("GITHUB_ACTION", "connect")
@@ -106,7 +110,7 @@ impl Engine {
         self.state.lock().unwrap().requests.clone()
     }
 
-    fn created(&self) -> Value {
+    pub(crate) fn created(&self) -> Value {
         self.state.lock().unwrap().created.clone()
     }
 

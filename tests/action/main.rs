@@ -22,6 +22,7 @@ mod gateway;
 mod harness;
 mod inputs;
 mod interface;
+mod leaks;
 mod merging;
 mod policy;
 mod preflight;

@@ -309,7 +309,7 @@ fn u12_a_policy_on_gitea() {
     assert!(
         with(&json!({"unexpected": true}))
             .fail()
-            .contains("is not a file")
+            .contains("not from GitHub's API")
     );
 }
 

@@ -165,6 +165,23 @@ impl Finished {
         self.masker.mask(text)
     }
 
+    /// The outputs that show `secret` after the runner has masked its log: in plain text, or in an encoding that
+    /// the runner does not mask.
+    ///
+    /// # Panics
+    /// If `secret` is empty.
+    #[must_use]
+    pub fn unmasked_outputs(&self, secret: &str) -> Vec<Leak> {
+        assert!(!secret.is_empty(), "an empty secret is everywhere");
+        let forms = leak::forms(secret);
+        let outputs = self.outputs.iter();
+        outputs
+            .filter_map(|(name, value)| {
+                leak::in_text(&forms, &self.mask(value), Place::Output(name.clone()))
+            })
+            .collect()
+    }
+
     /// Every place, except `add-mask` commands, that contains `secret` in plain text or encoded: in
     /// one of the masker's encodings, or in base64, base64url, or hexadecimal as part of a longer
     /// value. Masks make no difference: a secret that is masked in the log is also a leak, because
