@@ -505,13 +505,8 @@ impl Filter {
     fn push(&mut self, chunk: &[u8]) -> Result<Bytes, BoxError> {
         let mut passed = Vec::new();
         for event in self.events.push(chunk) {
-            let granted = &self.gateway.tools;
-            let reduced =
-                rewrite::data(&event).and_then(|data| rewrite::with_granted_tools(&data, granted));
-            match reduced {
-                Some(data) => passed.extend(rewrite::with_data(&event, &data)),
-                None => passed.extend(event),
-            }
+            let event = rewrite::with_granted_tools(&event, &self.gateway.tools);
+            passed.extend(event.unwrap_or_default());
         }
         if self.events.pending() > LARGEST_LIST {
             return Err("an event is too large".into());

@@ -6,15 +6,17 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::text::without_mark;
+
 /// The capabilities of a server that the gateway does not pass on.
 const HIDDEN_CAPABILITIES: [&str; 4] = ["prompts", "resources", "completions", "logging"];
 
-/// An object whose values keep their bytes.
+/// An object whose values keep their bytes. Its keys are unique: parsers disagree about repeated keys.
 #[derive(Debug, Default)]
 pub(super) struct RawObject(Vec<(String, Box<RawValue>)>);
 
@@ -87,9 +89,12 @@ impl<'de> Deserialize<'de> for RawObject {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
+                let (mut entries, mut keys) = (Vec::new(), HashSet::new());
+                while let Some((key, value)) = map.next_entry::<String, _>()? {
+                    if !keys.insert(key.clone()) {
+                        return Err(A::Error::custom("a key is repeated"));
+                    }
+                    entries.push((key, value));
                 }
                 Ok(RawObject(entries))
             }
@@ -115,13 +120,25 @@ pub(super) fn without_capabilities(message: &str) -> Option<String> {
     Some(message.to_string())
 }
 
-/// A list of tools in a replayed event, reduced to the granted ones. `None` if `message` has no list.
-pub(super) fn with_granted_tools(message: &str, granted: &HashSet<String>) -> Option<String> {
-    let mut message = RawObject::parse(message)?;
-    let mut page = Page::parse(message.get("result")?.get())?;
+/// An event, with any list of tools reduced to the granted ones. `None` if its data is not a message that
+/// every client reads in the same way, such as a batch: it could contain a list.
+pub(crate) fn with_granted_tools(event: &[u8], granted: &HashSet<String>) -> Option<Vec<u8>> {
+    let text = data(event).unwrap_or_default();
+    if text.trim().is_empty() {
+        return Some(event.to_vec());
+    }
+    let mut message = RawObject::parse(&text)?;
+    let result = message.get("result").map(RawValue::get);
+    let Some(result) = result.filter(|result| result.starts_with('{')) else {
+        return Some(event.to_vec());
+    };
+    if !RawObject::parse(result)?.contains("tools") {
+        return Some(event.to_vec());
+    }
+    let mut page = Page::parse(result)?;
     page.tools.retain(|tool| is_granted(tool, granted));
     message.set("result", &page.into_result(true));
-    Some(message.to_string())
+    Some(with_data(event, &message.to_string()))
 }
 
 /// One page of the list of tools.
@@ -170,26 +187,45 @@ pub(super) fn is_granted(tool: &RawValue, granted: &HashSet<String>) -> bool {
 }
 
 /// Splits an event stream into events, each with its bytes.
+///
+/// A line ends with LF, CR, or CRLF, and an event with an empty line. If that line ends with CRLF, the LF is
+/// part of the next event, where it has no meaning: it may not have arrived yet.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub(crate) struct Events {
     pending: Vec<u8>,
-    /// How many of the pending bytes contain no end of an event.
-    searched: usize,
+    /// Whether the current line has bytes.
+    is_in_line: bool,
+    /// Whether the last byte was a CR.
+    is_after_cr: bool,
 }
 
 impl Events {
     /// Adds bytes, and returns the events that are complete.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        self.pending.extend_from_slice(bytes);
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut events = Vec::new();
-        while let Some(end) = end_of_event(&self.pending[self.searched..]) {
-            let rest = self.pending.split_off(self.searched + end);
-            events.push(std::mem::replace(&mut self.pending, rest));
-            self.searched = 0;
+        let mut start = 0;
+        for (at, byte) in bytes.iter().enumerate() {
+            if self.is_end(*byte) {
+                self.pending.extend_from_slice(&bytes[start..=at]);
+                events.push(std::mem::take(&mut self.pending));
+                start = at + 1;
+            }
         }
-        // An end has up to four bytes.
-        self.searched = self.pending.len().saturating_sub(3);
+        self.pending.extend_from_slice(&bytes[start..]);
         events
+    }
+
+    /// Whether the next byte ends an event.
+    fn is_end(&mut self, byte: u8) -> bool {
+        let is_after_cr = std::mem::replace(&mut self.is_after_cr, byte == b'\r');
+        match byte {
+            b'\n' if is_after_cr => false,
+            b'\n' | b'\r' => !std::mem::take(&mut self.is_in_line),
+            _ => {
+                self.is_in_line = true;
+                false
+            }
+        }
     }
 
     /// The number of bytes of the incomplete event.
@@ -199,40 +235,38 @@ impl Events {
 
     /// The bytes after the last complete event.
     pub(super) fn rest(&mut self) -> Vec<u8> {
-        self.searched = 0;
         std::mem::take(&mut self.pending)
     }
 }
 
-/// The end of the first event: after the first empty line.
-fn end_of_event(bytes: &[u8]) -> Option<usize> {
-    let ends: [&[u8]; 3] = [b"\n\n", b"\r\n\r\n", b"\r\r"];
-    let found = ends.iter().filter_map(|end| {
-        let start = bytes.windows(end.len()).position(|window| window == *end)?;
-        Some(start + end.len())
-    });
-    found.min()
+/// The data of an event. As for a client, bytes that are not UTF-8 do not make the event invalid.
+pub(super) fn data(event: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(event);
+    let data: Vec<&str> = text.split(['\n', '\r']).filter_map(data_of).collect();
+    (!data.is_empty()).then(|| data.join("\n"))
 }
 
-/// The data of an event.
-pub(super) fn data(event: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(event).ok()?;
-    let lines = text.split(['\n', '\r']).filter_map(|line| {
-        let data = line.strip_prefix("data:")?;
-        Some(data.strip_prefix(' ').unwrap_or(data))
-    });
-    let data: Vec<&str> = lines.collect();
-    (!data.is_empty()).then(|| data.join("\n"))
+/// The data in a line of an event.
+fn data_of(line: &str) -> Option<&str> {
+    // A client ignores the mark at the beginning of a stream.
+    match without_mark(line).strip_prefix("data")? {
+        "" => Some(""),
+        rest => {
+            let data = rest.strip_prefix(':')?;
+            Some(data.strip_prefix(' ').unwrap_or(data))
+        }
+    }
 }
 
 /// The event with other data. Its id, its type, and its comments stay.
 pub(super) fn with_data(event: &[u8], data: &str) -> Vec<u8> {
     let text = String::from_utf8_lossy(event);
-    let lines = text.lines();
-    let others = lines.filter(|line| !line.starts_with("data:") && !line.is_empty());
+    let lines = text.split(['\n', '\r']);
+    let others = lines.filter(|line| !line.is_empty() && data_of(line).is_none());
     let mut event: String = others.flat_map(|line| [line, "\n"]).collect();
-    event.push_str("data: ");
-    event.push_str(data);
-    event.push_str("\n\n");
+    for line in data.lines() {
+        event.extend(["data: ", line, "\n"]);
+    }
+    event.push('\n');
     event.into_bytes()
 }
