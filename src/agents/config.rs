@@ -178,14 +178,15 @@ impl Config {
 
     /// Inserts values at the beginning of the list of a key.
     pub fn prepend(&mut self, key: &str, mut values: Vec<Value>) {
-        if let Some(Value::Array(others)) = self.values.remove(key) {
+        let list = self.values.entry(key).or_insert_with(|| json!([]));
+        if let Value::Array(others) = list.take() {
             let others: Vec<Value> = others
                 .into_iter()
                 .filter(|other| !values.contains(other))
                 .collect();
             values.extend(others);
         }
-        self.values.insert(key.to_owned(), values.into());
+        *list = values.into();
     }
 
     /// The configuration on one line, as JSON, which is also YAML. For TOML, see

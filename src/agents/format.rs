@@ -92,6 +92,9 @@ impl Format {
             Self::Toml => toml(text)?,
             Self::Yaml => yaml(text)?,
         };
+        if levels(&value) > DEEPEST {
+            return Err(BaseConfigError::TooDeep);
+        }
         match value {
             Value::Object(values) => Ok(values),
             Value::Null => Ok(Map::new()),
@@ -320,23 +323,17 @@ fn json(text: &str) -> Result<Value, BaseConfigError> {
     })
 }
 
-/// The maximum depth of `serde_json`. The parser for comments has no limit.
-const DEEPEST: usize = 128;
+/// The maximum nesting: below the limits of all parsers, also after the server was added.
+const DEEPEST: usize = 64;
 
-fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest, mut is_string, mut is_escaped) = (0usize, 0, false, false);
-    for b in text.bytes() {
-        match b {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if is_string => is_escaped = true,
-            b'"' => is_string = !is_string,
-            b'[' | b'{' if !is_string => depth += 1,
-            b']' | b'}' if !is_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
+/// The nesting of a value.
+fn levels(value: &Value) -> usize {
+    let inner = match value {
+        Value::Array(list) => list.iter().map(levels).max(),
+        Value::Object(map) => map.values().map(levels).max(),
+        _ => return 0,
+    };
+    inner.unwrap_or_default() + 1
 }
 
 fn lenient_json(text: &str, leniency: Leniency) -> Result<Value, BaseConfigError> {
@@ -352,9 +349,6 @@ fn lenient_json(text: &str, leniency: Leniency) -> Result<Value, BaseConfigError
         allow_non_finite_numbers: false,
         allow_extended_string_escapes: false,
     };
-    if depth(text) > DEEPEST {
-        return Err(BaseConfigError::TooDeep);
-    }
     let value: Option<Value> =
         jsonc_parser::parse_to_serde_value(text, &options).map_err(|error| {
             BaseConfigError::Syntax {
