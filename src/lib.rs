@@ -27,6 +27,8 @@ pub mod cleanup;
 pub mod cli;
 pub mod connect;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod http;
 pub mod inputs;

@@ -43,7 +43,7 @@ const STATELESS: &str = "2026-07-28";
 
 /// A message of the agent, as far as the gateway reads it.
 #[derive(Debug)]
-pub(super) struct Message<'a> {
+pub(crate) struct Message<'a> {
     /// The id as the agent wrote it. `None` for notifications and responses.
     pub(super) id: Option<&'a RawValue>,
     /// The method. `None` for responses.
@@ -62,7 +62,7 @@ pub(super) struct Message<'a> {
 
 /// What the gateway does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub(crate) enum Action {
     /// Forward it.
     Forward,
     /// Forward it, and rewrite the capabilities in its response.
@@ -75,7 +75,7 @@ pub(super) enum Action {
 
 /// Why a message is rejected.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Rejection {
+pub(crate) enum Rejection {
     /// It is not a single, unambiguous JSON-RPC message.
     #[error("invalid request: {0}")]
     Invalid(String),
@@ -128,7 +128,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// When the body is not one JSON-RPC message that every parser reads in the same way.
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Rejection> {
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Rejection> {
         let mut deserializer = serde_json::Deserializer::from_slice(body);
         Strict::envelope()
             .deserialize(&mut deserializer)
@@ -168,7 +168,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// When the message requests more than the granted `tools`, or its headers contradict it.
-    pub(super) fn decide(
+    pub(crate) fn decide(
         &mut self,
         headers: &HeaderMap,
         tools: &HashSet<String>,
@@ -424,100 +424,13 @@ impl fmt::Display for Expected {
 
 /// A key without its case, as a parser that ignores the case of Unicode letters compares it: `ſ` is an `s`,
 /// and the Kelvin sign a `k`.
-fn folded(key: &str) -> String {
+pub(crate) fn folded(key: &str) -> String {
     key.to_uppercase().to_lowercase()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
-    use serde_json::Value;
-
-    /// JSON that keeps repeated keys.
-    #[derive(Clone, Debug)]
-    enum Json {
-        Object(Vec<(String, Json)>),
-        Other(Value),
-    }
-
-    impl<'de> Deserialize<'de> for Json {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct Entries;
-            impl<'de> Visitor<'de> for Entries {
-                type Value = Json;
-
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("JSON")
-                }
-
-                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
-                    let mut entries = Vec::new();
-                    while let Some(entry) = map.next_entry()? {
-                        entries.push(entry);
-                    }
-                    Ok(Json::Object(entries))
-                }
-            }
-            let raw = Box::<RawValue>::deserialize(deserializer)?;
-            let mut inner = serde_json::Deserializer::from_str(raw.get());
-            match inner.deserialize_map(Entries) {
-                Ok(object) => Ok(object),
-                Err(_) => Ok(Self::Other(
-                    serde_json::from_str(raw.get()).unwrap_or_default(),
-                )),
-            }
-        }
-    }
-
-    type Lookup = fn(&[(String, Json)], &str) -> Option<Json>;
-
-    /// How other parsers look up a key.
-    const PARSERS: [Lookup; 4] = [
-        // The first of repeated keys counts.
-        |entries, key| Some(entries.iter().find(|(name, _)| name == key)?.1.clone()),
-        // The last of repeated keys counts.
-        |entries, key| Some(entries.iter().rfind(|(name, _)| name == key)?.1.clone()),
-        // The case of keys does not count, as in Go.
-        |entries, key| {
-            Some(
-                entries
-                    .iter()
-                    .rfind(|(name, _)| folded(name) == key)?
-                    .1
-                    .clone(),
-            )
-        },
-        |entries, key| {
-            Some(
-                entries
-                    .iter()
-                    .find(|(name, _)| folded(name) == key)?
-                    .1
-                    .clone(),
-            )
-        },
-    ];
-
-    /// The method and the tool of a message, as a parser reads them.
-    fn reading(message: &Json, get: Lookup) -> (Option<Value>, Option<Value>) {
-        let text = |json: Option<Json>| match json {
-            Some(Json::Other(value)) => Some(value),
-            _ => None,
-        };
-        let Json::Object(message) = message else {
-            return (None, None);
-        };
-        let tool = match get(message, "params") {
-            Some(Json::Object(params)) => text(get(&params, "name")),
-            _ => None,
-        };
-        (text(get(message, "method")), tool)
-    }
-
-    fn granted() -> HashSet<String> {
-        HashSet::from(["list_it".to_owned()])
-    }
 
     fn key(names: &'static [&'static str]) -> impl Strategy<Value = String> {
         let name = proptest::sample::select(names);
@@ -578,21 +491,7 @@ mod tests {
         fn every_parser_reads_a_forwarded_call_in_the_same_way(
             text in prop_oneof![messages(), object(&["jsonrpc", "id", "method", "params"], value())],
         ) {
-            let Ok(mut message) = Message::parse(text.as_bytes()) else { return Ok(()) };
-            let json: Json = serde_json::from_str(&text).unwrap();
-            let readings: Vec<_> = PARSERS.iter().map(|get| reading(&json, *get)).collect();
-            for reading in &readings {
-                prop_assert_eq!(reading, &readings[0], "{}", text);
-            }
-            let decision = message.decide(&HeaderMap::new(), &granted());
-            if decision == Ok(Action::Forward) && readings[0].0 == Some("tools/call".into()) {
-                prop_assert_eq!(readings[0].1.clone(), Some(Value::from("list_it")), "{}", text);
-            }
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Message::parse(&bytes);
+            crate::fuzzing::gate(text.as_bytes());
         }
     }
 }

@@ -19,12 +19,12 @@
 
 mod audit;
 mod door;
-mod gate;
+pub(crate) mod gate;
 pub(crate) mod handover;
 pub(crate) mod keys;
 pub(crate) mod launch;
 mod renewal;
-mod rewrite;
+pub(crate) mod rewrite;
 pub mod serve;
 mod sessions;
 mod upstream;

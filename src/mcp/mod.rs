@@ -5,7 +5,7 @@
 //! handshake, and the stateless requests since 2026-07-28.
 
 mod error;
-mod transport;
+pub(crate) mod transport;
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -44,7 +44,7 @@ const SESSION: &str = "mcp-session-id";
 
 /// A connection to one server. It records the last error, since the SDK wraps errors in its own types.
 #[derive(Clone)]
-pub(super) struct Transport {
+pub(crate) struct Transport {
     http: Http,
     url: Url,
     headers: HeaderMap,
@@ -64,7 +64,7 @@ pub(super) struct LastResponse {
 type Outcome<T> = Result<T, StreamableHttpError<PreflightError>>;
 
 impl Transport {
-    pub(super) fn new(http: &Http, server: &Server<'_>) -> Result<Self, PreflightError> {
+    pub(crate) fn new(http: &Http, server: &Server<'_>) -> Result<Self, PreflightError> {
         let mut headers = HeaderMap::new();
         for (name, value) in server.headers {
             // Without the header, the server would offer more tools than it offers to the agent.
@@ -84,7 +84,7 @@ impl Transport {
     }
 
     /// A copy of the transport without records, and with all limits unused.
-    pub(super) fn reset(&self) -> Self {
+    pub(crate) fn reset(&self) -> Self {
         Self {
             last: Arc::default(),
             bytes_left: Arc::new(AtomicUsize::new(MOST_BYTES)),
@@ -145,7 +145,7 @@ impl Transport {
 
     /// The events of the stream with the response to `request`, up to its end. Too many other messages are an
     /// error.
-    fn events(
+    pub(crate) fn events(
         &self,
         response: Response,
         request: RequestId,

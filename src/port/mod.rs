@@ -6,7 +6,7 @@
 
 mod error;
 mod renames;
-mod token;
+pub(crate) mod token;
 
 use std::fmt;
 

@@ -162,7 +162,7 @@ pub async fn fetch(
     })
 }
 
-fn parse(response: Response, flow: Flow, now: SystemTime) -> Result<Token, TokenError> {
+pub(crate) fn parse(response: Response, flow: Flow, now: SystemTime) -> Result<Token, TokenError> {
     let status = response.status;
     if !status.is_success() {
         return Err(status_error(&response));

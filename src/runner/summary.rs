@@ -39,7 +39,7 @@ impl Cell {
 
 /// A section of the job summary.
 #[derive(Debug, Default)]
-pub struct Summary(String);
+pub struct Summary(pub(crate) String);
 
 impl Summary {
     /// Starts a section with a heading.

@@ -1,0 +1,564 @@
+//! The parsers of foreign text, each as a function of arbitrary bytes that panics if an invariant does not
+//! hold.
+//!
+//! `cargo test --lib` runs each function with the seeds in `tests/fuzz/corpus` and with random changes of
+//! them, and `tests/fuzz/run` runs each under libFuzzer. To add a function, also add its name in
+//! `tests/fuzz/Cargo.toml`, its file in `tests/fuzz/targets`, and its seeds: a test compares them.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a panic is how each function reports a finding"
+)]
+
+mod readings;
+
+use std::collections::HashSet;
+use std::fs;
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use rmcp::model::RequestId;
+use runner_double::Command;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use crate::access::Patterns;
+use crate::access::policy::{AccessRequest, Policy, RunContext};
+use crate::agents::config::Config;
+use crate::agents::{Agent, Connection, Server, TokenPlacement, Transport};
+use crate::gateway::gate::{Action, Message};
+use crate::gateway::rewrite::{Events, with_granted_tools};
+use crate::http::{Http, HttpSettings, Response, Service, StatusError};
+use crate::mcp;
+use crate::mcp::transport::Transport as Preflight;
+use crate::port::token::parse as parse_token;
+use crate::port::{Actions, Flow, Region, TokenError};
+use crate::runner::empty_secret::EmptySecretCause;
+use crate::runner::summary::{Cell, Summary};
+use crate::runner::{Environment, Log};
+use crate::text::Quote;
+use crate::text::secrets::{is_in, redact};
+use readings::{READERS, glob};
+
+/// The only granted tool.
+const GRANTED: &str = "list_it";
+/// The registered secret. It has characters that notations escape.
+const SECRET: &str = "s3cr3t/value+1";
+/// The current time, in seconds since the Unix epoch.
+const NOW: u64 = 1_800_000_000;
+
+fn granted() -> HashSet<String> {
+    HashSet::from([GRANTED.to_owned()])
+}
+
+/// A response to the exchange of credentials, and the claims of a token: a token expires in the future, at a
+/// time that can be shown, and no error quotes it.
+pub fn jwt(data: &[u8]) {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+    let parse = |flow, status, body: &[u8]| {
+        let response = Response {
+            status,
+            headers: HeaderMap::new(),
+            body: body.to_vec(),
+            failed_attempts: Vec::new(),
+        };
+        let token = parse_token(response, flow, now);
+        if let Ok(token) = &token
+            && let Some(at) = token.expires_at
+        {
+            assert!(at > now);
+            let _ = humantime::format_rfc3339_seconds(at).to_string();
+        }
+        token
+    };
+    let claims = format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(data));
+    for (flow, field) in [(Flow::Rest, "accessToken"), (Flow::Oauth, "access_token")] {
+        let body: Value = serde_json::from_slice(data).unwrap_or_default();
+        match parse(flow, StatusCode::OK, data) {
+            Ok(token) => assert_eq!(body[field], token.secret.expose_secret()),
+            Err(error) => {
+                let secret = body[field].as_str().filter(|secret| secret.len() >= 16);
+                assert!(!secret.is_some_and(|secret| error.to_string().contains(secret)));
+            }
+        }
+        for status in [StatusCode::BAD_REQUEST, StatusCode::TOO_MANY_REQUESTS] {
+            let error = parse(flow, status, data).map(drop);
+            assert!(error.is_err_and(|error| !error.to_string().contains(['\r', '\n'])));
+        }
+        let body = serde_json::json!({field: claims}).to_string();
+        let token = parse(flow, StatusCode::OK, body.as_bytes());
+        assert!(matches!(token, Ok(_) | Err(TokenError::Expired(_))));
+    }
+}
+
+/// An event stream, after one byte with the size of the chunks. The size has no effect, neither on the
+/// preflight check nor on the gateway, whose client gets only granted tools, and all other messages.
+pub fn sse(data: &[u8]) {
+    let Some((size, stream)) = data.split_first() else {
+        return;
+    };
+    let (size, whole) = (usize::from(size % 16).max(1), stream.len().max(1));
+
+    let passed = filtered(stream, size);
+    let text = String::from_utf8_lossy(&passed);
+    assert_eq!(text, String::from_utf8_lossy(&filtered(stream, whole)));
+    for event in readings::events(&passed) {
+        // The last two ignore the case of keys, as no client of MCP does.
+        for reader in &READERS[..2] {
+            for tool in reader.tools(&event) {
+                assert_eq!(tool, GRANTED, "{event} in {text}");
+            }
+        }
+    }
+    let others = |stream| {
+        let mut events = readings::events(stream);
+        events.retain(|event| readings::is_unambiguous(event) && !event.contains("result"));
+        events
+    };
+    assert_eq!(others(stream), others(&passed));
+
+    let (events, again) = (preflight(stream, size), preflight(stream, whole));
+    // If a line is invalid, the parser drops all events of its chunk.
+    let is_invalid = [&events, &again].iter().any(|(_, error)| {
+        error
+            .as_ref()
+            .is_some_and(|error| !error.starts_with("body error"))
+    });
+    assert!(events == again || (is_invalid && events.1.is_some() && again.1.is_some()));
+    let (events, error) = events;
+    assert!(!events.is_empty() || error.is_some());
+}
+
+/// What the gateway passes of a stream of server messages.
+fn filtered(stream: &[u8], size: usize) -> Vec<u8> {
+    let (mut events, mut passed) = (Events::default(), Vec::new());
+    for event in stream.chunks(size).flat_map(|chunk| events.push(chunk)) {
+        passed.extend(with_granted_tools(&event, &granted()).unwrap_or_default());
+    }
+    passed
+}
+
+/// The data of the events that the preflight check reads as the response to request 1, then the error, if
+/// there is one.
+fn preflight(stream: &[u8], size: usize) -> (Vec<Option<String>>, Option<String>) {
+    static TRANSPORT: LazyLock<Preflight> = LazyLock::new(|| {
+        let server = mcp::Server {
+            url: &"https://mcp.port.io/v1".parse().expect("a URL"),
+            headers: &[],
+            token: &SecretString::from("token"),
+        };
+        let http = Http::new(HttpSettings::default()).expect("an HTTP client");
+        Preflight::new(&http, &server).expect("valid headers")
+    });
+    let chunks: Vec<_> = stream.chunks(size).map(<[u8]>::to_vec).collect();
+    let body = stream::iter(chunks.into_iter().map(Ok::<_, std::io::Error>));
+    let response = http::Response::new(reqwest::Body::wrap_stream(body));
+    let events = TRANSPORT
+        .reset()
+        .events(response.into(), RequestId::Number(1));
+    let events: Vec<_> = events
+        .collect()
+        .now_or_never()
+        .expect("all chunks are available");
+    let error = events.iter().position(Result::is_err);
+    assert!(error.is_none_or(|error| error + 1 == events.len()));
+    let error = events
+        .last()
+        .and_then(|event| Some(event.as_ref().err()?.to_string()));
+    (
+        events
+            .into_iter()
+            .flatten()
+            .map(|event| event.data)
+            .collect(),
+        error,
+    )
+}
+
+/// A message of the agent: if it passes the gate, every parser reads it in the same way, and a call is a
+/// call of the granted tool.
+pub fn gate(data: &[u8]) {
+    let Ok(mut message) = Message::parse(data) else {
+        return;
+    };
+    let text = std::str::from_utf8(data).expect("JSON is UTF-8");
+    let calls = READERS.map(|reader| reader.call(text));
+    for call in &calls {
+        assert_eq!(call, &calls[0], "{text}");
+    }
+    let [(method, tool), ..] = &calls;
+    let action = message.decide(&HeaderMap::new(), &granted());
+    if action.is_ok_and(|action| action != Action::Drop) && *method == Some("tools/call".into()) {
+        assert_eq!(*tool, Some(GRANTED.into()), "{text}");
+    }
+}
+
+/// A policy: what it allows is written in the first rule whose conditions the run meets.
+pub fn policy(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let policy = match Policy::parse("port-mcp.yml", &text) {
+        Ok(policy) => policy,
+        Err(error) => return assert_eq!(error.to_string().lines().count(), 2, "{error}"),
+    };
+    let _ = policy.lint();
+    for (event, reference) in [("push", "refs/heads/main"), ("schedule", "refs/tags/v1")] {
+        let run = RunContext {
+            repository: Some("acme/catalog".to_owned()),
+            reference: Some(reference.to_owned()),
+            environment: None,
+            workflow: Some(format!(
+                "acme/catalog/.github/workflows/agent.yml@{reference}"
+            )),
+            event: Some(event.to_owned()),
+        };
+        let _ = policy.explain(&run);
+        let Ok(rule) = policy.rule_for(&run) else {
+            continue;
+        };
+        let written = readings::Rule::first(&text, event, reference);
+        let written = written.expect("a rule matches the run");
+        let tools = Patterns::parse([GRANTED]).expect("a name");
+        let least = AccessRequest {
+            tools: &tools,
+            actions: &Actions::Only(Vec::new()),
+            read_only: true,
+            regions: &[Region::Eu],
+            custom_hosts: &[],
+            connection: Connection::Direct,
+        };
+        let allows = |request: &AccessRequest<'_>| rule.check(request).is_ok();
+        if !allows(&least) {
+            continue;
+        }
+        assert!(written.includes_tool(GRANTED));
+        assert!(
+            written.lists("regions", "eu", true) && written.lists("connection", "direct", true)
+        );
+        let request = AccessRequest {
+            read_only: false,
+            ..least
+        };
+        assert!(!allows(&request) || written.is_true("write"));
+        let request = AccessRequest {
+            regions: &[Region::Us],
+            ..least
+        };
+        assert!(!allows(&request) || written.lists("regions", "us", true));
+        let request = AccessRequest {
+            connection: Connection::Gateway,
+            ..least
+        };
+        assert!(!allows(&request) || written.lists("connection", "gateway", true));
+        let request = AccessRequest {
+            custom_hosts: &["port.acme.example"],
+            ..least
+        };
+        assert!(!allows(&request) || written.lists("servers", "port.acme.example", false));
+        let actions = Actions::Only(vec!["deploy".to_owned()]);
+        let request = AccessRequest {
+            actions: &actions,
+            ..least
+        };
+        let is_listed = |action| written.lists("actions", action, false);
+        assert!(!allows(&request) || is_listed("deploy") || is_listed("*"));
+        let request = AccessRequest {
+            actions: &Actions::All,
+            ..least
+        };
+        match rule.check(&request).map(|allowed| allowed.actions) {
+            Ok(Actions::All) => assert!(is_listed("*")),
+            Ok(Actions::Only(all)) => assert!(all.iter().all(|action| is_listed(action))),
+            Err(_) => {}
+        }
+    }
+}
+
+/// A base configuration, after a line with the name of the agent. The result contains the server, is valid
+/// for the agent, and does not change if the server is added again.
+pub fn base_config(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Some((name, text)) = text.split_once('\n') else {
+        return;
+    };
+    let mut agents = Agent::ALL.into_iter();
+    let Some(agent) = agents.find(|agent| agent.to_string() == name) else {
+        return;
+    };
+    let Ok(config) = agent.parse_base_config(text) else {
+        return;
+    };
+    let (granted, ungranted) = ([GRANTED.to_owned()], ["delete_it".to_owned()]);
+    let url = Url::parse("https://mcp.port.io/v1").expect("a URL");
+    let _ = agent.findings("port", &granted, &config, &|other| *other == url);
+    let _ = agent.ignored_servers(&config);
+    for transport in [Transport::Http, Transport::McpRemote] {
+        for token_placement in TokenPlacement::ALL {
+            let server = Server {
+                name: "port",
+                url: &url,
+                headers: &[("x-read-only-mode", "1".to_owned())],
+                token: &SecretString::from("token"),
+                transport,
+                token_placement,
+                tools: &granted,
+                ungranted: &ungranted,
+            };
+            let rendered = agent.render(&server, config.clone());
+            for line in [&rendered.mcp_config, &rendered.agent_args] {
+                assert!(!line.expose_secret().contains(['\r', '\n']));
+            }
+            let parse = |text: &SecretString| {
+                let text = text.expose_secret();
+                let config = agent.parse_base_config(text);
+                config.unwrap_or_else(|error| panic!("{error}: {text}"))
+            };
+            let (file, line) = (
+                parse(&rendered.config_file_text),
+                parse(&rendered.mcp_config),
+            );
+            assert!(mentions(&line, url.as_str()));
+            for (key, value) in line.iter() {
+                assert_eq!(file.get(key), Some(value), "{key}");
+            }
+            let again = agent.render(&server, file);
+            let text = again.config_file_text.expose_secret();
+            assert_eq!(text, rendered.config_file_text.expose_secret());
+            assert!(again.has_replaced);
+        }
+    }
+}
+
+/// Whether one of the texts in a configuration is `text`.
+fn mentions(config: &Config, text: &str) -> bool {
+    fn is_in(value: &Value, text: &str) -> bool {
+        match value {
+            Value::String(found) => found == text,
+            Value::Array(list) => list.iter().any(|value| is_in(value, text)),
+            Value::Object(map) => map.values().any(|value| is_in(value, text)),
+            _ => false,
+        }
+    }
+    config.iter().any(|(_, value)| is_in(value, text))
+}
+
+/// The event of a run: it shows at most that the run comes from a fork, and none of its text is printed.
+pub fn event(data: &[u8]) {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(&file, data).expect("a file");
+    let environment = Environment::from_iter([
+        ("GITHUB_EVENT_PATH", file.path().as_os_str()),
+        ("GITHUB_REPOSITORY", "acme/catalog".as_ref()),
+    ]);
+    let cause = EmptySecretCause::from_env(&environment);
+    let text = String::from_utf8_lossy(data);
+    assert!(match cause {
+        EmptySecretCause::Fork => text.contains('{'),
+        cause => cause == EmptySecretCause::Unset,
+    });
+    let commands = commands(&printed(|log| log.error("Port MCP", cause.to_string())));
+    assert_eq!(commands.len(), 1);
+    assert_eq!(commands[0].data, cause.to_string());
+}
+
+/// Any text in the log and in the summary: no text becomes a command or the end of a table's cell, and none
+/// contains a secret.
+pub fn log(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let secret = SecretString::from(SECRET);
+    let printed = printed(|log| {
+        log.mask(&secret).expect("a buffer can be written");
+        log.info(&text);
+        log.lines(&text);
+        log.debug(&text);
+        log.notice(&text, &text);
+        log.warning(&text, &text);
+        log.error(&text, &text);
+    });
+    let shown = redact(&text).replace("##[", "## [");
+    let commands = commands(&printed);
+    let names: Vec<_> = commands
+        .iter()
+        .map(|command| command.name.as_str())
+        .collect();
+    assert_eq!(names, ["add-mask", "debug", "notice", "warning", "error"]);
+    for command in &commands[1..] {
+        assert_eq!(command.data, shown);
+        assert!(command.properties.iter().all(|(name, _)| name == "title"));
+    }
+    let mut summary = Summary::new(&text);
+    let cells = || [Cell::text(&text), Cell::untrusted(&text)];
+    summary.table(["", ""], [cells(), cells()]);
+    let lines: Vec<&str> = summary.0.lines().collect();
+    assert_eq!(lines.len(), 7, "{}", summary.0);
+    for row in &lines[4..6] {
+        let row = row.replace(r"\\", "");
+        assert_eq!(row.replace(r"\|", "").matches('|').count(), 3, "{row}");
+    }
+    for text in printed.lines().skip(1).chain(lines) {
+        assert!(
+            !text.to_lowercase().contains(SECRET) && !is_in(&secret, text),
+            "{text}"
+        );
+    }
+}
+
+fn printed(write: impl FnOnce(&mut Log<'_>)) -> String {
+    let environment = Environment::from_iter([("RUNNER_DEBUG", "1")]);
+    let mut out = Vec::new();
+    write(&mut Log::new(&environment, &mut out));
+    String::from_utf8(out).expect("the log is UTF-8")
+}
+
+/// The commands that the runner would run.
+fn commands(printed: &str) -> Vec<Command> {
+    let lines = printed.split(['\r', '\n']);
+    lines.filter_map(Command::parse).collect()
+}
+
+/// The lines as patterns of tools: they match by the definition of `*`, and their text has the same meaning.
+pub fn patterns(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(patterns) = Patterns::parse(text.lines()) else {
+        return;
+    };
+    let shown = patterns.to_string();
+    let again = Patterns::parse(shown.split(", ")).expect("the text of valid patterns");
+    let entries = || {
+        text.lines().map(|line| match line.strip_prefix('!') {
+            Some(pattern) => (true, pattern.trim_start()),
+            None => (false, line),
+        })
+    };
+    for name in entries()
+        .map(|(_, entry)| entry.replace('*', "x"))
+        .chain([GRANTED.to_owned()])
+    {
+        let matches = |wanted| {
+            entries().any(|(excludes, pattern)| excludes == wanted && glob(pattern, &name))
+        };
+        assert_eq!(
+            patterns.allows(&name),
+            matches(false) && !matches(true),
+            "{name}"
+        );
+        assert_eq!(patterns.allows(&name), again.allows(&name), "{name}");
+    }
+}
+
+/// The lines as the headers that request a wait.
+pub fn retry(data: &[u8]) {
+    const PORT: Service = Service {
+        name: "Port",
+        credentials: "the credentials",
+        not_found: "not found",
+    };
+    let names = ["retry-after", "x-ratelimit-reset", "location"];
+    let values = data.split(|byte| *byte == b'\n');
+    let headers: HeaderMap = names
+        .into_iter()
+        .zip(values)
+        .filter_map(|(name, value)| {
+            let value = HeaderValue::from_bytes(value).ok()?;
+            Some((HeaderName::from_static(name), value))
+        })
+        .collect();
+    for status in [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ] {
+        let error = StatusError::new(&PORT, status, &headers, Quote::new(""));
+        for text in [error.to_string(), error.common_hint().unwrap_or_default()] {
+            assert!(!text.contains(['\r', '\n']), "{text}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select};
+    use std::path::Path;
+
+    const FUZZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz");
+
+    fn names_in(directory: &Path) -> Vec<String> {
+        let files = fs::read_dir(directory).unwrap();
+        let mut names: Vec<String> = files
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Runs a target with each seed, and with seeds in which a part is replaced by a part of another or by
+    /// random bytes.
+    fn run(name: &str, target: fn(&[u8])) {
+        let directory = Path::new(FUZZ).join("corpus").join(name);
+        let names = names_in(&directory);
+        let seeds: Vec<Vec<u8>> = names
+            .iter()
+            .map(|seed| fs::read(directory.join(seed)).unwrap())
+            .collect();
+        let fails = |seed: &[u8]| std::panic::catch_unwind(|| target(seed)).is_err();
+        let failed = names.iter().zip(&seeds).filter(|(_, seed)| fails(seed));
+        let failed: Vec<&String> = failed.map(|(name, _)| name).collect();
+        assert!(failed.is_empty(), "{name} fails with the seeds {failed:?}");
+        assert!(seeds.iter().all(|seed| seed.len() <= 4096));
+        let at = any::<[Index; 4]>();
+        let changed = (
+            select(seeds.clone()),
+            select(seeds),
+            vec(any::<u8>(), 0..4),
+            at,
+        )
+            .prop_map(|(seed, other, random, at)| {
+                let [from, to, start, end] = at;
+                let (from, to) = (from.index(seed.len() + 1), to.index(seed.len() + 1));
+                let (start, end) = (start.index(other.len() + 1), end.index(other.len() + 1));
+                let part = other.get(start..end).unwrap_or(&random);
+                [&seed[..from.min(to)], part, &seed[from.max(to)..]].concat()
+            });
+        let config = ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        };
+        proptest!(config, |(input in changed)| target(&input));
+    }
+
+    macro_rules! targets {
+        ($($name:ident),*) => {
+            $(
+                #[test]
+                fn $name() {
+                    run(stringify!($name), super::$name);
+                }
+            )*
+
+            #[test]
+            fn every_target_is_a_program_with_seeds() {
+                let names = [$(stringify!($name)),*];
+                assert_eq!(names_in(&Path::new(FUZZ).join("corpus")), names);
+                let programs = names.map(|name| format!("{name}.rs"));
+                assert_eq!(names_in(&Path::new(FUZZ).join("targets")), programs);
+            }
+        };
+    }
+
+    targets!(
+        base_config,
+        event,
+        gate,
+        jwt,
+        log,
+        patterns,
+        policy,
+        retry,
+        sse
+    );
+}
