@@ -1,11 +1,11 @@
 //! The two endpoints that exchange credentials for a token.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Json,
     body::Bytes,
-    extract::{Form, State, rejection::FormRejection},
+    extract::{ConnectInfo, Form, State, rejection::FormRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -29,9 +29,25 @@ struct RestToken {
     token_type: &'static str,
 }
 
-/// `POST /v1/auth/access_token`: Port's own exchange.
-pub(crate) async fn rest(State(port): State<Arc<Port>>, body: Bytes) -> Response {
-    let Ok(Value::Object(given)) = serde_json::from_slice(&body) else {
+const TOO_MANY: &str = "Too many requests, please try again later";
+
+/// `POST /v1/auth/access_token`: Port's own exchange. Its limit counts by address.
+pub(crate) async fn rest(
+    State(port): State<Arc<Port>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    body: Bytes,
+) -> Response {
+    let Some(limiter) = &port.rest_limit else {
+        return rest_token(&port, &body);
+    };
+    let accepted = || rest_token(&port, &body);
+    let rejected = |status| error_response(status, "too_many_requests", TOO_MANY);
+    let key = client.ip().to_string();
+    limiter.respond(client, &key, accepted, rejected).await
+}
+
+fn rest_token(port: &Port, body: &[u8]) -> Response {
+    let Ok(Value::Object(given)) = serde_json::from_slice(body) else {
         return invalid_request("body must be object");
     };
     for property in PROPERTIES {
@@ -90,9 +106,10 @@ struct OauthToken {
     expires_in: Option<u64>,
 }
 
-/// `POST /v1/token`: OAuth 2.0 client credentials at the MCP server.
+/// `POST /v1/token`: OAuth 2.0 client credentials at the MCP server. Its limit counts by client id.
 pub(crate) async fn oauth(
     State(port): State<Arc<Port>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
     grant: Result<Form<ClientCredentials>, FormRejection>,
 ) -> Response {
     let grant = match grant {
@@ -105,6 +122,17 @@ pub(crate) async fn oauth(
             );
         }
     };
+    let Some(limiter) = &port.oauth_limit else {
+        return oauth_token(&port, &grant);
+    };
+    let accepted = || oauth_token(&port, &grant);
+    let rejected = |status| oauth_error(status, "too_many_requests", TOO_MANY);
+    limiter
+        .respond(client, &grant.client_id, accepted, rejected)
+        .await
+}
+
+fn oauth_token(port: &Port, grant: &ClientCredentials) -> Response {
     if grant.grant_type != "client_credentials" {
         return oauth_error(
             StatusCode::BAD_REQUEST,
@@ -112,7 +140,7 @@ pub(crate) async fn oauth(
             "Only client_credentials is supported",
         );
     }
-    if [grant.client_id, grant.client_secret] != port.credentials() {
+    if [&*grant.client_id, &*grant.client_secret] != port.credentials() {
         return oauth_error(
             StatusCode::UNAUTHORIZED,
             "invalid_client",

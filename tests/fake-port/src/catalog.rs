@@ -170,7 +170,7 @@ pub(crate) fn call(role: Role, name: &str, arguments: &JsonObject) -> Value {
             "ok": true,
             "run": {"id": "r_fake1Zk8Qw", "status": "IN_PROGRESS"},
         }),
-        _ => json!({"ok": true}),
+        _ => json!({"ok": true, "arguments": arguments}),
     }
 }
 

@@ -32,6 +32,7 @@ mod auth;
 mod catalog;
 mod faults;
 mod github;
+mod limits;
 mod mcp;
 mod model;
 mod offers;
@@ -45,7 +46,7 @@ use std::{
     io,
     net::{Ipv4Addr, TcpListener},
     num::NonZeroUsize,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::Duration,
 };
@@ -53,12 +54,14 @@ use std::{
 use tokio::sync::oneshot;
 
 pub use faults::{Endpoint, Fault, FixedResponse};
+pub use limits::{Decision, Exchange, RateLimit};
 pub use offers::{Role, Tool};
 pub use server::Received;
 pub use tokens::{Accepts, Flow, Token};
 
 use faults::GHES_PREFIX;
 use github::File;
+use limits::Limiter;
 use proxy::{Proxy, Tunneled};
 use server::Port;
 use tls::Identity;
@@ -198,6 +201,29 @@ impl FakePort {
     pub fn received(&self) -> Vec<Received> {
         self.port.received()
     }
+
+    /// Every token exchange of this flow so far, in the order of arrival. Empty without a
+    /// [`Builder::rate_limit`].
+    #[must_use]
+    pub fn exchanges(&self, flow: Flow) -> Vec<Exchange> {
+        let limiter = match flow {
+            Flow::Rest => &self.port.rest_limit,
+            Flow::Oauth => &self.port.oauth_limit,
+        };
+        limiter.as_ref().map(Limiter::exchanges).unwrap_or_default()
+    }
+
+    /// The number of tokens that were created so far, of both flows.
+    #[must_use]
+    pub fn created_tokens(&self) -> u64 {
+        self.port.tokens.created()
+    }
+
+    /// The number of tool calls that the MCP server executed.
+    #[must_use]
+    pub fn executed_calls(&self) -> u64 {
+        self.port.calls.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for FakePort {
@@ -236,6 +262,10 @@ pub struct Builder {
     discovers: bool,
     files: Vec<File>,
     private_repositories: Vec<String>,
+    rest_limit: Option<RateLimit>,
+    oauth_limit: Option<RateLimit>,
+    call_time: Duration,
+    records: bool,
     tls: bool,
     port: u16,
 }
@@ -270,6 +300,10 @@ impl Default for Builder {
             discovers: false,
             files: Vec::new(),
             private_repositories: Vec::new(),
+            rest_limit: None,
+            oauth_limit: None,
+            call_time: Duration::ZERO,
+            records: true,
             tls: false,
             port: 0,
         }
@@ -414,6 +448,29 @@ impl Builder {
     /// 404.
     pub fn private(mut self, repository: impl Into<String>) -> Self {
         self.private_repositories.push(repository.into());
+        self
+    }
+
+    /// Enforces a limit of token exchanges in this flow, and records them in
+    /// [`FakePort::exchanges`]. By default, there is no limit.
+    pub fn rate_limit(mut self, flow: Flow, limit: RateLimit) -> Self {
+        match flow {
+            Flow::Rest => self.rest_limit = Some(limit),
+            Flow::Oauth => self.oauth_limit = Some(limit),
+        }
+        self
+    }
+
+    /// How long a tool runs: the simulated latency of each call. The default is zero.
+    pub fn call_time(mut self, time: Duration) -> Self {
+        self.call_time = time;
+        self
+    }
+
+    /// Whether requests are recorded in [`FakePort::received`]. The default is true. Without
+    /// records, a long run does not fill the memory.
+    pub fn records(mut self, records: bool) -> Self {
+        self.records = records;
         self
     }
 

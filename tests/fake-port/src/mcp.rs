@@ -1,6 +1,6 @@
 //! The MCP server: authentication, the list of tools, and calls of tools.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{
     Json,
@@ -207,6 +207,8 @@ impl ServerHandler for Server {
                 return Ok(CallToolResult::error(vec![ContentBlock::text(message)]).into());
             }
         }
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(self.0.settings.call_time).await;
         let data = catalog::call(self.0.settings.role, name, &arguments);
         Ok(CallToolResult::success(vec![ContentBlock::text(data.to_string())]).into())
     }

@@ -1,7 +1,7 @@
 //! The listener: routes, the record of requests, and the headers of every response.
 
 use std::{
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -12,7 +12,7 @@ use axum::{
     Json, Router,
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get, post},
@@ -24,7 +24,9 @@ use tokio::net::TcpStream;
 use crate::{
     Builder, ExpiresIn, auth,
     faults::{Endpoint, Fault, Faults, MCP_PATH, OAUTH_PATH, REST_PATH},
-    github, mcp, model,
+    github,
+    limits::{Limiter, rate_limit_headers},
+    mcp, model,
     offers::Offers,
     tls::{Identity, TlsListener},
     tokens::Tokens,
@@ -36,26 +38,6 @@ const BODY_LIMIT: usize = 4 * 1024 * 1024;
 /// Requests to paths with this prefix control the fake Port server. They are not part of Port, and
 /// are not recorded.
 const ADMIN_PREFIX: &str = "/control/";
-
-/// The headers of Port's rate limit for token requests, which is not enforced.
-const RATE_LIMIT: [(HeaderName, HeaderValue); 4] = [
-    (
-        HeaderName::from_static("x-ratelimit-limit"),
-        HeaderValue::from_static("100"),
-    ),
-    (
-        HeaderName::from_static("x-ratelimit-period"),
-        HeaderValue::from_static("300"),
-    ),
-    (
-        HeaderName::from_static("x-ratelimit-remaining"),
-        HeaderValue::from_static("99"),
-    ),
-    (
-        HeaderName::from_static("x-ratelimit-reset"),
-        HeaderValue::from_static("300"),
-    ),
-];
 
 /// A request as received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +84,10 @@ pub(crate) struct Port {
     pub(crate) tokens: Tokens,
     pub(crate) offers: Offers,
     pub(crate) faults: Faults,
+    pub(crate) rest_limit: Option<Limiter>,
+    pub(crate) oauth_limit: Option<Limiter>,
+    /// The number of tool calls that were executed.
+    pub(crate) calls: AtomicU64,
     is_down_for_agents: AtomicBool,
     received: Mutex<Vec<Received>>,
     responses: AtomicU64,
@@ -112,6 +98,9 @@ impl Port {
         Self {
             tokens: Tokens::new(&settings),
             offers: Offers::new(&settings),
+            rest_limit: settings.rest_limit.clone().map(Limiter::new),
+            oauth_limit: settings.oauth_limit.clone().map(Limiter::new),
+            calls: AtomicU64::default(),
             settings,
             faults: Faults::default(),
             is_down_for_agents: AtomicBool::new(false),
@@ -141,6 +130,9 @@ impl Port {
     }
 
     fn record(&self, request: Received) {
+        if !self.settings.records {
+            return;
+        }
         self.received
             .lock()
             .expect("the lock is not poisoned")
@@ -150,12 +142,15 @@ impl Port {
     /// Adds the headers that Port or GitHub sends with every response, including errors.
     fn with_common_headers(&self, endpoint: Option<Endpoint>, mut response: Response) -> Response {
         let number = self.responses.fetch_add(1, Ordering::Relaxed);
+        let is_rejected = response.status() == StatusCode::TOO_MANY_REQUESTS;
         let headers = response.headers_mut();
         let (name, id) = if endpoint == Some(Endpoint::Github) {
             let id = format!("E9C2:3A1F5B:{number:08X}:6924A1C3");
             ("x-github-request-id", id)
         } else {
-            for (name, value) in RATE_LIMIT {
+            // Nothing is left of a limit that rejects a request, unless the fault says so.
+            let remaining = if is_rejected { 0 } else { 99 };
+            for (name, value) in rate_limit_headers(100, 300, remaining, 300) {
                 headers.entry(name).or_insert(value);
             }
             ("x-trace-id", format!("5a4db0c5{number:024x}"))
@@ -170,14 +165,15 @@ impl Port {
 pub(crate) async fn serve(listener: TcpListener, identity: Option<Identity>, port: Arc<Port>) {
     let listener = tokio::net::TcpListener::from_std(listener)
         .expect("the listener was made non-blocking, in a runtime with I/O");
-    let routes = routes(port);
+    let routes = routes(port).into_make_service_with_connect_info::<SocketAddr>();
     match identity {
         None => {
             let listener = listener.tap_io(|stream| send_at_once(stream));
             axum::serve(listener, routes).into_future().await
         }
         Some(identity) => {
-            let listener = TlsListener::new(listener, identity);
+            // `tap_io` only because axum knows the client's address of such a listener.
+            let listener = TlsListener::new(listener, identity).tap_io(|_| {});
             axum::serve(listener, routes).into_future().await
         }
     }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -29,6 +32,16 @@ pub enum Token {
     Opaque,
     /// This text for both flows, even if it is hostile.
     Literal(String),
+}
+
+impl Token {
+    /// When a token expires that is valid until `time`: a JSON Web Token contains whole seconds.
+    fn expiry(&self, time: SystemTime) -> SystemTime {
+        match self {
+            Self::Jwt => UNIX_EPOCH + Duration::from_secs(unix_seconds(time)),
+            Self::Opaque | Self::Literal(_) => time,
+        }
+    }
 }
 
 /// The flows whose tokens the MCP server accepts. It responds to other tokens with 401.
@@ -60,6 +73,7 @@ pub(crate) struct Tokens {
     first_validity: Duration,
     accepts: Accepts,
     active: Mutex<HashMap<Flow, Active>>,
+    created: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -78,6 +92,7 @@ impl Tokens {
                 .unwrap_or(settings.token_lifetime),
             accepts: settings.accepts,
             active: Mutex::default(),
+            created: AtomicU64::default(),
         }
     }
 
@@ -90,8 +105,9 @@ impl Tokens {
             Some(_expired) => self.lifetime,
             None => self.first_validity,
         };
-        let expires_at = now + validity;
+        let expires_at = self.format.expiry(now + validity);
         let text = self.create(expires_at);
+        self.created.fetch_add(1, Ordering::Relaxed);
         active.insert(
             flow,
             Active {
@@ -100,6 +116,11 @@ impl Tokens {
             },
         );
         text
+    }
+
+    /// The number of tokens so far.
+    pub(crate) fn created(&self) -> u64 {
+        self.created.load(Ordering::Relaxed)
     }
 
     /// Whether the MCP server accepts this token.
