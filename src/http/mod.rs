@@ -28,8 +28,8 @@ pub(crate) use error::Trace;
 pub use error::{Cause, RequestError};
 pub use network::NetworkError;
 pub(crate) use network::{seconds, unexpected_server_hint};
+use retry::MOST_ATTEMPTS;
 pub(crate) use retry::Retry;
-use retry::{MOST_ATTEMPTS, jittered_backoff};
 pub(crate) use status::status_line;
 pub use status::{Service, StatusError, StatusKind};
 
@@ -234,8 +234,8 @@ impl Http {
     /// Repeats `attempt` as long as `should_retry` returns a reason. Returns the last outcome, and why each
     /// earlier attempt failed.
     ///
-    /// Waits between attempts as long as the server requests, or for a jittered backoff. Does not start a
-    /// wait after which there would be no time for an attempt: its timeout would hide the real error.
+    /// Waits between attempts ([`retry::wait`]). Does not start a wait after which there would be no time for
+    /// an attempt: its timeout would hide the real error.
     pub(crate) async fn retry<T, F: Future<Output = T>>(
         &self,
         mut attempt: impl FnMut() -> F,
@@ -247,13 +247,15 @@ impl Http {
             let Some(Retry { reason, wait }) = should_retry(&outcome) else {
                 return (outcome, failed);
             };
-            let wait = wait.unwrap_or_else(|| jittered_backoff(failed.len()));
             let time_left = self.time_left().saturating_sub(SHORTEST_ATTEMPT);
-            if failed.len() + 1 == MOST_ATTEMPTS || wait >= time_left {
-                return (outcome, failed);
+            let wait = retry::wait(wait, failed.len(), time_left);
+            match wait.filter(|_| failed.len() + 1 < MOST_ATTEMPTS) {
+                Some(wait) => {
+                    failed.push(reason);
+                    sleep(wait).await;
+                }
+                None => return (outcome, failed),
             }
-            failed.push(reason);
-            sleep(wait).await;
         }
     }
 

@@ -12,6 +12,11 @@ use super::{NetworkError, StatusError};
 pub(super) const MOST_ATTEMPTS: usize = 5;
 /// The backoff before the second attempt. It doubles with each further attempt.
 const BACKOFF: Duration = Duration::from_millis(250);
+/// The part of a requested wait, as a divisor, over which retries are spread.
+const SPREAD: u32 = 4;
+/// The wait after too many requests at once. With the backoff alone, five attempts would end before a server
+/// that processes 10 requests at once has processed those of a large matrix.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// `x-ratelimit-reset` is documented both as seconds to wait and as a point in time. A larger number is
 /// a point in time.
 const LONGEST_RESET: u64 = 10_000;
@@ -64,7 +69,8 @@ fn is_transient(status: StatusCode) -> bool {
 }
 
 /// The wait that the server requests: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3); otherwise,
-/// for a 429, `x-ratelimit-reset` in seconds or as a point in time.
+/// for a 429, `x-ratelimit-reset` in seconds or as a point in time. If `x-ratelimit-remaining` says that this
+/// limit is not used up, the reset does not matter: too many requests were sent at once.
 pub(super) fn requested_wait(
     headers: &HeaderMap,
     status: StatusCode,
@@ -83,7 +89,11 @@ pub(super) fn requested_wait(
     if status != StatusCode::TOO_MANY_REQUESTS {
         return None;
     }
-    let reset: u64 = header("x-ratelimit-reset")?.parse().ok()?;
+    let number = |name: &str| header(name)?.parse::<u64>().ok();
+    if number("x-ratelimit-remaining").is_some_and(|remaining| remaining > 0) {
+        return Some(AT_ONCE);
+    }
+    let reset = number("x-ratelimit-reset")?;
     if reset <= LONGEST_RESET {
         Some(Duration::from_secs(reset))
     } else {
@@ -92,16 +102,35 @@ pub(super) fn requested_wait(
     }
 }
 
-/// A random wait up to the backoff, which doubles with each failed attempt ("full jitter").
-pub(super) fn jittered_backoff(failed_attempts: usize) -> Duration {
-    let limit = BACKOFF * (1 << failed_attempts.min(MOST_ATTEMPTS));
+/// The wait before the next attempt: the requested one, if any, and a random time in addition. `None` if the
+/// requested wait does not end within `time_left`.
+///
+/// A server tells all jobs of a burst the same moment. The random time spreads them: over the backoff, which
+/// doubles with each failed attempt, or, if that is longer, over a part of the requested wait. The longer the
+/// wait, the more jobs can have gathered. At least half of the time that is left after the requested wait
+/// remains for the attempt.
+pub(super) fn wait(
+    requested: Option<Duration>,
+    failed_attempts: usize,
+    time_left: Duration,
+) -> Option<Duration> {
+    let requested = requested.unwrap_or_default();
+    let left = time_left
+        .checked_sub(requested)
+        .filter(|left| !left.is_zero())?;
+    let backoff = BACKOFF * (1 << failed_attempts.min(MOST_ATTEMPTS));
+    let spread = backoff.max(requested / SPREAD).min(left / 2);
     let random = getrandom::u32().unwrap_or(u32::MAX);
-    limit.mul_f64(f64::from(random) / f64::from(u32::MAX))
+    Some(requested + spread.mul_f64(f64::from(random) / f64::from(u32::MAX)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use proptest::option;
+    use proptest::prelude::*;
     use reqwest::header::{HeaderName, HeaderValue};
 
     const NOW: u64 = 1_800_000_000;
@@ -156,9 +185,48 @@ mod tests {
     }
 
     #[test]
-    fn the_backoff_stays_below_its_limit() {
-        for failed in 0..MOST_ATTEMPTS {
-            assert!(jittered_backoff(failed) <= BACKOFF * (1 << failed));
+    fn too_many_at_once_is_not_a_window_that_is_used_up() {
+        let reset = ("x-ratelimit-reset", "42");
+        assert_eq!(
+            wait(429, &[reset, ("x-ratelimit-remaining", "0")]),
+            Some(42)
+        );
+        assert_eq!(
+            wait(429, &[reset, ("x-ratelimit-remaining", "73")]),
+            Some(1)
+        );
+        let both = [reset, ("x-ratelimit-remaining", "73"), ("retry-after", "7")];
+        assert_eq!(wait(429, &both), Some(7));
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_is_never_too_short_and_never_too_long(
+            requested in option::of(0..100_000_u64),
+            failed in 0..MOST_ATTEMPTS,
+            left in 0..200_000_u64,
+        ) {
+            let [requested, left] = [requested, Some(left)].map(|ms| ms.map(Duration::from_millis));
+            let (least, left) = (requested.unwrap_or_default(), left.unwrap());
+            let wait = super::wait(requested, failed, left);
+            prop_assert_eq!(wait.is_some(), least < left);
+            if let Some(wait) = wait {
+                let most = least + (least / SPREAD).max(BACKOFF * (1 << failed));
+                let most = most.min(least + left.saturating_sub(least) / 2);
+                prop_assert!((least..=most).contains(&wait), "{wait:?}");
+            }
         }
+    }
+
+    #[test]
+    fn jobs_with_the_same_wait_do_not_return_together() {
+        let requested = Duration::from_secs(100);
+        let left = Duration::from_mins(10);
+        let slices: HashSet<u64> = (0..1000)
+            .filter_map(|_| super::wait(Some(requested), 0, left))
+            .map(|wait| wait.saturating_sub(requested).as_secs())
+            .collect();
+        // Of 25 slices, the chance that one stays empty is 0.96^1000.
+        assert!(slices.len() >= 25, "{slices:?}");
     }
 }

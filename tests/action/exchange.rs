@@ -163,6 +163,17 @@ fn a_requested_wait_is_read_from_both_headers() {
 }
 
 #[test]
+fn too_many_requests_at_once_do_not_wait_for_the_window() {
+    let step = rest();
+    let fault = Fault::status(429)
+        .header("x-ratelimit-remaining", "73")
+        .header("x-ratelimit-reset", "300");
+    step.port.fault(Endpoint::Rest, fault);
+    step.succeed();
+    assert_eq!(exchanges(&step), 2);
+}
+
+#[test]
 fn a_wait_beyond_the_deadline_is_not_started() {
     let step = rest();
     step.port.fault(
