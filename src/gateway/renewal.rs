@@ -40,6 +40,8 @@ struct Current {
     expires_at: Option<SystemTime>,
     flow: Flow,
     last_exchange: Option<Exchange>,
+    /// When a rejected token last caused an exchange.
+    last_replacement: Option<Instant>,
 }
 
 /// An exchange that has ended.
@@ -78,6 +80,7 @@ impl Renewal {
                 expires_at: settings.token.expires_at,
                 flow: settings.token.flow,
                 last_exchange: None,
+                last_replacement: None,
             }),
         }
     }
@@ -88,12 +91,8 @@ impl Renewal {
     /// When the exchange fails.
     pub(super) async fn token(&self) -> Result<SecretString, RenewalError> {
         let mut current = self.current.lock().await;
-        let is_expired = current.expires_at.is_some_and(|at| at <= SystemTime::now());
-        if is_expired {
-            if let Some(error) = current.recent_failure(SHORTEST_PAUSE) {
-                return Err(RenewalError::Failed(error));
-            }
-            self.exchange(&mut current).await?;
+        if current.is_expired() {
+            self.renew(&mut current).await?;
         }
         Ok(current.token.clone())
     }
@@ -108,13 +107,18 @@ impl Renewal {
     ) -> Result<SecretString, RenewalError> {
         let mut current = self.current.lock().await;
         let is_same = |token: &SecretString| token.expose_secret() == rejected.expose_secret();
-        if is_same(&current.token) {
+        if is_same(&current.token) && current.is_expired() {
+            // It expired on its way to Port: nothing is wrong with the credentials.
+            self.renew(&mut current).await?;
+        } else if is_same(&current.token) {
             if let Some(error) = current.recent_failure(SHORTEST_INTERVAL) {
                 return Err(RenewalError::Failed(error));
             }
-            if current.is_recent(SHORTEST_INTERVAL) {
+            let last = current.last_replacement;
+            if last.is_some_and(|at| at.elapsed() < SHORTEST_INTERVAL) {
                 return Err(RenewalError::Rejected);
             }
+            current.last_replacement = Some(Instant::now());
             self.exchange(&mut current).await?;
             if is_same(&current.token) && self.auth_method == AuthMethod::Auto {
                 current.flow = Flow::Oauth;
@@ -125,6 +129,14 @@ impl Renewal {
             return Err(RenewalError::Rejected);
         }
         Ok(current.token.clone())
+    }
+
+    /// Renews a token that has expired.
+    async fn renew(&self, current: &mut Current) -> Result<(), RenewalError> {
+        match current.recent_failure(SHORTEST_PAUSE) {
+            Some(error) => Err(RenewalError::Failed(error)),
+            None => self.exchange(current).await,
+        }
     }
 
     async fn exchange(&self, current: &mut Current) -> Result<(), RenewalError> {
@@ -151,15 +163,15 @@ impl Renewal {
 }
 
 impl Current {
-    fn is_recent(&self, interval: Duration) -> bool {
-        let last = self.last_exchange.as_ref();
-        last.is_some_and(|exchange| exchange.ended_at.elapsed() < interval)
+    fn is_expired(&self) -> bool {
+        self.expires_at.is_some_and(|at| at <= SystemTime::now())
     }
 
     /// The error of an exchange that failed within this time, or after which Port still requests a wait.
     fn recent_failure(&self, interval: Duration) -> Option<String> {
-        let failure = self.last_exchange.as_ref()?.failure.as_ref()?;
+        let last = self.last_exchange.as_ref()?;
+        let failure = last.failure.as_ref()?;
         let pause = interval.max(failure.retry_after.unwrap_or_default());
-        self.is_recent(pause).then(|| failure.text.clone())
+        (last.ended_at.elapsed() < pause).then(|| failure.text.clone())
     }
 }

@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use fake_port::{Accepts, Builder, Endpoint, FakePort, Fault, Flow, Tool};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -1016,6 +1017,22 @@ async fn an_expired_token_is_renewed_once_and_only_for_a_request() {
     }
     assert_eq!(gateway.exchanges(), before + 1);
     assert_ne!(gateway.step.port.token(Flow::Rest), first);
+}
+
+#[tokio::test]
+async fn a_token_that_port_rejects_soon_after_a_renewal_is_replaced() {
+    let port = FakePort::builder().token_lifetime(Duration::from_secs(2));
+    let gateway = Gateway::of(Step::against(port).input("verify", "false"));
+    let session = gateway.open().await;
+    let port = &gateway.step.port;
+    let first = port.created_tokens();
+    while port.created_tokens() == first {
+        let result = gateway.call(&session, "list_entities").await;
+        assert!(result["result"]["content"].is_array(), "{result}");
+    }
+    port.expire_tokens();
+    let result = gateway.call(&session, "list_entities").await;
+    assert!(result["result"]["content"].is_array(), "{result}");
 }
 
 #[tokio::test]
