@@ -79,6 +79,7 @@ async fn each_flow_hands_out_one_token_until_it_lapses() {
     port.expire_tokens();
     assert_ne!(port.token(Flow::Rest), rest_token);
     assert_ne!(port.token(Flow::Oauth), oauth_token);
+    assert_eq!(port.created_tokens(), 4);
 }
 
 #[test]

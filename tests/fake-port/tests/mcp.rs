@@ -143,6 +143,21 @@ async fn offers_the_whole_catalog_and_answers() {
             .await
             .is_err()
     );
+    assert_eq!(port.executed_calls(), 1);
+}
+
+#[tokio::test]
+async fn an_added_tool_answers_with_its_arguments() {
+    let port = FakePort::builder()
+        .offer(Tool::new("echo"))
+        .records(false)
+        .start();
+    let connection = connect(&port, &[]).await;
+    let arguments = json!({"marker": "m-1"});
+    let (text, _) = call(&connection, "echo", arguments.clone()).await;
+    let data: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(data["arguments"], arguments);
+    assert!(port.received().is_empty(), "nothing is recorded");
 }
 
 #[tokio::test]
