@@ -59,7 +59,7 @@ struct Failure {
 /// Why there is no valid token.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RenewalError {
-    /// Port rejected the new token too, or the last exchange was too recent.
+    /// Port rejected the new token too, or the last exchange after a rejection was too recent.
     #[error("Port rejected the credentials")]
     Rejected,
     /// The exchange failed.
@@ -100,7 +100,7 @@ impl Renewal {
     /// A token other than `rejected`, which Port rejected.
     ///
     /// # Errors
-    /// When there is none, or the last exchange was less than 30 seconds ago.
+    /// When there is none, or a rejected token caused an exchange less than 30 seconds ago.
     pub(super) async fn replace(
         &self,
         rejected: &SecretString,

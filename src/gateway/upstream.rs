@@ -17,6 +17,9 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_mins(10);
 /// The time limit for opening a session again.
 const REOPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The maximum number of tokens with which one request is sent.
+const MOST_TOKENS: usize = 3;
+
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// The headers of the agent that are forwarded, besides `mcp-param-*`.
@@ -65,8 +68,8 @@ impl Upstream {
         }
     }
 
-    /// Forwards a request of the agent. After a 401, renews the token and sends the request once more;
-    /// after a 404 in a session, opens another session and does the same.
+    /// Forwards a request of the agent. After a 401, renews the token and sends the request again; after a
+    /// 404 in a session, opens another session and does the same.
     ///
     /// # Errors
     /// When there is no response. A request whose outcome is unknown is not repeated.
@@ -96,7 +99,8 @@ impl Upstream {
         }
     }
 
-    /// Sends a request, and once more with another token if Port rejects the first.
+    /// Sends a request, and again with another token if Port rejects the first: a request with a rejected token
+    /// has no effect. A token can expire while the request waits, so the second can be rejected too.
     async fn authorized(
         &self,
         method: &Method,
@@ -104,17 +108,15 @@ impl Upstream {
         body: &Bytes,
         session: Option<&str>,
     ) -> Result<reqwest::Response, UpstreamError> {
-        let token = self.renewal.token().await?;
-        let response = self.once(method, headers, body, session, &token).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return Ok(response);
+        let mut token = self.renewal.token().await?;
+        for _ in 0..MOST_TOKENS {
+            let response = self.once(method, headers, body, session, &token).await?;
+            if response.status() != StatusCode::UNAUTHORIZED {
+                return Ok(response);
+            }
+            token = self.renewal.replace(&token).await?;
         }
-        let token = self.renewal.replace(&token).await?;
-        let response = self.once(method, headers, body, session, &token).await?;
-        if response.status() == StatusCode::UNAUTHORIZED {
-            return Err(RenewalError::Rejected.into());
-        }
-        Ok(response)
+        Err(RenewalError::Rejected.into())
     }
 
     async fn once(
