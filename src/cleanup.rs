@@ -14,11 +14,14 @@ pub const GATEWAY_SUMMARY: &str = "gateway_summary";
 
 const TITLE: &str = "Port MCP";
 
-/// Stops the gateway, if the main phase started one, and removes its configuration file.
+/// Removes the configuration file, and stops the gateway, if the main phase started one.
+///
+/// The file is first: a gateway that does not respond cannot delay it.
 ///
 /// # Errors
 /// When the file exists and cannot be removed.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
+    let removed = remove_config_file(environment, log);
     let state = |name: &str| environment.get(&format!("STATE_{name}"));
     // act does not pass the state to the post phase.
     let summary = state(GATEWAY_SUMMARY).or_else(|| environment.get("INPUT_SUMMARY"));
@@ -28,7 +31,11 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
             Err(error) => log.warning(TITLE, error.to_string()),
         }
     }
-    let Some(name) = state(CONFIG_FILE) else {
+    removed
+}
+
+fn remove_config_file(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
+    let Some(name) = environment.get(&format!("STATE_{CONFIG_FILE}")) else {
         log.debug("no configuration file to remove");
         return Ok(());
     };

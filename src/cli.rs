@@ -1,7 +1,8 @@
 //! The command line: the phases of the action, and commands for the terminal.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -9,6 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::policy::{Policy, RunContext};
+use crate::access::source::LARGEST_POLICY;
 use crate::runner::{Environment, Log};
 use crate::text::Quote;
 use crate::{Error, answer, cleanup, connect, gateway};
@@ -124,6 +126,14 @@ impl Cli {
             gateway::serve::run(cancelled).await?;
             return Ok(Outcome::Done);
         }
+        let is_cleanup = matches!(self.command, Command::Cleanup);
+        let cancelled = async {
+            if is_cleanup {
+                // What it did not remove would remain, and its work is short.
+                std::future::pending::<()>().await;
+            }
+            cancelled.await;
+        };
         tokio::select! {
             biased;
             () = cancelled => Ok(Outcome::Cancelled),
@@ -226,7 +236,18 @@ fn check_policy(file: &Path, log: &mut Log<'_>) -> anyhow::Result<()> {
 
 fn read_policy(file: &Path) -> anyhow::Result<Policy> {
     let shown = file.display().to_string();
-    let text = fs::read_to_string(file)
+    let mut text = String::new();
+    File::open(file)
+        .and_then(|file| {
+            file.take(LARGEST_POLICY as u64 + 1)
+                .read_to_string(&mut text)
+        })
         .with_context(|| format!("policy {shown} could not be read\nhint: check its path"))?;
+    if text.len() > LARGEST_POLICY {
+        let limit = LARGEST_POLICY / 1024;
+        bail!(
+            "policy {shown} could not be read: it is larger than {limit} KiB\nhint: check its path"
+        );
+    }
     Ok(Policy::parse(&shown, &text)?)
 }

@@ -12,7 +12,7 @@ pub const PAGE: &str = "docs/troubleshooting.md";
 
 /// Every section about an error, in the order of the page. Of several phrases in one message, the first in
 /// this list counts.
-pub const HEADINGS: [&str; 88] = [
+pub const HEADINGS: [&str; 89] = [
     // Inputs
     "input … is empty",
     "input … is not an input of this action",
@@ -110,6 +110,7 @@ pub const HEADINGS: [&str; 88] = [
     "is not set: not running in GitHub Actions",
     "does not name a file",
     "no temporary directory",
+    "the saved state names a file",
     "could not",
 ];
 

@@ -1,7 +1,7 @@
 //! Files that an input names.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use crate::text::{Quote, without_mark};
@@ -66,10 +66,14 @@ pub(super) fn read(file: &Path, shown: &str, limit: u64) -> Result<String, FileE
     if !metadata.is_file() {
         return Err(FileError::Special(Quote::new(shown)));
     }
-    if metadata.len() > limit {
+    let mut bytes = Vec::new();
+    // The system reports no size for the files in `/proc`.
+    File::open(file)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > limit {
         return Err(FileError::TooLarge(limit));
     }
-    let bytes = fs::read(file).map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| FileError::NotText(Quote::new(shown)))?;
     Ok(without_mark(&text).to_owned())
 }

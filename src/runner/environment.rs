@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+/// The value of a variable that is not UTF-8, which is not a valid URL, name, or number.
+const NOT_UTF8: &str = "\u{fffd}";
+
 /// A copy of the step's environment variables.
 ///
 /// No other part of the crate reads variables of the process, so tests and the quickstart can pass any
@@ -18,13 +21,13 @@ impl Environment {
         std::env::vars_os().collect()
     }
 
-    /// The value of `name`. `None` if it is unset, not UTF-8, or empty: the runner sets unused variables to
-    /// an empty string.
+    /// The value of `name`. `None` if it is unset or empty: the runner sets unused variables to an empty
+    /// string. [`NOT_UTF8`] if it is not UTF-8: as unset, a proxy or an address would be ignored silently.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .get(OsStr::new(name))
-            .and_then(|value| value.to_str())
+            .map(|value| value.to_str().unwrap_or(NOT_UTF8))
             .filter(|value| !value.is_empty())
     }
 

@@ -45,7 +45,8 @@ pub fn set(
     append(environment, variable, &text)
 }
 
-/// Appends `text` to the file command `variable`.
+/// Appends `text` to the file command `variable`, or nothing: the runner also reads the file of a failed step,
+/// and the next steps would get a part of its outputs.
 ///
 /// # Errors
 /// As for [`set`].
@@ -55,11 +56,17 @@ pub fn append(environment: &Environment, variable: &str, text: &str) -> anyhow::
         .append(true)
         .create(true)
         .open(&path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|mut file| {
+            let length = file.metadata()?.len();
+            file.write_all(text.as_bytes()).inspect_err(|_| {
+                let _ = file.set_len(length);
+            })
+        })
         .with_context(|| {
             format!(
                 "could not write the file in `{variable}`: {}\n\
-                 hint: the action's container must run as root, with the runner's directories mounted",
+                 hint: check the free space of its disk; the action's container must run as root, with the \
+                 runner's directories mounted",
                 path.display()
             )
         })

@@ -20,6 +20,8 @@ pub struct Log<'a> {
     out: Box<dyn Write + 'a>,
     debug: bool,
     masks_secrets: bool,
+    /// Whether no mask can reach the runner.
+    is_discarded: bool,
 }
 
 impl<'a> Log<'a> {
@@ -29,13 +31,17 @@ impl<'a> Log<'a> {
             out: Box::new(out),
             debug: environment.is_debug(),
             masks_secrets: true,
+            is_discarded: false,
         }
     }
 
     /// The log on the standard output of this process.
     #[must_use]
     pub fn stdout(environment: &Environment) -> Log<'static> {
-        Log::new(environment, io::stdout())
+        Log {
+            is_discarded: is_discarded(),
+            ..Log::new(environment, io::stdout())
+        }
     }
 
     /// Writes for a terminal: redacts secrets, but prints no masks, which only a runner hides.
@@ -72,11 +78,17 @@ impl<'a> Log<'a> {
         if !self.masks_secrets {
             return Ok(());
         }
-        writeln!(self.out, "::add-mask::{}", escape_data(value))
+        let printed = if self.is_discarded {
+            Err(io::Error::other("standard output is discarded"))
+        } else {
+            writeln!(self.out, "::add-mask::{}", escape_data(value))
+        };
+        printed
             .and_then(|()| self.out.flush())
             .context(
                 "could not register a mask with the runner\n\
-                 hint: check the runner's disk space; the step stopped, so that no secret is printed",
+                 hint: check the runner's disk space, and that standard output is not closed or redirected; the \
+                 step stopped, so that no secret is printed",
             )
     }
 
@@ -136,6 +148,27 @@ impl<'a> Log<'a> {
         // A closed log does not fail the job.
         let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
     }
+}
+
+/// Whether standard output is `/dev/null`, which Rust opens in place of a closed one.
+#[cfg(unix)]
+fn is_discarded() -> bool {
+    use std::fs::{File, metadata};
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::MetadataExt as _;
+
+    let output = io::stdout().as_fd().try_clone_to_owned();
+    let output = output.and_then(|output| File::from(output).metadata());
+    let null = metadata("/dev/null");
+    output
+        .ok()
+        .zip(null.ok())
+        .is_some_and(|(output, null)| output.rdev() != 0 && output.rdev() == null.rdev())
+}
+
+#[cfg(not(unix))]
+fn is_discarded() -> bool {
+    false
 }
 
 /// Escapes the data of a workflow command, as `ActionCommand.cs` of the runner unescapes it.

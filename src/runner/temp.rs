@@ -37,7 +37,7 @@ impl Directory {
         let mounted = |variable: &str| environment.path(variable).filter(|path| path.is_dir());
         if let Some(path) = mounted("RUNNER_TEMP") {
             Ok(Self { path, relative: "" })
-        } else if let Some(path) = mounted("HOME") {
+        } else if let Some(path) = mounted("HOME").filter(|path| is_of_runner(path)) {
             let relative = "_github_home/";
             Ok(Self { path, relative })
         } else {
@@ -47,6 +47,11 @@ impl Directory {
             )
         }
     }
+}
+
+/// Whether `home` is the directory in `RUNNER_TEMP` that the runner mounts, and not the home directory of a user.
+fn is_of_runner(home: &Path) -> bool {
+    home == Path::new("/github/home") || home.ends_with("_github_home")
 }
 
 /// The directory for files.
