@@ -81,11 +81,10 @@ impl Presented {
             audit_arguments: settings.gateway.audit_arguments,
             place,
         };
-        let launched = launch::start(&options, hand_over, environment, log).await?;
         let summary = SecretString::from(settings.summary.to_string());
-        let mut state = launched.state;
-        state.push((cleanup::GATEWAY_SUMMARY, summary));
-        files::set(environment, files::STATE, &state)?;
+        let saved = [(cleanup::GATEWAY_SUMMARY, summary)];
+        files::set(environment, files::STATE, &saved)?;
+        let launched = launch::start(&options, hand_over, environment, log).await?;
         exempt_from_proxy(&launched.url, environment, log)?;
         Ok(Self {
             url: launched.url,

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::CertificateDer;
@@ -84,7 +85,14 @@ struct Proxy {
 
 impl HandOver {
     /// The line for standard input. It contains every secret.
-    pub(crate) fn to_line(&self) -> SecretString {
+    ///
+    /// # Errors
+    /// When the path of the audit is not UTF-8, which JSON cannot contain.
+    pub(crate) fn to_line(&self) -> anyhow::Result<SecretString> {
+        let audit_file = self.place.audit_file.as_ref().map(|path| {
+            path.to_str()
+                .context("the gateway could not start: the path of its audit file is not UTF-8\nhint: remove `audit_file`, or rename the directories of the runner")
+        });
         let expires_at = self.token.expires_at;
         let expires_at = expires_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
         let proxy = self
@@ -115,10 +123,10 @@ impl HandOver {
                 "hosts": self.place.hosts,
                 "stop_key": self.place.stop_key.as_ref().map(ExposeSecret::expose_secret),
                 "audit_output": self.place.audit_output,
-                "audit_file": self.place.audit_file,
+                "audit_file": audit_file.transpose()?,
             },
         });
-        format!("{line}\n").into()
+        Ok(format!("{line}\n").into())
     }
 
     /// Parses the line.

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, Read as _, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -30,13 +31,14 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    /// The URL in a line of the gateway.
+    /// The URL in a line of the gateway that should listen on `address`.
     ///
     /// # Errors
     /// Why the gateway did not start.
-    pub(super) fn parse(line: &str) -> Result<Url, String> {
+    pub(super) fn parse(line: &str, address: IpAddr) -> Result<Url, String> {
         match serde_json::from_str(line) {
-            Ok(Self::Url(url)) => Ok(url),
+            Ok(Self::Url(url)) if url.host_str() == Some(&address.to_string()) => Ok(url),
+            Ok(Self::Url(url)) => Err(format!("it replied that it listens at {url}")),
             Ok(Self::Error(error)) => Err(error),
             Err(_) => Err("it ended without a reply".to_owned()),
         }

@@ -127,7 +127,7 @@ fn endpoints(region: Option<Region>, api: Url, mcp: Url) -> Endpoints {
     }
 }
 
-pub(super) fn is_loopback_http(url: &Url) -> bool {
+pub(crate) fn is_loopback_http(url: &Url) -> bool {
     url.scheme() == "http" && port::is_loopback(url)
 }
 

@@ -27,6 +27,7 @@ use crate::runner::Environment;
 use crate::runner::empty_secret::EmptySecretCause;
 use crate::text::{Quote, nearest, secrets};
 use endpoints::RegionChoice;
+pub(crate) use endpoints::is_loopback_http;
 use error::ValueError;
 pub use error::{InputError, InputErrors};
 use parse::PolicyLocation;

@@ -12,7 +12,7 @@ use bollard::models::{
     EndpointSettings, HostConfig, HostConfigLogConfig, NetworkingConfig, PortBinding,
 };
 use futures_util::StreamExt as _;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
@@ -39,6 +39,10 @@ const PROCESSES: i64 = 32;
 /// The directory of the audit in the gateway's container.
 const AUDIT_DIRECTORY: &str = "/audit";
 
+/// The time limit for removing what earlier jobs have left. The next job continues.
+const SWEEP_TIME: Duration = Duration::from_secs(15);
+/// The time limit for stopping the gateways of a step.
+const STOP_TIME: Duration = Duration::from_mins(1);
 /// How long a post phase may take to read the log of its gateway after it has stopped it.
 const REPORT_TIME: Duration = Duration::from_mins(10);
 
@@ -64,8 +68,8 @@ const STATE: &str = "gateway_name";
 /// Starts a gateway.
 ///
 /// # Errors
-/// When the Docker engine does not start the container, or the gateway does not listen in time. The container
-/// is removed then.
+/// When the Docker engine does not start the container, the gateway does not listen in time, or the state cannot
+/// be saved. The container is removed then.
 pub(super) async fn start(
     options: &Options,
     hand_over: impl FnOnce(Place) -> HandOver,
@@ -75,7 +79,8 @@ pub(super) async fn start(
     let engine = Engine::connect(environment, options.timeout).await?;
     let own = engine.own_container(IMAGE_LABEL).await?;
     let owner = Owner::new(&own, environment);
-    sweep(&engine, &owner, log).await;
+    // Many gateways, or an engine that does not respond, must not delay the step.
+    let _ = tokio::time::timeout(SWEEP_TIME, sweep(&engine, &owner, log)).await;
     let name = name()?;
     let network = Network::of(&own);
     let audit = options
@@ -105,14 +110,12 @@ pub(super) async fn start(
         let address = network.address(&engine, &name, options).await?;
         settings.place.hosts = address.hosts;
         let listens_at = hand_over_to(attached, &settings).await?;
+        let saved = [(STATE, name.as_str().into())];
+        files::set(environment, files::STATE, &saved)?;
         anyhow::Ok(address.url.unwrap_or(listens_at))
     };
     match started.await {
-        Ok(url) => Ok(Launched {
-            url,
-            audit_file,
-            state: vec![(STATE, SecretString::from(name))],
-        }),
+        Ok(url) => Ok(Launched { url, audit_file }),
         Err(error) => {
             // Also after a failed creation, which the engine may complete after the time limit.
             let _ = engine.remove(&name).await;
@@ -132,7 +135,9 @@ pub(super) async fn stop(
     if saved.is_none() && connection != Some("gateway") {
         return Vec::new();
     }
-    match stop_all(saved, environment).await {
+    let stopped = tokio::time::timeout(STOP_TIME, stop_all(saved, environment));
+    let timeout = |_| Err(EngineError::Timeout("stop a container", STOP_TIME));
+    match stopped.await.unwrap_or_else(timeout) {
         Ok(stopped) if stopped.is_empty() && saved.is_some() => {
             vec![Err(StopError::ended("its container was removed"))]
         }
@@ -351,9 +356,13 @@ impl Network {
         let ports = engine.inspect(name).await?.network_settings;
         let ports = ports.and_then(|settings| settings.ports);
         let published = ports.and_then(|mut ports| ports.remove(&port_key())?);
-        let published = published.and_then(|bindings| bindings.into_iter().next()?.host_port);
+        let requested = Some(Ipv4Addr::LOCALHOST.to_string());
+        let published = published.into_iter().flatten().find_map(|binding| {
+            let port = binding.host_port.filter(|_| binding.host_ip == requested)?;
+            port.parse::<u16>().ok()
+        });
         let published = published.context(
-            "the Docker engine did not publish the port of the gateway\n\
+            "the Docker engine did not publish the port of the gateway on 127.0.0.1\n\
              hint: check the Docker engine of the runner, or use the binary action (`/binary`)",
         )?;
         let by_name = format!("{name}:{PORT}");
@@ -447,7 +456,7 @@ async fn hand_over_to(
         mut input,
     } = attached;
     let replied = tokio::time::timeout(START_TIMEOUT, async {
-        let line = settings.to_line();
+        let line = settings.to_line()?;
         input.write_all(line.expose_secret().as_bytes()).await?;
         input.flush().await?;
         let mut reply = Vec::new();
@@ -459,7 +468,8 @@ async fn hand_over_to(
                 None => break,
             }
         }
-        Reply::parse(String::from_utf8_lossy(&reply).trim())
+        let reply = String::from_utf8_lossy(&reply);
+        Reply::parse(reply.trim(), settings.place.listen.ip())
             .map_err(|error| anyhow!("{}", Quote::new(&error)))
     });
     let replied = replied

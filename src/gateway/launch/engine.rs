@@ -48,6 +48,9 @@ const LARGEST_LOG: usize = 4 * 1024 * 1024;
 /// The maximum length of a response in bytes. A list of 1,000 containers has about 2 MB.
 const LARGEST_RESPONSE: u64 = 16 * 1024 * 1024;
 
+/// A request in messages.
+const CHANGES: &str = "list the files of a container";
+
 /// Why the Docker engine did not do what the action requested.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EngineError {
@@ -164,8 +167,20 @@ impl Engine {
         let mut failure = EngineError::NotFound;
         let deadline = Instant::now() + self.timeout.min(SEARCH_TIME);
         loop {
-            match self.search(label, &marker, &mut others).await {
-                Ok(Some(id)) => return self.inspect(&id).await,
+            // The engine can list any number of containers.
+            let search = self.search(label, &marker, &mut others);
+            let searched = tokio::time::timeout(self.timeout, search).await;
+            let timeout = |_| Err(EngineError::Timeout(CHANGES, self.timeout));
+            match searched.unwrap_or_else(timeout) {
+                Ok(Some(id)) => {
+                    let own = self.inspect(&id).await?;
+                    // The post phase finds the gateway by what this says.
+                    return if own.id == Some(id) {
+                        Ok(own)
+                    } else {
+                        Err(EngineError::NotFound)
+                    };
+                }
                 Ok(None) => {}
                 Err(error) => failure = error,
             }
@@ -198,7 +213,7 @@ impl Engine {
                 continue;
             };
             let changes = self.docker.container_changes(&id);
-            match self.limited("list the files of a container", changes).await {
+            match self.limited(CHANGES, changes).await {
                 Ok(changes) => {
                     let mut changes = changes.into_iter().flatten();
                     if !changes.any(|change| Path::new(&change.path) == marker.0) {

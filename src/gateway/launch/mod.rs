@@ -10,7 +10,6 @@ mod process;
 use std::time::Duration;
 
 use anyhow::bail;
-use secrecy::SecretString;
 use url::Url;
 
 use super::audit::Counts;
@@ -43,14 +42,12 @@ pub(crate) struct Launched {
     pub(crate) url: Url,
     /// The audit, if there is a file.
     pub(crate) audit_file: Option<NewFile>,
-    /// What [`stop`] needs.
-    pub(crate) state: Vec<(&'static str, SecretString)>,
 }
 
-/// Starts a gateway.
+/// Starts a gateway, and saves for the post phase what [`stop`] needs.
 ///
 /// # Errors
-/// When it does not listen in time. Nothing is left then.
+/// When it does not listen in time, or the state cannot be saved. Nothing is left then.
 pub(crate) async fn start(
     options: &Options,
     hand_over: impl FnOnce(Place) -> HandOver,

@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use url::Url;
 
 use super::{Launched, Options, START_TIMEOUT, StopError};
@@ -17,7 +17,8 @@ use crate::gateway::handover::{HandOver, Place};
 use crate::gateway::keys;
 use crate::gateway::serve::{LARGEST_REPLY, Reply};
 use crate::http::{Http, HttpSettings, NetworkError, ROOTS_VARIABLES, seconds};
-use crate::runner::{Environment, Log, temp};
+use crate::inputs::is_loopback_http;
+use crate::runner::{Environment, Log, files, temp};
 
 /// The name of the state with the URL of the gateway.
 const URL: &str = "gateway_url";
@@ -29,10 +30,13 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum length of the gateway's counts in bytes.
 const LARGEST_COUNTS: usize = 1024 * 1024;
 
+const HINT: &str =
+    "\nhint: check the memory and the processes of the runner, then run the job again";
+
 /// Starts a gateway.
 ///
 /// # Errors
-/// When the process does not start or does not listen in time. It is ended then.
+/// When the process does not start or does not listen in time, or the state cannot be saved. It is ended then.
 pub(super) async fn start(
     options: &Options,
     hand_over: impl FnOnce(Place) -> HandOver,
@@ -52,27 +56,28 @@ pub(super) async fn start(
         audit_output: false,
         audit_file: audit_file.as_ref().map(|file| file.path().to_owned()),
     });
-    let url = spawn(&settings, environment).await?;
-    Ok(Launched {
-        state: vec![
-            (URL, SecretString::from(url.as_str())),
-            (STOP_KEY, stop_key),
-        ],
-        url,
-        audit_file,
-    })
+    let (process, url) = spawn(&settings, environment).await?;
+    let saved = [(URL, url.as_str().into()), (STOP_KEY, stop_key)];
+    files::set(environment, files::STATE, &saved)?;
+    // From here on, the post phase ends the process, and dropping it must not.
+    std::mem::forget(process);
+    Ok(Launched { url, audit_file })
 }
 
-async fn spawn(settings: &HandOver, environment: &Environment) -> anyhow::Result<Url> {
-    let program = std::env::current_exe()
-        .context("the gateway could not start: the path of this program is unknown")?;
+/// Starts the process, which ends when it is dropped.
+async fn spawn(settings: &HandOver, environment: &Environment) -> anyhow::Result<(Child, Url)> {
+    let program = std::env::current_exe().context(
+        "the gateway could not start: the path of this program is unknown\n\
+         hint: check that `/proc` is mounted",
+    )?;
     let mut command = Command::new(program);
     command
         .arg("gateway")
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
     for name in ROOTS_VARIABLES {
         if let Some(value) = environment.path(name) {
             command.env(name, value);
@@ -80,10 +85,12 @@ async fn spawn(settings: &HandOver, environment: &Environment) -> anyhow::Result
     }
     #[cfg(unix)]
     command.current_dir("/");
-    let mut process = command.spawn().context("could not start the gateway")?;
+    let line = settings.to_line()?;
+    let mut process = command
+        .spawn()
+        .with_context(|| format!("the gateway could not start{HINT}"))?;
     let started = tokio::time::timeout(START_TIMEOUT, async {
         let mut input = process.stdin.take().context("the gateway has no input")?;
-        let line = settings.to_line();
         input.write_all(line.expose_secret().as_bytes()).await?;
         drop(input);
         let output = process.stdout.take().context("the gateway has no output")?;
@@ -91,20 +98,15 @@ async fn spawn(settings: &HandOver, environment: &Environment) -> anyhow::Result
         BufReader::new(output.take(LARGEST_REPLY as u64))
             .read_line(&mut reply)
             .await?;
-        Reply::parse(&reply).map_err(|error| anyhow!("the gateway could not start: {error}"))
+        Reply::parse(&reply, settings.place.listen.ip()).map_err(anyhow::Error::msg)
     });
-    let started = started.await.unwrap_or_else(|_| {
-        Err(anyhow!(
-            "the gateway could not start within {}",
-            seconds(START_TIMEOUT)
-        ))
-    });
-    if started.is_err() {
-        let _ = process.start_kill();
+    let started = started
+        .await
+        .unwrap_or_else(|_| Err(anyhow!("no reply within {}", seconds(START_TIMEOUT))));
+    match started {
+        Ok(url) => Ok((process, url)),
+        Err(error) => bail!("the gateway could not start: {error:#}{HINT}"),
     }
-    started.map_err(|error| {
-        anyhow!("{error:#}\nhint: check the memory and the processes of the runner, then run the job again")
-    })
 }
 
 /// Stops the gateway that the saved state names. `None` if it names none.
@@ -115,15 +117,16 @@ pub(super) async fn stop(
     let state = |name: &str| environment.get(&format!("STATE_{name}"));
     let (url, key) = state(URL).zip(state(STOP_KEY))?;
     let key = SecretString::from(key);
-    Some(match log.mask(&key) {
-        Ok(()) => request_stop(url, &key).await,
-        Err(error) => Err(StopError::Running(error)),
-    })
+    // If the log is closed, it cannot show the key either.
+    let _ = log.mask(&key);
+    Some(request_stop(url, &key).await)
 }
 
 async fn request_stop(url: &str, key: &SecretString) -> Result<Counts, StopError> {
-    let url = Url::parse(url).and_then(|url| url.join("/stop"));
-    let url = url.map_err(|error| StopError::Running(error.into()))?;
+    let url = Url::parse(url).ok().filter(is_loopback_http);
+    let url = url.and_then(|url| url.join("/stop").ok());
+    let url =
+        url.ok_or_else(|| StopError::Running(anyhow!("the saved state names another server")))?;
     let http = Http::new(HttpSettings {
         timeout: STOP_TIMEOUT,
         ..HttpSettings::default()
