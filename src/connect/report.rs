@@ -1,5 +1,6 @@
 //! What a run reports: annotations, the closing line, the job summary.
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use humantime::{format_duration, format_rfc3339_seconds};
@@ -44,6 +45,7 @@ pub(super) fn warn_of_token(
         );
         return;
     };
+    warn_of_clock(token, now, log);
     if left < settings.min_validity {
         log.warning(
             TITLE,
@@ -53,6 +55,30 @@ pub(super) fn warn_of_token(
                 format_duration(Duration::from_secs(left.as_secs())),
                 format_duration(settings.min_validity),
                 format_rfc3339_seconds(at),
+            ),
+        );
+    }
+}
+
+/// The time by which the clocks of the runner and of Port may differ.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
+
+/// Warns if the clock of the runner is wrong: the lifetime of a token depends on it.
+fn warn_of_clock(token: &Token, now: SystemTime, log: &mut Log<'_>) {
+    let Some(server_time) = token.server_time else {
+        return;
+    };
+    let (difference, direction) = match now.duration_since(server_time) {
+        Ok(ahead) => (ahead, "ahead of"),
+        Err(error) => (error.duration(), "behind"),
+    };
+    if difference > CLOCK_TOLERANCE {
+        log.warning(
+            TITLE,
+            format!(
+                "The runner's clock is {} {direction} Port's, so `expires_at` or `expires_in` is wrong by \
+                 as much. Correct the clock.",
+                format_duration(Duration::from_secs(difference.as_secs()))
             ),
         );
     }
@@ -162,7 +188,10 @@ pub(super) fn warn_of_outputs(
 }
 
 pub(super) fn rfc3339(time: Option<SystemTime>) -> Option<String> {
-    Some(format_rfc3339_seconds(time?).to_string())
+    let mut text = String::new();
+    // Fails after the year 9999.
+    write!(text, "{}", format_rfc3339_seconds(time?)).ok()?;
+    Some(text)
 }
 
 pub(super) fn closing_line(

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use reqwest::header::DATE;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -92,6 +93,8 @@ pub struct Token {
     pub identity: Identity,
     /// The flow that returned it.
     pub flow: Flow,
+    /// The time at the server when it returned the token; `None` if it did not report it.
+    pub server_time: Option<SystemTime>,
     /// Why each attempt before the successful one failed.
     pub failed_attempts: Vec<String>,
 }
@@ -126,6 +129,7 @@ impl Token {
             expires_at,
             identity: Identity::Unknown,
             flow,
+            server_time: None,
             failed_attempts: Vec::new(),
         }
     }
@@ -190,11 +194,17 @@ pub(crate) fn parse(response: Response, flow: Flow, now: SystemTime) -> Result<T
     if let Some(expired) = expires_at.and_then(|at| now.duration_since(at).ok()) {
         return Err(TokenError::Expired(expired));
     }
+    let date = response
+        .headers
+        .get(DATE)
+        .and_then(|date| date.to_str().ok());
+    let server_time = date.and_then(|date| httpdate::parse_http_date(date).ok());
     Ok(Token {
         secret,
         expires_at,
         identity: claims.identity(),
         flow,
+        server_time,
         failed_attempts: response.failed_attempts,
     })
 }
