@@ -2,13 +2,14 @@
 //! responses, on a loopback address in `DOCKER_HOST`. In the stub, a container with the machine's network is
 //! the real gateway as a process. `tests/e2e/run` uses a real engine, and skips these tests.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use runner_double::Finished;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::harness::{Step, annotations, assert_snapshot};
@@ -16,28 +17,36 @@ use crate::harness::{Step, annotations, assert_snapshot};
 /// What a stub engine knows, and what it was asked.
 pub(crate) struct Engine {
     url: String,
-    state: Arc<Mutex<State>>,
+    pub(crate) state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     /// The oldest and the newest version of the API.
     versions: [&'static str; 2],
-    network: &'static str,
+    pub(crate) network: &'static str,
     /// Where the temporary directory of the test is mounted.
     mount: PathBuf,
     /// Whether the first list shows the container of the step as not yet running.
     lists_late: bool,
     has_listed: bool,
     /// Gateways of other steps, or of an earlier phase, as `GET /containers/json` returns them.
-    gateways: Vec<Value>,
+    pub(crate) gateways: Vec<Value>,
     /// The state of a gateway in its post phase.
     ended: Value,
     /// The lines of a gateway's log.
     log: String,
     /// What the engine does instead of creating a container.
     fault: Option<EngineFault>,
-    requests: Vec<String>,
+    /// The number of a request, from 1, and what the engine does then.
+    pub(crate) hostile: Option<(usize, Hostile)>,
+    /// The published ports of a gateway, if they are not the usual ones.
+    pub(crate) ports: Option<Value>,
+    /// What a gateway writes, if it is not a gateway: frames of the engine.
+    pub(crate) output: Option<Vec<u8>>,
+    /// Words before the program of a gateway.
+    pub(crate) wrapper: Vec<String>,
+    pub(crate) requests: Vec<String>,
     /// The body of the request that created a container.
     created: Value,
     /// The settings that a container received.
@@ -55,12 +64,36 @@ enum EngineFault {
     CannotRemove,
 }
 
+/// What a hostile engine does in place of its response.
+#[derive(Clone)]
+pub(crate) enum Hostile {
+    /// Nothing.
+    Stall,
+    /// It sends a signal to the step, and then responds.
+    Signal(Arc<OnceLock<Pid>>, Signal),
+    /// This response, and then this text as often.
+    Respond(&'static str, &'static str, usize),
+}
+
+impl Hostile {
+    fn respond(self, mut stream: &TcpStream, mut input: impl Read) -> Option<()> {
+        let Self::Respond(head, text, times) = self else {
+            // Until the action closes the connection.
+            let _ = input.read(&mut [0; 1]);
+            return None;
+        };
+        stream.write_all(head.as_bytes()).ok()?;
+        let chunk = text.repeat(1024);
+        for _ in 0..times.div_ceil(1024) {
+            stream.write_all(chunk.as_bytes()).ok()?;
+        }
+        None
+    }
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
-        for process in &mut self.state.lock().unwrap().processes {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.state.lock().unwrap().kill_gateways();
     }
 }
 
@@ -87,13 +120,13 @@ impl Engine {
         Self { url, state }
     }
 
-    fn with(self, change: impl FnOnce(&mut State)) -> Self {
+    pub(crate) fn with(self, change: impl FnOnce(&mut State)) -> Self {
         change(&mut self.state.lock().unwrap());
         self
     }
 
     /// A step in a container of this engine.
-    fn step(&self) -> Step {
+    pub(crate) fn step(&self) -> Step {
         self.run(Step::new())
     }
 
@@ -106,7 +139,7 @@ impl Engine {
             .variable("DOCKER_HOST", &self.url)
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.clone()
     }
 
@@ -118,7 +151,7 @@ impl Engine {
         self.state.lock().unwrap().handed_over.clone()
     }
 
-    fn removed(&self) -> Vec<String> {
+    pub(crate) fn removed(&self) -> Vec<String> {
         let requests = self.requests();
         let removed = requests
             .iter()
@@ -149,11 +182,13 @@ fn answer(mut stream: &TcpStream, shared: &Mutex<State>) -> Option<()> {
     let mut state = shared.lock().unwrap();
     state.requests.push(format!("{method} {path}"));
     let fault = state.fault;
-    if fault == Some(EngineFault::NoResponse) {
-        drop(state);
-        // Until the action closes the connection.
-        let _ = reader.read(&mut [0; 1]);
-        return None;
+    match state.now_hostile() {
+        Some(Hostile::Signal(step, signal)) => kill_process(*step.wait(), signal).unwrap(),
+        Some(hostile) => {
+            drop(state);
+            return hostile.respond(stream, reader);
+        }
+        None => {}
     }
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let (status, body, headers) = match (method, parts.as_slice()) {
@@ -179,6 +214,7 @@ fn answer(mut stream: &TcpStream, shared: &Mutex<State>) -> Option<()> {
                 Some(EngineFault::PublishesNothing) => json!({}),
                 _ => json!({"8787/tcp": [{"HostIp": "127.0.0.1", "HostPort": "49321"}]}),
             };
+            let published = state.ports.clone().unwrap_or(published);
             let body = json!({"State": state.ended, "NetworkSettings": {"Ports": published}});
             (200, body, "")
         }
@@ -236,6 +272,27 @@ fn markers() -> Value {
 }
 
 impl State {
+    /// What the engine does in place of its response to this request.
+    fn now_hostile(&self) -> Option<Hostile> {
+        if self.fault == Some(EngineFault::NoResponse) {
+            return Some(Hostile::Stall);
+        }
+        let (number, hostile) = self.hostile.clone()?;
+        (number == self.requests.len()).then_some(hostile)
+    }
+
+    pub(crate) fn kill_gateways(&mut self) {
+        for mut process in self.processes.drain(..) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// The labels of the container that was created.
+    pub(crate) fn created_labels(&self) -> Value {
+        self.created["Labels"].clone()
+    }
+
     /// The containers of the image. As an engine does, it lists one as running a moment after its process has
     /// started.
     fn list(&mut self) -> Value {
@@ -250,7 +307,7 @@ impl State {
 }
 
 /// Output of a container in the form of the engine: a header of 8 bytes and the bytes.
-fn frame(text: &str) -> Vec<u8> {
+pub(crate) fn frame(text: &str) -> Vec<u8> {
     let mut bytes = vec![1, 0, 0, 0];
     bytes.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
     bytes.extend(text.as_bytes());
@@ -268,10 +325,19 @@ fn attach(mut stream: &TcpStream, mut input: impl std::io::BufRead, shared: &Mut
     }
     let mut state = shared.lock().unwrap();
     state.handed_over = serde_json::from_str(&line).unwrap();
+    if let Some(output) = state.output.clone() {
+        drop(state);
+        // Until the action closes the connection.
+        while stream.write_all(&output).is_ok() {}
+        return;
+    }
     let reply = if state.fault == Some(EngineFault::EndsAtOnce) {
         String::new()
     } else if state.network == "host" {
-        let mut gateway = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
+        let mut words = state.wrapper.clone();
+        words.push(env!("CARGO_BIN_EXE_port-mcp").to_owned());
+        let mut gateway = Command::new("env")
+            .args(words)
             .arg("gateway")
             .env_clear()
             .stdin(Stdio::piped())
@@ -423,7 +489,7 @@ fn a_gateway_has_the_network_of_its_step() {
 }
 
 /// A gateway as the list of containers shows it.
-fn listed(id: &str, state: &str, labels: &Value) -> Value {
+pub(crate) fn listed(id: &str, state: &str, labels: &Value) -> Value {
     let mut all =
         json!({"port-mcp-action.gateway": id, "port-mcp-action.gateway.end": "4102444800"});
     for (name, value) in labels.as_object().unwrap() {

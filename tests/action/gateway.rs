@@ -22,7 +22,7 @@ const TOOLS: &str = "list_blueprints, list_entities";
 /// A gateway that a step has started.
 pub(crate) struct Gateway {
     pub(crate) step: Step,
-    run: Finished,
+    pub(crate) run: Finished,
     pub(crate) client: Client,
 }
 

@@ -134,7 +134,7 @@ impl Step {
     }
 
     /// Fails if a secret is anywhere except in the outputs and files that are meant for it.
-    fn assert_no_leaks(&self, finished: &Finished) {
+    pub(crate) fn assert_no_leaks(&self, finished: &Finished) {
         let is_meant = |place: &Place| match place {
             Place::Output(name) => {
                 matches!(name.as_str(), "access_token" | "mcp_config" | "agent_args")

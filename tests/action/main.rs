@@ -20,6 +20,7 @@ mod engine;
 mod exchange;
 mod gateway;
 mod harness;
+mod hostile;
 mod inputs;
 mod interface;
 mod leaks;

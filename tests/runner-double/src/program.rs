@@ -12,6 +12,7 @@ pub struct Program(Kind);
 #[derive(Debug, Clone)]
 enum Kind {
     Binary(PathBuf),
+    Wrapped(Vec<OsString>),
     Image(String),
     JavaScript(PathBuf),
 }
@@ -44,6 +45,13 @@ impl Program {
     #[must_use]
     pub fn binary(path: impl Into<PathBuf>) -> Self {
         Self(Kind::Binary(path.into()))
+    }
+
+    /// A program that starts the binary, such as `env` or `strace`: its words, which end with the path of the
+    /// binary. They are followed by `connect` or `cleanup`.
+    #[must_use]
+    pub fn wrapped(words: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        Self(Kind::Wrapped(words.into_iter().map(Into::into).collect()))
     }
 
     /// The image `name`, run by docker with the entry points `/connect` and `/cleanup`. Unlike on a
@@ -87,6 +95,11 @@ impl Program {
             Kind::Binary(path) => {
                 let mut command = Command::new(path);
                 command.arg(start.phase.entry_point());
+                on_this_machine(command, SEARCH_PATH.into(), start)
+            }
+            Kind::Wrapped(words) => {
+                let mut command = Command::new("env");
+                command.args(words).arg(start.phase.entry_point());
                 on_this_machine(command, SEARCH_PATH.into(), start)
             }
             Kind::JavaScript(directory) => {
