@@ -5,7 +5,6 @@
 //! it harder for the action.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fake_port::{Decision, Exchange, FakePort, Flow, RateLimit};
@@ -159,10 +158,10 @@ impl Outcome {
     }
 
     /// The exchanges by connection: those of a job, unless a response takes too long.
-    fn by_connection(&self) -> BTreeMap<SocketAddr, Vec<Exchange>> {
+    fn by_connection(&self) -> BTreeMap<u64, Vec<Exchange>> {
         let mut jobs: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for exchange in &self.exchanges {
-            jobs.entry(exchange.client).or_default().push(*exchange);
+            jobs.entry(exchange.connection).or_default().push(*exchange);
         }
         jobs
     }

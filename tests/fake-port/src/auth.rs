@@ -1,6 +1,6 @@
 //! The two endpoints that exchange credentials for a token.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -12,7 +12,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{server::Port, tokens::Flow};
+use crate::{limits::Client, server::Port, tokens::Flow};
 
 const TOKEN_TYPE: &str = "Bearer";
 
@@ -34,7 +34,7 @@ const TOO_MANY: &str = "Too many requests, please try again later";
 /// `POST /v1/auth/access_token`: Port's own exchange. Its limit counts by address.
 pub(crate) async fn rest(
     State(port): State<Arc<Port>>,
-    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    ConnectInfo(client): ConnectInfo<Client>,
     body: Bytes,
 ) -> Response {
     let Some(limiter) = &port.rest_limit else {
@@ -42,7 +42,7 @@ pub(crate) async fn rest(
     };
     let accepted = || rest_token(&port, &body);
     let rejected = |status| error_response(status, "too_many_requests", TOO_MANY);
-    let key = client.ip().to_string();
+    let key = client.address.ip().to_string();
     limiter.respond(client, &key, accepted, rejected).await
 }
 
@@ -109,7 +109,7 @@ struct OauthToken {
 /// `POST /v1/token`: OAuth 2.0 client credentials at the MCP server. Its limit counts by client id.
 pub(crate) async fn oauth(
     State(port): State<Arc<Port>>,
-    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    ConnectInfo(client): ConnectInfo<Client>,
     grant: Result<Form<ClientCredentials>, FormRejection>,
 ) -> Response {
     let grant = match grant {

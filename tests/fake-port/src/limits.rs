@@ -3,16 +3,21 @@
 use std::{
     collections::{HashMap, VecDeque},
     net::SocketAddr,
-    sync::{Mutex, MutexGuard},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use axum::{
+    extract::connect_info::Connected,
     http::{HeaderName, HeaderValue, StatusCode},
     response::Response,
+    serve::IncomingStream,
 };
 
-use crate::Flow;
+use crate::{Flow, server::PlainListener, tls::TlsListener};
 
 /// A limit of token exchanges, which [`Builder::rate_limit`](crate::Builder::rate_limit) enforces.
 ///
@@ -55,8 +60,8 @@ impl RateLimit {
 /// A token exchange as received, if its flow has a [`RateLimit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exchange {
-    /// The client's address and port, which identify the connection.
-    pub client: SocketAddr,
+    /// The number of the connection. Ports are used again, so they do not identify it.
+    pub connection: u64,
     /// When it arrived.
     pub at: Instant,
     /// What the limit decided.
@@ -75,6 +80,35 @@ pub enum Decision {
         /// The wait that the response requests, in seconds.
         reset: u64,
     },
+}
+
+/// A connection, and the address of its client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    connection: u64,
+}
+
+impl Client {
+    fn new(address: SocketAddr) -> Self {
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+        Self {
+            address,
+            connection: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+impl Connected<IncomingStream<'_, PlainListener>> for Client {
+    fn connect_info(stream: IncomingStream<'_, PlainListener>) -> Self {
+        Self::new(*stream.remote_addr())
+    }
+}
+
+impl Connected<IncomingStream<'_, TlsListener>> for Client {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        Self::new(*stream.remote_addr())
+    }
 }
 
 /// Enforces a limit, and records what it decides.
@@ -115,7 +149,7 @@ impl Limiter {
     /// `rejected` in the status 429. Adds the headers of the limit.
     pub(crate) async fn respond(
         &self,
-        client: SocketAddr,
+        client: Client,
         key: &str,
         accepted: impl FnOnce() -> Response,
         rejected: impl FnOnce(StatusCode) -> Response,
@@ -132,7 +166,7 @@ impl Limiter {
         response
     }
 
-    fn decide(&self, client: SocketAddr, key: &str) -> (Decision, [(HeaderName, HeaderValue); 4]) {
+    fn decide(&self, client: Client, key: &str) -> (Decision, [(HeaderName, HeaderValue); 4]) {
         let now = Instant::now();
         let limit = &self.limit;
         let mut state = self.state();
@@ -168,7 +202,7 @@ impl Limiter {
             used.ends.front().map_or(0, |end| reset(*end)),
         );
         state.exchanges.push(Exchange {
-            client,
+            connection: client.connection,
             at: now,
             decision,
         });

@@ -1,6 +1,7 @@
 //! The listener: routes, the record of requests, and the headers of every response.
 
 use std::{
+    io,
     net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex,
@@ -16,7 +17,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get, post},
-    serve::ListenerExt,
+    serve::Listener,
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
@@ -25,7 +26,7 @@ use crate::{
     Builder, ExpiresIn, auth,
     faults::{Endpoint, Fault, Faults, MCP_PATH, OAUTH_PATH, REST_PATH},
     github,
-    limits::{Limiter, rate_limit_headers},
+    limits::{Client, Limiter, rate_limit_headers},
     mcp, model,
     offers::Offers,
     tls::{Identity, TlsListener},
@@ -165,19 +166,37 @@ impl Port {
 pub(crate) async fn serve(listener: TcpListener, identity: Option<Identity>, port: Arc<Port>) {
     let listener = tokio::net::TcpListener::from_std(listener)
         .expect("the listener was made non-blocking, in a runtime with I/O");
-    let routes = routes(port).into_make_service_with_connect_info::<SocketAddr>();
+    let routes = routes(port).into_make_service_with_connect_info::<Client>();
     match identity {
         None => {
-            let listener = listener.tap_io(|stream| send_at_once(stream));
-            axum::serve(listener, routes).into_future().await
+            axum::serve(PlainListener(listener), routes)
+                .into_future()
+                .await
         }
         Some(identity) => {
-            // `tap_io` only because axum knows the client's address of such a listener.
-            let listener = TlsListener::new(listener, identity).tap_io(|_| {});
+            let listener = TlsListener::new(listener, identity);
             axum::serve(listener, routes).into_future().await
         }
     }
     .expect("axum never stops");
+}
+
+/// A listener without TLS.
+pub(crate) struct PlainListener(tokio::net::TcpListener);
+
+impl Listener for PlainListener {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (stream, client) = Listener::accept(&mut self.0).await;
+        send_at_once(&stream);
+        (stream, client)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
 }
 
 /// Disables Nagle's algorithm, which would delay the small last part of an event stream by tens of

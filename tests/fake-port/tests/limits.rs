@@ -72,7 +72,7 @@ async fn a_window_accepts_only_so_many_exchanges() {
     let (accepted, used_up) = (Decision::Accepted, Decision::UsedUp { reset });
     assert_eq!(decisions, [accepted, accepted, used_up]);
     assert!(exchanges.is_sorted_by_key(|exchange| exchange.at));
-    assert_eq!(exchanges[0].client, exchanges[2].client, "one connection");
+    assert_eq!(exchanges[0].connection, exchanges[2].connection);
 }
 
 #[tokio::test]
