@@ -196,8 +196,13 @@ impl Case {
             .variable("GITHUB_REPOSITORY", &self.early(rule).replace('\0', ""))
             .variable("RUNNER_DEBUG", if self.is_debug { "1" } else { "" });
         if let Some((endpoint, status)) = self.fault {
-            let message =
-                json!({"message": name, "error": title, "error_description": description});
+            let known = |text: &str| match endpoint {
+                Endpoint::Mcp => text.to_owned(),
+                _ => self.early(text),
+            };
+            let message = json!({
+                "message": known(name), "error": known(title), "error_description": known(description),
+            });
             let fault = Fault::status(status).json(message);
             step.port.fault(endpoint, fault);
         }
