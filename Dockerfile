@@ -15,8 +15,8 @@ ENV RUSTFLAGS="-C target-feature=+crt-static" \
 COPY Cargo.toml Cargo.lock ./
 COPY tests/runner-double/Cargo.toml tests/runner-double/
 COPY tests/fake-port/Cargo.toml tests/fake-port/
-RUN mkdir -p benches src tests/runner-double/src tests/fake-port/src \
-    && touch benches/tools.rs src/lib.rs tests/runner-double/src/lib.rs tests/fake-port/src/lib.rs \
+RUN mkdir -p benches src tests/faults tests/runner-double/src tests/fake-port/src \
+    && touch benches/tools.rs tests/faults/main.rs src/lib.rs tests/runner-double/src/lib.rs tests/fake-port/src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked --bin port-mcp --features embedded-roots
 
