@@ -10,22 +10,38 @@ use std::io::Write as _;
 use fake_port::{Builder, Endpoint, FakePort, Fault, GITHUB_TOKEN, Token, Tool};
 use port_mcp_action::agents::Agent;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use runner_double::{Finished, Place};
 use serde_json::json;
 
 use crate::engine::Engine;
 use crate::harness::{Step, assert_explained, rendered};
 
-/// The number of cases: few, unless a variable says otherwise.
-fn cases(few: u32, share: u32) -> ProptestConfig {
+/// The number of threads of each test: most of a case is waiting for a process.
+const THREADS: u32 = 4;
+
+/// Checks random cases: few, or the number in a variable, divided by `share`.
+fn hunt<S: Strategy>(few: u32, share: u32, strategy: fn() -> S, check: fn(S::Value)) {
     let all = std::env::var("LEAK_CASES").ok();
     let cases = all.map_or(few, |all| all.parse::<u32>().unwrap() / share);
-    ProptestConfig {
-        cases,
+    let config = ProptestConfig {
+        cases: cases.div_ceil(THREADS),
         max_shrink_iters: 200,
         failure_persistence: None,
         ..ProptestConfig::default()
-    }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let mut runner = TestRunner::new(config.clone());
+                let result = runner.run(&strategy(), |case| {
+                    check(case);
+                    Ok(())
+                });
+                result.unwrap_or_else(|error| panic!("{error}\n{runner}"));
+            });
+        }
+    });
 }
 
 /// Texts that mean something to the runner, to Markdown, to a shell, or to a terminal.
@@ -234,7 +250,6 @@ impl Case {
             let leaks: Vec<_> = leaks
                 .iter()
                 .filter(|leak| secret == self.secret || !is_meant(&leak.place))
-                // These texts are the test's own, and not of the action.
                 .collect();
             assert!(
                 leaks.is_empty(),
@@ -321,50 +336,59 @@ fn gateways() -> String {
     String::new()
 }
 
-proptest! {
-    #![proptest_config(cases(100, 1))]
-
-    #[test]
-    fn no_secret_leaves_a_step(case in case()) {
+#[test]
+fn no_secret_leaves_a_step() {
+    hunt(100, 1, case, |case| {
         let step = case.step();
         let run = step.run();
         case.assert_clean(&run, &[]);
         let post = step.clean_up();
         case.assert_clean(&post, &[]);
-        prop_assert!(post.files.is_empty(), "{:?}", post.files.keys());
-    }
+        assert!(post.files.is_empty(), "{:?}", post.files.keys());
+    });
 }
 
-proptest! {
-    #![proptest_config(cases(30, 10))]
-
-    #[test]
-    fn no_secret_leaves_a_gateway(case in case(), in_container in any::<bool>(), arguments in any::<bool>()) {
+#[test]
+fn no_secret_leaves_a_gateway() {
+    let cases = || (case(), any::<bool>(), any::<bool>());
+    hunt(30, 10, cases, |(case, in_container, audit_arguments)| {
         let engine = Engine::start();
-        let step = case.step()
+        let step = case
+            .step()
             .input("connection", "gateway")
             .input("token_placement", "inline")
             .input("audit_file", "true")
-            .input("audit_arguments", arguments.to_string());
+            .input("audit_arguments", audit_arguments.to_string());
         let step = if in_container { engine.run(step) } else { step };
         let run = step.run();
         let key = run.outputs.get("access_token").cloned().unwrap_or_default();
-        let stop_key = run.state.get("gateway_stop_key").cloned().unwrap_or_default();
-        let keys: Vec<&str> = [key.as_str(), &stop_key].into_iter().filter(|key| !key.is_empty()).collect();
+        let stop_key = run
+            .state
+            .get("gateway_stop_key")
+            .cloned()
+            .unwrap_or_default();
+        let mut keys = vec![key.as_str(), &stop_key];
+        keys.retain(|key| !key.is_empty());
         case.assert_clean(&run, &keys);
-        prop_assert!(run.exit != Some(0) || key != case.token);
+        assert!(run.exit != Some(0) || key != case.token);
         let processes = gateways();
         let created = engine.created().to_string();
-        for secret in [&case.secret, &case.token].into_iter().map(String::as_str).chain(keys.iter().copied()) {
-            prop_assert!(!processes.contains(secret), "a process shows {secret:?}");
-            prop_assert!(!created.contains(secret), "the container shows {secret:?}: {created}");
+        for secret in keys
+            .iter()
+            .copied()
+            .chain([case.secret.as_str(), &case.token])
+        {
+            assert!(!processes.contains(secret), "a process shows {secret:?}");
+            assert!(
+                !created.contains(secret),
+                "the container shows {secret:?}: {created}"
+            );
         }
         if let Some(url) = run.outputs.get("mcp_url") {
             call(&case, &step, url, &key);
         }
-        let post = step.clean_up();
-        case.assert_clean(&post, &keys);
-    }
+        case.assert_clean(&step.clean_up(), &keys);
+    });
 }
 
 /// Calls tools through the gateway, with the texts in every place. The response of a server that repeats the

@@ -104,9 +104,9 @@ engine_errors() {
 
 # engine_error TEXT [ARGUMENT...]: runs the main phase with these arguments of `docker run`.
 engine_error() {
-  if docker run --rm --network host "${@:2}" --env INPUT_CLIENT_ID="$client_id" --env INPUT_CLIENT_SECRET="$client_secret" \
+  if docker run --rm --network host --tmpfs /commands:mode=1777 "${@:2}" --env INPUT_CLIENT_ID="$client_id" --env INPUT_CLIENT_SECRET="$client_secret" \
     --env INPUT_API_URL="$API_URL" --env INPUT_MCP_URL="$MCP_URL" --env INPUT_ALLOWED_TOOLS=list_blueprints \
-    --env INPUT_CONNECTION=gateway --env GITHUB_OUTPUT=/output --env GITHUB_STATE=/state "$image" >"$scratch/log"; then
+    --env INPUT_CONNECTION=gateway --env GITHUB_OUTPUT=/commands/output --env GITHUB_STATE=/commands/state "$image" >"$scratch/log"; then
     fail 'the step succeeded'
   fi
   grep --fixed-strings "::error title=Port MCP::" "$scratch/log" | grep --fixed-strings "$1" || fail "not in the error: $1"
