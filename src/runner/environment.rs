@@ -22,7 +22,7 @@ impl Environment {
     }
 
     /// The value of `name`. `None` if it is unset or empty: the runner sets unused variables to an empty
-    /// string. [`NOT_UTF8`] if it is not UTF-8: as unset, a proxy or an address would be ignored silently.
+    /// string. U+FFFD if it is not UTF-8: as unset, a proxy or an address would be ignored silently.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0

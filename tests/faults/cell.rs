@@ -14,8 +14,8 @@ use crate::request::Request;
 use crate::tls::TRUSTED;
 use crate::verdict::Verdict;
 
-/// The input `timeout`, in which a second attempt fits: one has a time limit of 10 seconds. Only a preflight check
-/// in which each response begins in time has one of 30 seconds.
+/// The input `timeout`. A second attempt fits into it: one has a time limit of 10 seconds, and a preflight check whose
+/// responses begin in time one of 30 seconds.
 fn timeout(request: Request, fault: Fault) -> Duration {
     let is_check = matches!(
         request,
@@ -25,7 +25,11 @@ fn timeout(request: Request, fault: Fault) -> Duration {
         fault,
         Fault::OneBytePerSecond | Fault::SlowFirstByte | Fault::HandshakeStall | Fault::Endless1xx
     );
-    Duration::from_secs(if is_check && is_slow { 40 } else { 12 })
+    Duration::from_secs(match (is_slow, is_check) {
+        (true, true) => 45,
+        (true, false) => 18,
+        (false, _) => 30,
+    })
 }
 
 /// How much later than its time limit a step may end on a machine with a high load.

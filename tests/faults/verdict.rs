@@ -251,7 +251,7 @@ fn of_engine(fault: Fault) -> String {
             "the Docker engine could not negotiate the version of its API: Connection refused"
         }
         Fault::SlowFirstByte | Fault::OneBytePerSecond | Fault::Endless1xx => {
-            "the Docker engine did not respond within 12s (request: create a container)"
+            "the Docker engine did not respond within 15s (request: create a container)"
         }
         _ => "the Docker engine could not create a container: ",
     }

@@ -148,7 +148,7 @@ fn a_container_that_is_no_gateway() {
         (frame(&"x".repeat(100_000)), "it ended without a reply"),
         (vec![b'x'; 4096], "the gateway could not start"),
         (endless, "the gateway could not start"),
-        (frame("").repeat(512), "it ended without a reply"),
+        (frame("").repeat(512), "the gateway could not start: "),
     ] {
         let engine = Engine::start().with(|state| state.output = Some(output));
         let step = engine.step();
