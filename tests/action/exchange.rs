@@ -6,7 +6,7 @@ use std::time::Duration;
 use fake_port::{Endpoint, FakePort, Fault, Flow, Token};
 use serde_json::json;
 
-use crate::harness::{Step, annotations, assert_snapshot, outputs};
+use crate::harness::{Step, annotations, assert_snapshot, closed_port, outputs};
 
 fn rest() -> Step {
     quiet(Step::against(
@@ -373,10 +373,7 @@ fn no_response_in_time() {
 
 #[test]
 fn connection_refused() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let (_reserved, free) = closed_port();
     let step = rest()
         .input("api_url", format!("http://{free}"))
         .input("timeout", "1s");
@@ -402,10 +399,7 @@ fn an_unknown_host() {
 
 #[test]
 fn an_unreachable_proxy() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let (_reserved, free) = closed_port();
     let step = rest()
         .input("api_url", "https://port.invalid")
         .input("timeout", "1s")

@@ -15,7 +15,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use runner_double::Finished;
 use serde_json::{Value, json};
 
-use crate::harness::{Step, annotations, is_image};
+use crate::harness::{Step, annotations, closed_port, is_image};
 
 const TOOLS: &str = "list_blueprints, list_entities";
 
@@ -983,10 +983,7 @@ async fn auth_method_auto_is_settled_at_the_first_401() {
 
 #[tokio::test]
 async fn while_port_is_away_calls_fail_and_the_gateway_goes_on() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let (_reserved, free) = closed_port();
     let gateway = in_front_of(&format!("http://{free}/v1"));
     for _ in 0..3 {
         let response = gateway

@@ -1,10 +1,13 @@
 //! Shared by the tests: a step with its job, its inputs, and a fake Port server.
 
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 
 use fake_port::{Builder, FakePort, Flow, GITHUB_TOKEN};
 use runner_double::{Finished, Job, Phase, Place, Program, Running};
+use rustix::net::{AddressFamily, SocketType};
 use serde_json::Value;
 
 /// A step of the action. It runs in a job, against a fake Port server.
@@ -318,4 +321,13 @@ pub(crate) fn config(finished: &Finished) -> Value {
 /// The container action ends with its step: there, the gateway is a container of its own.
 pub(crate) fn is_image() -> bool {
     program().is_image()
+}
+
+/// A loopback address at which nothing listens. It stays reserved as long as the first value lives: a free port
+/// could soon be the port of another test.
+pub(crate) fn closed_port() -> (OwnedFd, SocketAddr) {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = rustix::net::getsockname(&socket).unwrap();
+    (socket, address.try_into().unwrap())
 }
