@@ -305,6 +305,9 @@ impl Post<'_> {
             Ok(response) => response,
             Err(error) => return self.failed(message, &error),
         };
+        if !response.status().is_success() {
+            return relay(response, None, None).await;
+        }
         let (status, headers) = (response.status(), response.headers().clone());
         let opened = headers
             .get(SESSION)
@@ -333,18 +336,16 @@ impl Post<'_> {
         let mut response = Response::new(full(rewritten));
         *response.status_mut() = status;
         *response.headers_mut() = returned(&headers);
-        if status.is_success() {
-            let label = match opened.as_ref().and_then(|id| id.to_str().ok()) {
-                Some(id) => {
-                    let headers = forwarded(self.headers);
-                    self.gateway.sessions.open(id, self.body, &headers)
-                }
-                None => "-".to_owned(),
-            };
-            self.gateway.audit.session(&label);
-            if let Some(id) = opened {
-                response.headers_mut().insert(SESSION, id);
+        let label = match opened.as_ref().and_then(|id| id.to_str().ok()) {
+            Some(id) => {
+                let headers = forwarded(self.headers);
+                self.gateway.sessions.open(id, self.body, &headers)
             }
+            None => "-".to_owned(),
+        };
+        self.gateway.audit.session(&label);
+        if let Some(id) = opened {
+            response.headers_mut().insert(SESSION, id);
         }
         response
     }

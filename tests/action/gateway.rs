@@ -997,6 +997,39 @@ async fn while_port_is_away_calls_fail_and_the_gateway_goes_on() {
 }
 
 #[tokio::test]
+async fn an_error_that_repeats_the_token_reaches_the_agent_without_it() {
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    let token = gateway.step.port.token(Flow::Rest);
+    let message = |method: &str| json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": "list_entities"}});
+    for (method, name) in [
+        (Method::POST, "initialize"),
+        (Method::POST, "tools/list"),
+        (Method::POST, "tools/call"),
+        (Method::POST, "ping"),
+        (Method::GET, ""),
+        (Method::DELETE, ""),
+    ] {
+        let text = json!({"message": format!("rejected Bearer {token}")});
+        let fault = Fault::status(403).json(text);
+        gateway.step.port.fault(Endpoint::Mcp, fault);
+        let request = gateway.client.request(method.clone(), gateway.url());
+        let request = request.headers(session.clone());
+        let response = request
+            .body(message(name).to_string())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 403, "{method} {name}");
+        let text = response.text().await.unwrap();
+        assert_eq!(
+            text, r#"{"message":"rejected Bearer ***"}"#,
+            "{method} {name}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_expired_token_is_renewed_once_and_only_for_a_request() {
     let gateway = Gateway::start();
     let session = gateway.open().await;
