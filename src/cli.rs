@@ -121,24 +121,18 @@ impl Cli {
         log: &mut Log<'_>,
         cancelled: impl Future<Output = ()>,
     ) -> Result<Outcome, Error> {
-        if let Command::Gateway = self.command {
+        match self.command {
             // It ends by itself: running requests may finish, and the audit ends with the counts.
-            gateway::serve::run(cancelled).await?;
-            return Ok(Outcome::Done);
+            Command::Gateway => gateway::serve::run(cancelled).await?,
+            // What it did not remove would remain, and its work is short.
+            Command::Cleanup => self.run_to_end(environment, log).await?,
+            _ => tokio::select! {
+                biased;
+                () = cancelled => return Ok(Outcome::Cancelled),
+                result = self.run_to_end(environment, log) => result?,
+            },
         }
-        let is_cleanup = matches!(self.command, Command::Cleanup);
-        let cancelled = async {
-            if is_cleanup {
-                // What it did not remove would remain, and its work is short.
-                std::future::pending::<()>().await;
-            }
-            cancelled.await;
-        };
-        tokio::select! {
-            biased;
-            () = cancelled => Ok(Outcome::Cancelled),
-            result = self.run_to_end(environment, log) => result.map(|()| Outcome::Done),
-        }
+        Ok(Outcome::Done)
     }
 
     async fn run_to_end(self, environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {

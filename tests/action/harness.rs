@@ -140,13 +140,6 @@ impl Step {
 
     /// Fails if a secret is anywhere except in the outputs and files that are meant for it.
     pub(crate) fn assert_no_leaks(&self, finished: &Finished) {
-        let is_meant = |place: &Place| match place {
-            Place::Output(name) => {
-                matches!(name.as_str(), "access_token" | "mcp_config" | "agent_args")
-            }
-            Place::File(path) => path.to_string_lossy().contains("port-mcp-"),
-            _ => false,
-        };
         let tokens = [Flow::Rest, Flow::Oauth].map(|flow| self.port.token(flow));
         for token in tokens.iter().filter(|token| !token.trim().is_empty()) {
             let leaks = finished.leaks(token);
@@ -166,6 +159,20 @@ impl Step {
         }
         let leaks = finished.leaks(GITHUB_TOKEN);
         assert!(leaks.is_empty(), "the GitHub token leaked: {leaks:?}");
+    }
+}
+
+/// Whether an output or a file is meant for a secret. The audit, which is a file too, is not.
+pub(crate) fn is_meant(place: &Place) -> bool {
+    match place {
+        Place::Output(name) => {
+            matches!(name.as_str(), "access_token" | "mcp_config" | "agent_args")
+        }
+        Place::File(path) => {
+            let name = path.to_string_lossy();
+            name.contains("port-mcp-") && !name.ends_with(".jsonl")
+        }
+        _ => false,
     }
 }
 

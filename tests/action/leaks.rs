@@ -15,7 +15,7 @@ use runner_double::{Finished, Place};
 use serde_json::json;
 
 use crate::engine::Engine;
-use crate::harness::{Step, assert_explained, rendered};
+use crate::harness::{Step, assert_explained, is_meant, rendered};
 
 /// The number of threads of each test: most of a case is waiting for a process.
 const THREADS: u32 = 4;
@@ -231,26 +231,15 @@ impl Case {
 
     /// Fails if a run has left a secret, or if a text of a server became more than text.
     fn assert_clean(&self, run: &Finished, keys: &[&str]) {
-        let is_meant = |place: &Place| match place {
-            Place::Output(name) => {
-                matches!(name.as_str(), "access_token" | "mcp_config" | "agent_args")
-            }
-            Place::State(name) => name == "gateway_stop_key",
-            Place::File(path) => {
-                let name = path.to_string_lossy();
-                name.contains("port-mcp-") && !name.ends_with(".jsonl")
-            }
-            _ => false,
-        };
         for secret in [self.secret.as_str(), &self.token, GITHUB_TOKEN]
             .into_iter()
             .chain(keys.iter().copied())
         {
-            let leaks = run.leaks(secret);
-            let leaks: Vec<_> = leaks
-                .iter()
-                .filter(|leak| secret == self.secret || !is_meant(&leak.place))
-                .collect();
+            let is_meant = |place: &Place| {
+                is_meant(place) || *place == Place::State("gateway_stop_key".to_owned())
+            };
+            let mut leaks = run.leaks(secret);
+            leaks.retain(|leak| secret == self.secret || !is_meant(&leak.place));
             assert!(
                 leaks.is_empty(),
                 "{secret:?} leaked: {leaks:?}\n{}",

@@ -141,34 +141,33 @@ impl Step {
             Request::Engine => port.api_url().to_owned(),
             _ => format!("{scheme}://{}", relay.address()),
         };
-        let unknown = "https://port.invalid".to_owned();
-        let is_unknown = |here: Request| fault == Fault::Dns && request == here;
-        let at = |here: &[Request]| here.iter().any(|here| is_unknown(*here));
+        let is_unknown = |hosts: &[Request]| fault == Fault::Dns && hosts.contains(&request);
+        let origin_of = |requests: &[Request]| {
+            if is_unknown(requests) {
+                "https://port.invalid"
+            } else {
+                &origin
+            }
+        };
         let mut job = Job::new();
+        // Without a region, the policy is read before a token is requested.
+        let region = if request == Request::Policy {
+            "auto"
+        } else {
+            "eu"
+        };
+        let auth_method = if request == Request::Oauth {
+            "oauth"
+        } else {
+            "api"
+        };
         let mut inputs = vec![
             ("client_id", CLIENT_ID.to_owned()),
             ("client_secret", CLIENT_SECRET.to_owned()),
-            // Without a region, the policy is read before a token is requested.
-            (
-                "region",
-                if request == Request::Policy {
-                    "auto"
-                } else {
-                    "eu"
-                }
-                .to_owned(),
-            ),
+            ("region", region.to_owned()),
             ("timeout", format!("{}s", timeout(request, fault).as_secs())),
             ("allowed_tools", "list_blueprints, list_entities".to_owned()),
-            (
-                "auth_method",
-                if request == Request::Oauth {
-                    "oauth"
-                } else {
-                    "api"
-                }
-                .to_owned(),
-            ),
+            ("auth_method", auth_method.to_owned()),
         ];
         if layer == Layer::Proxy {
             job.var(
@@ -176,24 +175,10 @@ impl Step {
                 &format!("http://user:hush-hush@{}", relay.address()),
             );
         } else {
-            let api = if at(&[Request::Rest]) {
-                &unknown
-            } else {
-                &origin
-            };
-            let mcp = if at(&[Request::Oauth, Request::Initialize, Request::Call]) {
-                &unknown
-            } else {
-                &origin
-            };
-            let github = if at(&[Request::Policy]) {
-                &unknown
-            } else {
-                &origin
-            };
-            inputs.push(("api_url", api.clone()));
+            let mcp = origin_of(&[Request::Oauth, Request::Initialize, Request::Call]);
+            inputs.push(("api_url", origin_of(&[Request::Rest]).to_owned()));
             inputs.push(("mcp_url", format!("{mcp}/v1")));
-            job.var("GITHUB_API_URL", github);
+            job.var("GITHUB_API_URL", origin_of(&[Request::Policy]));
         }
         if matches!(layer, Layer::Proxy | Layer::Tls) {
             inputs.push(("ca_certificate", TRUSTED.pem.clone()));
@@ -205,7 +190,7 @@ impl Step {
         if request.is_of_gateway() || request == Request::Engine {
             inputs.push(("connection", "gateway".to_owned()));
         }
-        if at(&[Request::Call]) {
+        if is_unknown(&[Request::Call]) {
             inputs.push(("verify", "false".to_owned()));
         }
         if request == Request::Engine {

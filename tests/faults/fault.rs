@@ -215,24 +215,14 @@ pub(crate) fn respond(
     request: Request,
     echo: &str,
 ) -> io::Result<()> {
-    let kind = if request.is_mcp() {
-        "text/event-stream"
-    } else {
-        "application/json"
+    let (kind, prefix) = match (fault, request.is_mcp()) {
+        (Fault::WrongType, _) => ("text/html", ""),
+        (_, true) => ("text/event-stream", "data: "),
+        (_, false) => ("application/json", ""),
     };
-    let prefix = if request.is_mcp() { "data: " } else { "" };
     let start = format!("HTTP/1.1 200 OK\r\n{END}\r\ncontent-type: {kind}\r\n");
     if let Some(body) = short_body(fault, prefix) {
-        let kind = if fault == Fault::WrongType {
-            "text/html"
-        } else {
-            kind
-        };
-        let length = body.len();
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\n{END}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
-        )?;
+        write!(stream, "{start}content-length: {}\r\n\r\n", body.len())?;
         return stream.write_all(&body);
     }
     match fault {
@@ -305,7 +295,7 @@ pub(crate) fn respond(
 fn short_body(fault: Fault, prefix: &str) -> Option<Vec<u8>> {
     let text = match fault {
         Fault::WrongType => {
-            return Some(b"<!doctype html><a href=\"https://evil.example\">Sign in</a>".to_vec());
+            r#"<!doctype html><a href="https://evil.example">Sign in</a>"#.to_owned()
         }
         Fault::InvalidUtf8 => {
             let body = b"{\"accessToken\":\"\xff\xfe\",\"ok\":\"\xff\"}\n\n";

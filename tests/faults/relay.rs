@@ -246,7 +246,6 @@ impl Shared {
         let received = match received {
             Some(Request::Rest) if state.is_gateway => Some(Request::Renewal),
             Some(Request::Initialize) if state.is_gateway => Some(Request::Reopen),
-            // Only the gateway calls tools.
             other => other,
         };
         let loses_session = received == Some(Request::Call)

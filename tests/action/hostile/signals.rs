@@ -87,13 +87,17 @@ fn stride() -> usize {
     stride.map_or(7, |stride| stride.parse().unwrap())
 }
 
-/// The runner sends SIGINT first.
-fn signal(number: usize) -> &'static str {
-    if number.is_multiple_of(2) {
+/// The binary, which gets a signal at the system call with this number, and what this is. The runner sends
+/// SIGINT first.
+fn interrupted(lives: &Lives, number: usize) -> (Program, String) {
+    let signal = if number.is_multiple_of(2) {
         "SIGINT"
     } else {
         "SIGTERM"
-    }
+    };
+    let inject = format!("--inject=all:signal={signal}:when={number}");
+    let program = traced(lives, &[&inject, "-o", "/dev/null"]);
+    (program, format!("{signal} at call {number}"))
 }
 
 /// A step that succeeds has all of its outputs, and its post phase removes everything. A step that does not
@@ -113,13 +117,13 @@ fn assert_whole(what: &str, step: Step, run: &Finished, lives: &Lives) {
     }
     let step = step.program(Program::binary(BINARY));
     assert_eq!(step.clean_up().exit, Some(0), "{what}");
-    let expected: Vec<String> = run.outputs.get("audit_file").cloned().into_iter().collect();
-    let files: BTreeSet<String> = left(&step).into_iter().collect();
-    let expected: BTreeSet<String> = expected
-        .into_iter()
+    let audit = run.outputs.get("audit_file");
+    let audit: Vec<String> = audit
         .filter(|name| !name.is_empty())
+        .cloned()
+        .into_iter()
         .collect();
-    assert_eq!(files, expected, "{what}");
+    assert_eq!(left(&step), audit, "{what}");
     lives.assert_over();
 }
 
@@ -132,15 +136,10 @@ fn a_signal_at_any_system_call_of_the_step() {
         let points = sweep(last, stride(), |number| {
             let step = new();
             let lives = Lives::new(&step);
-            let signal = signal(number);
-            let options = [
-                &*format!("--inject=all:signal={signal}:when={number}"),
-                "-o",
-                "/dev/null",
-            ];
-            let step = step.program(traced(&lives, &options));
+            let (program, what) = interrupted(&lives, number);
+            let step = step.program(program);
             let run = step.run();
-            let what = format!("{name}, {signal} at call {number}");
+            let what = format!("{name}, {what}");
             // Without an exit code, the signal ended the process before it installed its handlers.
             assert!(
                 matches!(run.exit, Some(0 | 130) | None),
@@ -176,15 +175,9 @@ fn a_signal_at_any_system_call_of_the_post_phase() {
     let last = count(main(new()).0, "all", Step::clean_up);
     let points = sweep(last, stride(), |number| {
         let (step, lives) = main(new());
-        let signal = signal(number);
-        let options = [
-            &*format!("--inject=all:signal={signal}:when={number}"),
-            "-o",
-            "/dev/null",
-        ];
-        let step = step.program(traced(&lives, &options));
+        let (program, what) = interrupted(&lives, number);
+        let step = step.program(program);
         let post = step.clean_up();
-        let what = format!("{signal} at call {number}");
         match post.exit {
             // It ends its work first.
             Some(0) => {
