@@ -1,13 +1,14 @@
 //! The HTTP interface for the agent: who may send requests, and what happens to each.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::stream::{Stream, StreamExt as _, once};
 use http::header::{
     ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN,
     WWW_AUTHENTICATE,
@@ -29,7 +30,8 @@ use super::gate::{Action, Message, Rejection};
 use super::rewrite::{self, Events, Page, RawObject};
 use super::sessions::Session;
 use super::upstream::{UpstreamError, forwarded};
-use crate::text::{Quote, secrets};
+use crate::text::Quote;
+use crate::text::secrets::{Redactor, redact};
 
 /// The path of the MCP server, as at Port.
 pub(super) const PATH: &str = "/v1";
@@ -579,7 +581,7 @@ impl Drop for CallEnd {
 }
 
 /// Passes a response to the agent: as it arrives, or, if its status is an error, without the secrets that its
-/// text may repeat.
+/// text may repeat in any notation.
 async fn relay(
     response: reqwest::Response,
     call: Option<CallEnd>,
@@ -595,10 +597,10 @@ async fn relay(
             call.add(text.as_bytes());
             call.outcome = Outcome::Error;
         }
-        let text = secrets::redact(&text).into_owned();
+        let text = redact(&text).into_owned();
         return relayed.map(|()| full(text.into()));
     }
-    let state = (response.bytes_stream(), call, filter);
+    let state = (Box::pin(chunks(response)), call, filter);
     let stream =
         futures_util::stream::unfold(state, move |(mut bytes, mut call, mut filter)| async move {
             let Some(chunk) = bytes.next().await else {
@@ -665,10 +667,20 @@ impl<T: Unpin> hyper::body::Body for Held<T> {
     }
 }
 
+/// The body of a response as it arrives, without the secrets that it may repeat.
+fn chunks(response: reqwest::Response) -> impl Stream<Item = reqwest::Result<Bytes>> + Send {
+    let mut redactor = Redactor::default();
+    let chunks = response.bytes_stream().map(Some).chain(once(ready(None)));
+    chunks.map(move |chunk| match chunk {
+        Some(chunk) => Ok(redactor.push(&chunk?).into()),
+        None => Ok(redactor.rest().into()),
+    })
+}
+
 /// Reads a response to its end, or, of an event stream, up to the event with the JSON-RPC response.
 async fn whole(response: reqwest::Response, limit: usize) -> Result<String, ()> {
     let is_stream = has_type(response.headers(), EVENT_STREAM);
-    let mut bytes = response.bytes_stream();
+    let mut bytes = Box::pin(chunks(response));
     let (mut text, mut events) = (Vec::new(), Events::default());
     while let Some(chunk) = bytes.next().await {
         let chunk = chunk.map_err(drop)?;

@@ -24,6 +24,9 @@ pub const SHORTEST: usize = 8;
 /// The number of levels of nested escapes that are recognized, such as JSON in a string of JSON.
 const MOST_NESTED: usize = 8;
 
+/// The number of levels of nested JSON, beginning with none, in which a stream is redacted.
+const MOST_NESTED_JSON: usize = 4;
+
 /// At most this many characters at either end of a secret in base64 also depend on the neighboring
 /// text.
 const BASE64_SHARED: usize = 3;
@@ -66,13 +69,69 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     Cow::Owned(redacted)
 }
 
+/// Redacts registered secrets of at least [`SHORTEST`] characters in a stream, as plain text and in strings of
+/// JSON: other notations need the whole text. A secret may arrive in several parts.
+#[derive(Default)]
+pub struct Redactor {
+    /// The end of the stream so far, if it can be the beginning of a secret.
+    held: Vec<u8>,
+}
+
+impl Redactor {
+    /// Adds a part, and returns what can be passed on.
+    pub fn push(&mut self, part: &[u8]) -> Vec<u8> {
+        self.take(part, false)
+    }
+
+    /// What is left at the end of the stream.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.take(&[], true)
+    }
+
+    fn take(&mut self, part: &[u8], is_end: bool) -> Vec<u8> {
+        let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
+        let patterns = registry.iter().filter(|pattern| pattern.is_long());
+        let secrets = patterns.flat_map(|pattern| &pattern.json);
+        let secrets: Vec<&[u8]> = secrets.map(String::as_bytes).collect();
+        let mut bytes = std::mem::take(&mut self.held);
+        bytes.extend_from_slice(part);
+        let (passed, until) = redact_parts(&secrets, &bytes, is_end);
+        bytes.drain(..until);
+        self.held = bytes;
+        passed
+    }
+}
+
+/// Redacts `secrets` in `bytes`, up to the beginning of what can be a secret that continues after them.
+/// Returns the redacted bytes, and where they end.
+fn redact_parts(secrets: &[&[u8]], bytes: &[u8], is_end: bool) -> (Vec<u8>, usize) {
+    let mut passed = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        let begins = || secrets.iter().filter(|secret| secret[0] == rest[0]);
+        if !is_end && begins().any(|secret| secret.len() > rest.len() && secret.starts_with(rest)) {
+            break;
+        }
+        let found = begins().filter(|secret| rest.starts_with(secret));
+        if let Some(length) = found.map(|secret| secret.len()).max() {
+            passed.extend_from_slice(REDACTED.as_bytes());
+            at += length;
+        } else {
+            passed.push(rest[0]);
+            at += 1;
+        }
+    }
+    (passed, at)
+}
+
 /// Whether `text` contains `secret`, which need not be registered, in any notation. Always false
 /// for a secret with fewer than [`SHORTEST`] characters.
 #[must_use]
 pub fn is_in(secret: &SecretString, text: &str) -> bool {
     let pattern = Pattern::new(secret.expose_secret().trim());
     let mut found = Vec::new();
-    if pattern.chars.len() >= SHORTEST {
+    if pattern.is_long() {
         pattern.find_all(text, &mut found);
     }
     !found.is_empty()
@@ -84,7 +143,7 @@ pub fn is_any_in(text: &str) -> bool {
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
     let mut found = Vec::new();
     registry.iter().any(|pattern| {
-        if pattern.chars.len() >= SHORTEST {
+        if pattern.is_long() {
             pattern.find_all(text, &mut found);
         }
         !found.is_empty()
@@ -94,7 +153,9 @@ pub fn is_any_in(text: &str) -> bool {
 /// A secret, prepared for the search.
 #[derive(PartialEq, Eq)]
 struct Pattern {
-    chars: Vec<char>,
+    plain: String,
+    /// The secret unchanged, in a string of JSON, in JSON in such a string, and so on.
+    json: Vec<String>,
     /// The secret in base64 from each offset, without the ends that depend on the neighboring text.
     base64: Vec<String>,
     hexadecimal: Option<String>,
@@ -102,13 +163,19 @@ struct Pattern {
 
 impl Pattern {
     fn new(secret: &str) -> Self {
-        let chars: Vec<char> = secret.chars().collect();
         let mut pattern = Self {
+            plain: secret.to_owned(),
+            json: Vec::new(),
             hexadecimal: None,
             base64: Vec::new(),
-            chars,
         };
-        if pattern.chars.len() >= SHORTEST {
+        if pattern.is_long() {
+            let mut json = secret.to_owned();
+            for _ in 0..MOST_NESTED_JSON {
+                pattern.json.push(json.clone());
+                json = in_json(&json);
+            }
+            pattern.json.dedup();
             let bytes = secret.as_bytes();
             pattern.hexadecimal = Some(hexadecimal(bytes));
             for shift in 0..3 {
@@ -125,18 +192,22 @@ impl Pattern {
     }
 
     fn is_empty(&self) -> bool {
-        self.chars.is_empty()
+        self.plain.is_empty()
+    }
+
+    fn is_long(&self) -> bool {
+        self.plain.chars().count() >= SHORTEST
     }
 
     /// Adds the start and the end of each occurrence in `text`.
     fn find_all(&self, text: &str, found: &mut Vec<(usize, usize)>) {
-        let Some(first) = self.chars.first() else {
+        let Some(first) = self.plain.chars().next() else {
             return;
         };
         let mut after = 0;
         for (at, c) in text.char_indices() {
             if at >= after
-                && may_begin(c, *first)
+                && may_begin(c, first)
                 && let Some(end) = self.end_of_match(text, at)
             {
                 found.push((at, end));
@@ -174,10 +245,10 @@ impl Pattern {
     fn end_of_match(&self, text: &str, start: usize) -> Option<usize> {
         let mut ends = vec![start];
         let mut next = Vec::new();
-        for c in &self.chars {
+        for c in self.plain.chars() {
             next.clear();
             for end in &ends {
-                written(&text[*end..], *c, |length| next.push(end + length));
+                written(&text[*end..], c, |length| next.push(end + length));
             }
             next.sort_unstable();
             next.dedup();
@@ -188,6 +259,12 @@ impl Pattern {
         }
         ends.last().copied()
     }
+}
+
+/// `text` in a string of JSON, without the quotation marks.
+fn in_json(text: &str) -> String {
+    let json = serde_json::Value::from(text).to_string();
+    json[1..json.len() - 1].to_owned()
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -360,8 +437,8 @@ mod tests {
     /// Notations that programs use. Each can be applied to the result of another.
     fn escapes() -> impl Strategy<Value = fn(&str) -> String> {
         prop::sample::select(vec![
-            json as fn(&str) -> String,
-            |text| json(text).replace('/', "\\/"),
+            in_json as fn(&str) -> String,
+            |text| in_json(text).replace('/', "\\/"),
             |text| {
                 text.chars()
                     .map(|c| format!("\\u{:04x}", u32::from(c)))
@@ -396,11 +473,6 @@ mod tests {
         ])
     }
 
-    fn json(text: &str) -> String {
-        let json = serde_json::Value::from(text).to_string();
-        json[1..json.len() - 1].to_owned()
-    }
-
     proptest! {
         #[test]
         fn a_secret_is_found_in_every_notation(
@@ -418,7 +490,7 @@ mod tests {
 
         #[test]
         fn json_within_json_and_urls_within_urls(secret in "[!-~]{8,40}") {
-            prop_assert!(is_whole(&secret, &json(&json(&secret))));
+            prop_assert!(is_whole(&secret, &in_json(&in_json(&secret))));
             let percent = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             prop_assert!(is_whole(&secret, &percent(&percent(&secret))));
         }
@@ -442,6 +514,34 @@ mod tests {
                     prop_assert!(text.get(from..to).is_some_and(|found| !found.is_empty()));
                 }
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_stream_is_redacted_wherever_its_parts_end(
+            secrets in prop::collection::vec("[ab]{2,5}", 1..4),
+            text in "[abc]{0,60}",
+            ends in prop::collection::vec(0..61_usize, 0..8),
+        ) {
+            let secrets: Vec<&[u8]> = secrets.iter().map(String::as_bytes).collect();
+            let (whole, _) = redact_parts(&secrets, text.as_bytes(), true);
+            for secret in &secrets {
+                prop_assert!(!whole.windows(secret.len()).any(|window| window == *secret));
+            }
+            let mut ends: Vec<usize> = ends.into_iter().map(|end| end.min(text.len())).collect();
+            ends.push(text.len());
+            ends.sort_unstable();
+            let (mut passed, mut held, mut start) = (Vec::new(), Vec::new(), 0);
+            for end in ends {
+                held.extend_from_slice(&text.as_bytes()[start..end]);
+                start = end;
+                let (part, until) = redact_parts(&secrets, &held, false);
+                passed.extend(part);
+                held.drain(..until);
+            }
+            passed.extend(redact_parts(&secrets, &held, true).0);
+            prop_assert_eq!(passed, whole);
         }
     }
 

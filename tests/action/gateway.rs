@@ -125,7 +125,7 @@ impl Gateway {
     }
 
     /// The number of token exchanges that Port received.
-    fn exchanges(&self) -> usize {
+    pub(crate) fn exchanges(&self) -> usize {
         let requests = self.step.port.received();
         let paths = requests.iter().map(|request| request.path.as_str());
         paths.filter(|path| path.ends_with("/access_token")).count()
@@ -1027,6 +1027,52 @@ async fn an_error_that_repeats_the_token_reaches_the_agent_without_it() {
             "{method} {name}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_success_that_repeats_a_secret_reaches_the_agent_without_it() {
+    let gateway = Gateway::start();
+    let session = gateway.open().await;
+    let port = &gateway.step.port;
+    let (token, secret) = (port.token(Flow::Rest), port.client_secret());
+    let text = format!("sent: Bearer {token}; secret: {secret}");
+    let results = [
+        (
+            "initialize",
+            json!({"capabilities": {}, "instructions": text}),
+        ),
+        (
+            "tools/list",
+            json!({"tools": [{"name": "list_entities", "description": text}]}),
+        ),
+        (
+            "tools/call",
+            json!({"content": [{"type": "text", "text": text}]}),
+        ),
+        ("ping", json!({"note": text})),
+    ];
+    for (name, result) in results {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "result": result});
+        for fault in [
+            Fault::status(200).json(&body),
+            Fault::status(200).events(format!("data: {body}\n\n")),
+        ] {
+            port.fault(Endpoint::Mcp, fault);
+            let params = json!({"name": "list_entities"});
+            let message = json!({"jsonrpc": "2.0", "id": 1, "method": name, "params": params});
+            let response = gateway.post(session.clone(), message.to_string()).await;
+            let text = response.text().await.unwrap();
+            let is_redacted = text.contains("sent: Bearer ***; secret: ***");
+            assert!(is_redacted, "{name}: {text}");
+        }
+    }
+    let notice =
+        json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": text}});
+    let stream = Fault::status(200).events(format!("data: {notice}\n\n"));
+    port.fault(Endpoint::Mcp, stream);
+    let stream = gateway.client.get(gateway.url()).headers(session.clone());
+    let text = stream.send().await.unwrap().text().await.unwrap();
+    assert!(text.contains("sent: Bearer ***; secret: ***"), "{text}");
 }
 
 #[tokio::test]
