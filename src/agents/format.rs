@@ -95,6 +95,9 @@ impl Format {
         if levels(&value) > DEEPEST {
             return Err(BaseConfigError::TooDeep);
         }
+        if self == Self::Yaml && has_long_key(&value) {
+            return Err(BaseConfigError::LongKey);
+        }
         match value {
             Value::Object(values) => Ok(values),
             Value::Null => Ok(Map::new()),
@@ -149,6 +152,9 @@ pub enum BaseConfigError {
     /// It is nested too deeply.
     #[error("is nested deeper than {DEEPEST} levels")]
     TooDeep,
+    /// It is YAML with a key that cannot be written on one line.
+    #[error("contains a key of more than {LONGEST_KEY} characters")]
+    LongKey,
     /// It is not an object.
     #[error("must be a {0} object")]
     NotObject(Format),
@@ -334,6 +340,20 @@ fn levels(value: &Value) -> usize {
         _ => return 0,
     };
     inner.unwrap_or_default() + 1
+}
+
+/// The maximum length of a key of YAML in characters, with quotation marks and escapes: a parser looks for the
+/// colon within 1024 (YAML 1.2.2, 7.4.2).
+const LONGEST_KEY: usize = 1000;
+
+fn has_long_key(value: &Value) -> bool {
+    match value {
+        Value::Array(list) => list.iter().any(has_long_key),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| one_line(key).chars().count() > LONGEST_KEY || has_long_key(value)),
+        _ => false,
+    }
 }
 
 fn lenient_json(text: &str, leniency: Leniency) -> Result<Value, BaseConfigError> {

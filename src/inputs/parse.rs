@@ -16,7 +16,7 @@ use crate::access::source::{LARGEST_POLICY, Location};
 use crate::access::{PatternError, Patterns};
 use crate::agents::Agent;
 use crate::agents::config::Config;
-use crate::agents::format::Format;
+use crate::agents::format::{BaseConfigError, Format};
 use crate::port::{self, Actions};
 use crate::text::{Quote, nearest, or_list, secrets, without_mark};
 
@@ -224,9 +224,11 @@ pub(super) fn base_config(
     if client_secret.is_some_and(|secret| secrets::is_in(secret, &text)) {
         return Err(ValueError::contains_secret());
     }
-    agent
-        .parse_base_config(&text)
-        .map_err(|error| invalid(error.to_string()))
+    agent.parse_base_config(&text).map_err(|error| match error {
+        BaseConfigError::TooDeep => ValueError::new(error.to_string(), "reduce the nesting"),
+        BaseConfigError::LongKey => ValueError::new(error.to_string(), "shorten the key"),
+        _ => invalid(error.to_string()),
+    })
 }
 
 fn config_text(format: Format, value: &str, workspace: &Path) -> Result<String, FileError> {
