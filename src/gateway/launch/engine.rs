@@ -163,26 +163,27 @@ impl Engine {
         label: &str,
     ) -> Result<ContainerInspectResponse, EngineError> {
         let marker = Marker::create().map_err(|_| EngineError::NotFound)?;
-        let mut others = HashSet::new();
+        let (mut own, mut others) = (HashSet::new(), HashSet::new());
         let mut failure = EngineError::NotFound;
         let deadline = Instant::now() + self.timeout.min(SEARCH_TIME);
         loop {
             // The engine can list any number of containers.
-            let search = self.search(label, &marker, &mut others);
+            let search = self.search(label, &marker, &mut own, &mut others);
             let searched = tokio::time::timeout(self.timeout, search).await;
             let timeout = |_| Err(EngineError::Timeout(CHANGES, self.timeout));
-            match searched.unwrap_or_else(timeout) {
-                Ok(Some(id)) => {
-                    let own = self.inspect(&id).await?;
-                    // The post phase finds the gateway by what this says.
-                    return if own.id == Some(id) {
-                        Ok(own)
-                    } else {
-                        Err(EngineError::NotFound)
-                    };
-                }
-                Ok(None) => {}
-                Err(error) => failure = error,
+            if let Err(error) = searched.unwrap_or_else(timeout) {
+                failure = error;
+            }
+            let mut found = own.drain();
+            if let Some(id) = found.next() {
+                let is_only = found.next().is_none();
+                let own = self.inspect(&id).await?;
+                // The post phase finds the gateway by what this says.
+                return if is_only && own.id == Some(id) {
+                    Ok(own)
+                } else {
+                    Err(EngineError::NotFound)
+                };
             }
             if Instant::now() + SEARCH_INTERVAL > deadline {
                 return Err(failure);
@@ -191,7 +192,8 @@ impl Engine {
         }
     }
 
-    /// Looks for the file among the changed files of the running containers that are not among the `others`.
+    /// Adds each running container to `own` if the file is among its changed files, otherwise to `others`. Does
+    /// not ask again about the `others`.
     ///
     /// Does not request the file itself (`/containers/{id}/archive`): for that, Docker 20.10 mounts the volumes
     /// of a container on its own machine, and if the container starts or is removed at that moment, it starts
@@ -202,10 +204,10 @@ impl Engine {
         &self,
         label: &str,
         marker: &Marker,
+        own: &mut HashSet<String>,
         others: &mut HashSet<String>,
-    ) -> Result<Option<String>, EngineError> {
-        let mut found = None;
-        let mut failure = None;
+    ) -> Result<(), EngineError> {
+        let mut result = Ok(());
         for container in self.containers(label).await? {
             let is_running = container.state == Some(ContainerSummaryStateEnum::RUNNING);
             let id = container.id.filter(|id| is_running && !others.contains(id));
@@ -216,20 +218,17 @@ impl Engine {
             match self.limited(CHANGES, changes).await {
                 Ok(changes) => {
                     let mut changes = changes.into_iter().flatten();
-                    if !changes.any(|change| Path::new(&change.path) == marker.0) {
+                    if changes.any(|change| Path::new(&change.path) == marker.0) {
+                        own.insert(id);
+                    } else {
                         others.insert(id);
-                    } else if found.replace(id).is_some() {
-                        return Err(EngineError::NotFound);
                     }
                 }
                 // Other containers can end at any time.
-                Err(error) => failure = Some(error),
+                Err(error) => result = Err(error),
             }
         }
-        match (found, failure) {
-            (None, Some(failure)) => Err(failure),
-            (found, _) => Ok(found),
-        }
+        result
     }
 
     /// The containers with a label (`name` or `name=value`), also those that have ended.
