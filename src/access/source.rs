@@ -254,22 +254,20 @@ async fn fetch(
         _ => None,
     };
     let (outcome, failed_attempts) = http.retry(attempt, should_retry).await;
-    let attempts = failed_attempts.len() + 1;
-    let content = match outcome.map_err(|cause| failed(cause).with_attempts(attempts))? {
-        Ok(content) => content,
+    let mut trace = None;
+    let content = outcome.and_then(|outcome| match outcome {
+        Ok(content) => Ok(content),
         Err(octocrab::Error::GitHub { source, .. }) => {
             let headers = source.headers.clone().unwrap_or_default();
-            let trace = http::trace("X-GitHub-Request-Id", &headers);
-            return Err(failed(FetchError::Status(status_error(&source, &headers)))
-                .with_attempts(attempts)
-                .with_trace(trace));
+            trace = http::trace("X-GitHub-Request-Id", &headers);
+            Err(FetchError::Status(status_error(&source, &headers)))
         }
-        Err(octocrab::Error::Other { .. }) => {
-            return Err(failed(FetchError::NotFile).with_attempts(attempts));
-        }
-        Err(_) => return Err(failed(FetchError::NotGitHub).with_attempts(attempts)),
-    };
-    text(&content).map_err(|cause| failed(cause).with_attempts(attempts))
+        Err(octocrab::Error::Other { .. }) => Err(FetchError::NotFile),
+        Err(_) => Err(FetchError::NotGitHub),
+    });
+    content
+        .and_then(|content| text(&content))
+        .map_err(|cause| failed(cause).after(failed_attempts).with_trace(trace))
 }
 
 fn octocrab(github: &GitHub, http: &Http) -> octocrab::Result<Octocrab> {

@@ -76,8 +76,8 @@ fn warn_of_clock(token: &Token, now: SystemTime, log: &mut Log<'_>) {
         log.warning(
             TITLE,
             format!(
-                "The runner's clock is {} {direction} Port's, so `expires_at` or `expires_in` is wrong by \
-                 as much. Correct the clock.",
+                "The runner's clock is {} {direction} Port's, so `expires_in` is wrong by as much. \
+                 Correct the clock.",
                 format_duration(Duration::from_secs(difference.as_secs()))
             ),
         );

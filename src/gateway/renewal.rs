@@ -37,6 +37,7 @@ pub(super) struct Renewal {
 
 struct Current {
     token: SecretString,
+    /// `None` if only Port knows.
     expires_at: Option<SystemTime>,
     flow: Flow,
     last_exchange: Option<Exchange>,
@@ -144,20 +145,21 @@ impl Renewal {
         let result =
             port::fetch_token(&http, &self.endpoints, &self.credentials, current.flow).await;
         let failure = result.as_ref().err().map(|error| Failure {
-            text: error.cause().to_string(),
+            text: error.reason(),
             retry_after: error.cause().retry_after(),
         });
         current.last_exchange = Some(Exchange {
             ended_at: Instant::now(),
             failure,
         });
-        let token = result.map_err(|error| RenewalError::Failed(error.cause().to_string()))?;
+        let token = result.map_err(|error| RenewalError::Failed(error.reason()))?;
         secrets::register(&token.secret);
         if token.secret.expose_secret() != current.token.expose_secret() {
             self.audit.renewal(token.expires_at);
         }
         current.token = token.secret;
-        current.expires_at = token.expires_at;
+        // If Port's new token has expired, this clock is ahead of Port's. Then only Port knows when it expires.
+        current.expires_at = token.expires_at.filter(|at| *at > SystemTime::now());
         Ok(())
     }
 }

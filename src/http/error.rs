@@ -15,15 +15,15 @@ pub trait Cause: Debug + Display {
 
 /// A failed request.
 ///
-/// Its text contains the cause, the request and the number of attempts, the server's ID of the request, and
-/// a hint.
+/// Its text contains the cause, the request and the number of attempts, why earlier attempts failed, the
+/// server's ID of the request, and a hint.
 #[derive(Debug)]
 pub struct RequestError<C> {
     cause: C,
     method: Method,
     url: Url,
     trace: Option<Trace>,
-    attempts: usize,
+    failed_attempts: Vec<String>,
 }
 
 /// The ID that a server assigns to a request. The server's support can look it up.
@@ -41,12 +41,16 @@ impl<C> RequestError<C> {
             method,
             url: url.clone(),
             trace: None,
-            attempts: 1,
+            failed_attempts: Vec::new(),
         }
     }
 
-    pub(crate) fn with_attempts(self, attempts: usize) -> Self {
-        Self { attempts, ..self }
+    /// The error after earlier attempts, with the reason why each failed.
+    pub(crate) fn after(self, failed_attempts: Vec<String>) -> Self {
+        Self {
+            failed_attempts,
+            ..self
+        }
     }
 
     pub(crate) fn with_trace(self, trace: Option<Trace>) -> Self {
@@ -60,18 +64,43 @@ impl<C> RequestError<C> {
 }
 
 impl<C: Cause> RequestError<C> {
+    /// Why the attempts before the last failed, if that says more than the cause: the deadline may have ended
+    /// the last.
+    fn earlier(&self) -> Option<String> {
+        let cause = self.cause.to_string();
+        let mut reasons: Vec<&str> = Vec::new();
+        for reason in &self.failed_attempts {
+            if !cause.contains(reason) && !reasons.contains(&reason.as_str()) {
+                reasons.push(reason);
+            }
+        }
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
+    /// The cause and why earlier attempts failed, as one clause.
+    pub(crate) fn reason(&self) -> String {
+        match self.earlier() {
+            None => self.cause.to_string(),
+            Some(earlier) => format!("{} (earlier attempts: {earlier})", self.cause),
+        }
+    }
+
     /// The text without the hint, for an error that combines several.
     pub(crate) fn details(&self) -> String {
-        let attempts = match self.attempts {
-            1 => String::new(),
-            n => format!(" ({n} attempts)"),
+        let attempts = match self.failed_attempts.len() {
+            0 => String::new(),
+            failed => format!(" ({} attempts)", failed + 1),
+        };
+        let earlier = match self.earlier() {
+            None => String::new(),
+            Some(earlier) => format!("\nearlier attempts: {earlier}"),
         };
         let trace = match &self.trace {
             None => String::new(),
             Some(Trace { header, id }) => format!("\n{header}: {id}"),
         };
         format!(
-            "{}\nrequest: {} {}{attempts}{trace}",
+            "{}\nrequest: {} {}{attempts}{earlier}{trace}",
             self.cause, self.method, self.url
         )
     }

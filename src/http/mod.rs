@@ -219,14 +219,13 @@ impl Http {
             Err(error) => Retry::after_error(error),
         };
         let (outcome, failed_attempts) = self.retry(attempt, should_retry).await;
-        let attempts = failed_attempts.len() + 1;
         match outcome {
             Ok(response) => Ok(Response {
                 failed_attempts,
                 ..response
             }),
             Err(error) => {
-                Err(RequestError::new(error.into(), Method::POST, url).with_attempts(attempts))
+                Err(RequestError::new(error.into(), Method::POST, url).after(failed_attempts))
             }
         }
     }

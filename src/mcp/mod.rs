@@ -151,7 +151,7 @@ pub async fn offered_tools(http: &Http, server: &Server<'_>) -> Result<Vec<Tool>
         .await;
     outcome.map_err(|cause| {
         RequestError::new(cause, Method::POST, server.url)
-            .with_attempts(failed_attempts.len() + 1)
+            .after(failed_attempts)
             .with_trace(last.trace)
     })
 }

@@ -1,5 +1,6 @@
 //! Why a request for a token failed, and what to do about it.
 
+use std::fmt;
 use std::time::Duration;
 
 use url::Url;
@@ -39,8 +40,26 @@ pub enum TokenError {
     Missing(&'static str),
     #[error("the token contains characters that are invalid in bearer tokens")]
     InvalidCharacters,
-    #[error("the token expired {} ago, according to the runner's clock", seconds(*.0))]
-    Expired(Duration),
+    #[error("the token expired {} ago, according to {}", seconds(*.0), .1)]
+    Expired(Duration, Clock),
+}
+
+/// The clock according to which a token has expired.
+#[derive(Clone, Copy, Debug)]
+pub enum Clock {
+    /// That of the server that returned the token.
+    Server,
+    /// That of this machine, if the server did not report its time.
+    Runner,
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Server => "Port's clock",
+            Self::Runner => "the runner's clock",
+        })
+    }
 }
 
 impl TokenError {
@@ -75,7 +94,10 @@ impl http::Cause for TokenError {
                 "open an issue with the trace ID; the token was not used, because it could not be \
                  masked reliably"
             }
-            Self::Expired(_) => "check the runner's clock, then run the job again",
+            Self::Expired(_, Clock::Runner) => "check the runner's clock, then run the job again",
+            Self::Expired(_, Clock::Server) => {
+                "run the job again; if the error persists, send the trace ID to Port's support"
+            }
         };
         hint.to_owned()
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::error::{Error, PORT, TokenError};
+use super::error::{Clock, Error, PORT, TokenError};
 use super::{Credentials, Endpoints};
 use crate::http::{self, Http, RequestError, Response, StatusError, StatusKind};
 use crate::text::Quote;
@@ -156,12 +156,12 @@ pub async fn fetch(
     let response = http
         .post(&url, |request| flow.body(credentials, request))
         .await?;
-    let attempts = response.failed_attempts.len() + 1;
     let trace = http::port_trace(&response.headers);
+    let failed_attempts = response.failed_attempts.clone();
     let token = parse(response, flow, SystemTime::now());
     token.map_err(|cause| {
         RequestError::new(cause, Method::POST, &url)
-            .with_attempts(attempts)
+            .after(failed_attempts)
             .with_trace(trace)
     })
 }
@@ -183,6 +183,13 @@ pub(crate) fn parse(response: Response, flow: Flow, now: SystemTime) -> Result<T
     if !is_bearer_token(secret.expose_secret()) {
         return Err(TokenError::InvalidCharacters);
     }
+    let date = response
+        .headers
+        .get(DATE)
+        .and_then(|date| date.to_str().ok());
+    let server_time = date.and_then(|date| httpdate::parse_http_date(date).ok());
+    // The server decides when a token expires, so its clock counts.
+    let (clock, now) = server_time.map_or((Clock::Runner, now), |time| (Clock::Server, time));
     // If Port returns an earlier token, the response may still contain the lifetime of a new one. The
     // token's own claim is correct.
     let claims = Claims::from_jwt(&secret);
@@ -192,13 +199,8 @@ pub(crate) fn parse(response: Response, flow: Flow, now: SystemTime) -> Result<T
         (at <= SystemTime::UNIX_EPOCH + Duration::from_secs(END_OF_TIME)).then_some(at)
     });
     if let Some(expired) = expires_at.and_then(|at| now.duration_since(at).ok()) {
-        return Err(TokenError::Expired(expired));
+        return Err(TokenError::Expired(expired, clock));
     }
-    let date = response
-        .headers
-        .get(DATE)
-        .and_then(|date| date.to_str().ok());
-    let server_time = date.and_then(|date| httpdate::parse_http_date(date).ok());
     Ok(Token {
         secret,
         expires_at,

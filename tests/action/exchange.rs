@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use fake_port::{Endpoint, FakePort, Fault, Flow, Token};
 use serde_json::json;
 
@@ -106,6 +108,44 @@ fn an_expired_token_is_rejected() {
     let port = FakePort::builder().token_lifetime(Duration::ZERO);
     let errors = Step::against(port).fail();
     assert!(errors.starts_with("the token expired"), "{errors}");
+    assert!(errors.contains("according to Port's clock"), "{errors}");
+}
+
+#[test]
+fn the_clock_of_the_server_decides_whether_a_token_has_expired() {
+    // It expires in 2001.
+    let token = format!(
+        "e30.{}.c2ln",
+        URL_SAFE_NO_PAD.encode(r#"{"exp":1000000000}"#)
+    );
+    let with_date = |date: &str| {
+        let response = Fault::status(200).header("date", date);
+        let step = rest();
+        step.port
+            .fault(Endpoint::Rest, response.json(json!({"accessToken": token})));
+        step
+    };
+    let run = with_date("Sat, 08 Sep 2001 23:46:40 GMT").succeed();
+    assert_eq!(run.outputs["expires_at"], "2001-09-09T01:46:40Z");
+    let warnings = annotations(&run, "warning");
+    assert!(
+        warnings.contains("The runner's clock is ") && warnings.contains(" ahead of Port's"),
+        "{warnings}"
+    );
+    let errors = with_date("Sun, 09 Sep 2001 01:47:40 GMT").fail();
+    let expected = "the token expired 1m ago, according to Port's clock\n";
+    assert!(errors.starts_with(expected), "{errors}");
+    assert!(errors.contains("hint: run the job again; "), "{errors}");
+    let errors = with_date("today").fail();
+    assert!(errors.starts_with("the token expired "), "{errors}");
+    assert!(
+        errors.contains(" ago, according to the runner's clock\n"),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("hint: check the runner's clock, "),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -216,6 +256,26 @@ fn the_error_after_retries_gives_the_number_of_attempts() {
     X-Trace-Id: [TRACE]
     hint: check https://status.port.io and run the job again later; if the error persists, send the trace ID to Port's support
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#port-returned-a-server-error
+    ");
+}
+
+#[test]
+fn the_error_at_the_deadline_says_why_earlier_attempts_failed() {
+    // Long enough for the first attempts under load. The last lasts until the deadline.
+    let step = rest().input("timeout", "5s");
+    let unavailable = Fault::status(503).header("retry-after", "0");
+    step.port.fault(Endpoint::Rest, unavailable.clone());
+    step.port.fault(Endpoint::Rest, Fault::Close);
+    step.port.fault(Endpoint::Rest, unavailable);
+    step.port.fault(Endpoint::Rest, Fault::Hang);
+    let errors = step.fail();
+    assert!(errors.starts_with("no response within "), "{errors}");
+    let (_, rest) = errors.split_once('\n').unwrap();
+    assert_snapshot!(rest, @"
+    request: POST http://[PORT]/v1/auth/access_token (4 attempts)
+    earlier attempts: 503 Service Unavailable; the connection closed before the response was complete (connection closed before message completed)
+    hint: check that no firewall drops packets to 127.0.0.1, or raise `timeout`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#no-response-within
     ");
 }
 

@@ -249,12 +249,19 @@ fn transient_errors_are_retried() {
 
 #[test]
 fn no_response_in_time() {
-    // Long enough for the token under load. The first preflight request lasts until the deadline.
-    let errors = with_fault(Fault::Hang).input("timeout", "8s").fail();
+    // Long enough for the token under load. The second preflight request lasts until the deadline.
+    let step = Step::new();
+    let unavailable = Fault::status(503).header("retry-after", "0");
+    step.port.fault(Endpoint::Mcp, unavailable);
+    step.port.fault(Endpoint::Mcp, Fault::Hang);
+    let errors = step.input("timeout", "8s").fail();
     assert!(
         errors.starts_with("the MCP server could not be reached: no response within"),
         "{errors}"
     );
+    let earlier =
+        "\nearlier attempts: the MCP server returned a server error (503 Service Unavailable)\n";
+    assert!(errors.contains(earlier), "{errors}");
 }
 
 #[test]
