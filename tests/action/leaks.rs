@@ -2,7 +2,7 @@
 //! Everything that a run leaves is searched for secrets, and for texts of a server that became more than text.
 //!
 //! `LEAK_CASES=100000 cargo test --release --test action leaks` runs many cases. With `LEAK_SUMMARIES=FILE`, the
-//! job summaries are appended to a file as JSON, one per line, for another renderer (`tests/e2e/gfm`).
+//! job summaries are appended to a file as JSON, one per line, for another renderer (`.ci/gfm`).
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use port_mcp_action::agents::Agent;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use runner_double::{Finished, Place};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::engine::Engine;
 use crate::harness::{Step, assert_explained, is_meant, rendered};
@@ -380,8 +380,8 @@ fn no_secret_leaves_a_gateway() {
     });
 }
 
-/// Calls tools through the gateway, with the texts in every place. The response of a server that repeats the
-/// token in an error reaches the agent without it.
+/// Calls tools through the gateway, with the texts in every place. The response of a server that repeats
+/// secrets, in an error or in a result, reaches the agent without them.
 fn call(case: &Case, step: &Step, url: &str, key: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -393,6 +393,12 @@ fn call(case: &Case, step: &Step, url: &str, key: &str) {
             if number == 0 {
                 step.port.fault(Endpoint::Mcp, Fault::Echo);
             }
+            if number == 2 {
+                let text = format!("{} {}", case.token, json!({"secret": case.secret}));
+                let content = json!([{"type": "text", "text": text}]);
+                let result = json!({"jsonrpc": "2.0", "id": 2, "result": {"content": content}});
+                step.port.fault(Endpoint::Mcp, Fault::status(200).json(result));
+            }
             let body = json!({
                 "jsonrpc": "2.0", "id": text, "method": if number == 3 { text } else { "tools/call" },
                 "params": {"name": if number == 1 { text } else { "list_blueprints" }, "arguments": {text: text}},
@@ -401,6 +407,9 @@ fn call(case: &Case, step: &Step, url: &str, key: &str) {
             let request = request.header("content-type", "application/json");
             let response = request.header("accept", "application/json, text/event-stream");
             let response = response.send().await.unwrap().text().await.unwrap();
+            let value = serde_json::from_str(&response).unwrap_or(Value::Null);
+            let result = value["result"]["content"][0]["text"].as_str();
+            let response = format!("{response}\n{}", result.unwrap_or_default());
             // The agent may already know a secret that is in its own texts.
             let own = body.to_string();
             for secret in [&case.secret, &case.token] {
