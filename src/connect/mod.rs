@@ -6,7 +6,6 @@ mod report;
 mod token;
 
 use std::collections::HashSet;
-use std::time::SystemTime;
 
 use anyhow::bail;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -48,8 +47,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
     } else {
         (token, unverified_tools(&settings))
     };
-    let now = SystemTime::now();
-    report::warn_of_token(&settings, &token, now, log);
+    report::warn_of_token(&settings, &token, log);
 
     let writable = writable_tools(&settings, &endpoints, &http, &decision, &token, &offered).await;
     let (resolution, ungranted) = resolve_tools(&settings, &decision, &offered, &writable, log)?;
@@ -90,15 +88,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
         log.mask(form)?;
     }
     let closing_line = report::closing_line(&settings, &endpoints, token.flow, &presented, &tools);
-    write_outputs(
-        &settings,
-        environment,
-        presented,
-        &tools,
-        &rendered,
-        now,
-        log,
-    )?;
+    write_outputs(&settings, environment, presented, &tools, &rendered, log)?;
     log.info(closing_line);
     if settings.summary {
         let summary = report::summary(
@@ -108,7 +98,6 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
             &token,
             &resolution,
             rendered.limits.filter(|_| !is_gateway),
-            now,
         );
         if let Err(error) = summary.write(environment) {
             log.warning(TITLE, format!("The job summary was not written: {error:#}"));
@@ -396,7 +385,6 @@ fn write_outputs(
     presented: Presented,
     tools: &[String],
     rendered: &AgentOutputs,
-    now: SystemTime,
     log: &mut Log<'_>,
 ) -> anyhow::Result<()> {
     let file = settings
@@ -405,10 +393,7 @@ fn write_outputs(
         .transpose()?;
     let text = |text: &str| SecretString::from(text);
     let expires_at = report::rfc3339(presented.expires_at).unwrap_or_default();
-    let expires_in = presented.expires_at.map(|at| {
-        let left = at.duration_since(now).unwrap_or_default();
-        left.as_secs().to_string()
-    });
+    let expires_in = presented.valid_for.map(|left| left.as_secs().to_string());
     let file_name = file.as_ref().map_or("", |file| &file.name);
     let audit_file = presented.audit_file.as_ref();
     let audit_name = audit_file.map_or("", |file| &file.name);

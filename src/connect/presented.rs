@@ -1,6 +1,6 @@
 //! What the agent presents, and where: Port's token at Port, or the gateway's key at the gateway.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use secrecy::SecretString;
 use url::Url;
@@ -22,8 +22,9 @@ pub(super) struct Presented {
     pub(super) secret: SecretString,
     /// The headers that it sends, in addition to `Authorization`.
     pub(super) headers: Vec<(&'static str, String)>,
-    /// When the server stops accepting it.
+    /// When the server stops accepting it, and how long from now that is.
     pub(super) expires_at: Option<SystemTime>,
+    pub(super) valid_for: Option<Duration>,
     /// The audit of a gateway.
     pub(super) audit_file: Option<NewFile>,
 }
@@ -40,6 +41,7 @@ impl Presented {
             secret: token.secret.clone(),
             headers: headers.to_vec(),
             expires_at: token.expires_at,
+            valid_for: token.valid_for(),
             audit_file: None,
         }
     }
@@ -69,7 +71,7 @@ impl Presented {
             credentials: settings.credentials.clone(),
             endpoints: endpoints.clone(),
             auth_method: settings.auth_method,
-            token: Token::new(token.secret.clone(), token.expires_at, token.flow),
+            token: Token::new(token.secret.clone(), token.valid_for(), token.flow),
             headers: headers
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect(),
@@ -91,6 +93,7 @@ impl Presented {
             secret: key,
             headers: Vec::new(),
             expires_at: SystemTime::now().checked_add(settings.gateway.lifetime),
+            valid_for: Some(settings.gateway.lifetime),
             audit_file: launched.audit_file,
         })
     }

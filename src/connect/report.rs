@@ -21,12 +21,7 @@ use crate::runner::summary::{Cell, Summary};
 /// variables.
 const LARGEST_VARIABLE: usize = 128 * 1024;
 
-pub(super) fn warn_of_token(
-    settings: &Settings,
-    token: &Token,
-    now: SystemTime,
-    log: &mut Log<'_>,
-) {
+pub(super) fn warn_of_token(settings: &Settings, token: &Token, log: &mut Log<'_>) {
     if settings.credentials.is_personal() || token.identity == Identity::User {
         log.warning(
             TITLE,
@@ -38,14 +33,14 @@ pub(super) fn warn_of_token(
         // The gateway renews the token.
         return;
     }
-    let Some((left, at)) = token.valid_for(now).zip(token.expires_at) else {
+    let Some((left, at)) = token.valid_for().zip(token.expires_at) else {
         log.warning(
             TITLE,
             "Port did not report when the token expires, so `expires_at` and `expires_in` are empty.",
         );
         return;
     };
-    warn_of_clock(token, now, log);
+    warn_of_clock(token, log);
     if left < settings.min_validity {
         log.warning(
             TITLE,
@@ -64,11 +59,11 @@ pub(super) fn warn_of_token(
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
 /// Warns if the clock of the runner is wrong: the lifetime of a token depends on it.
-fn warn_of_clock(token: &Token, now: SystemTime, log: &mut Log<'_>) {
-    let Some(server_time) = token.server_time else {
+fn warn_of_clock(token: &Token, log: &mut Log<'_>) {
+    let Some(server_now) = token.server_now() else {
         return;
     };
-    let (difference, direction) = match now.duration_since(server_time) {
+    let (difference, direction) = match SystemTime::now().duration_since(server_now) {
         Ok(ahead) => (ahead, "ahead of"),
         Err(error) => (error.duration(), "behind"),
     };
@@ -76,8 +71,8 @@ fn warn_of_clock(token: &Token, now: SystemTime, log: &mut Log<'_>) {
         log.warning(
             TITLE,
             format!(
-                "The runner's clock is {} {direction} Port's, so `expires_in` is wrong by as much. \
-                 Correct the clock.",
+                "The runner's clock is {} {direction} Port's, and `expires_at` is a time by Port's clock. \
+                 Correct the runner's clock.",
                 format_duration(Duration::from_secs(difference.as_secs()))
             ),
         );
@@ -233,19 +228,15 @@ pub(super) fn summary(
     token: &Token,
     resolution: &Resolution<'_>,
     limits: Option<&'static str>,
-    now: SystemTime,
 ) -> Summary {
-    let expiry = token
-        .expires_at
-        .zip(token.valid_for(now))
-        .map(|(at, left)| {
-            let minutes = Duration::from_secs(left.as_secs() / 60 * 60);
-            format!(
-                "{} (in {})",
-                format_rfc3339_seconds(at),
-                format_duration(minutes)
-            )
-        });
+    let expiry = token.expires_at.zip(token.valid_for()).map(|(at, left)| {
+        let minutes = Duration::from_secs(left.as_secs() / 60 * 60);
+        format!(
+            "{} (in {})",
+            format_rfc3339_seconds(at),
+            format_duration(minutes)
+        )
+    });
     let mode = if settings.read_only { "yes" } else { "no" };
     let mut summary = Summary::new(TITLE);
     let server = format!("{} as {}", endpoints.mcp, settings.server_name);

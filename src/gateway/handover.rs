@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -63,8 +63,8 @@ struct Line {
     auth_method: String,
     flow: String,
     token: SecretString,
-    /// Seconds since the Unix epoch.
-    expires_at: Option<u64>,
+    /// Seconds.
+    token_valid_for: Option<u64>,
     headers: Vec<(String, String)>,
     tools: Vec<String>,
     key: SecretString,
@@ -93,8 +93,6 @@ impl HandOver {
             path.to_str()
                 .context("the gateway could not start: the path of its audit file is not UTF-8\nhint: remove `audit_file`, or rename the directories of the runner")
         });
-        let expires_at = self.token.expires_at;
-        let expires_at = expires_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
         let proxy = self
             .proxy
             .as_ref()
@@ -110,7 +108,7 @@ impl HandOver {
             "auth_method": self.auth_method.to_string(),
             "flow": self.token.flow.to_string(),
             "token": self.token.secret.expose_secret(),
-            "expires_at": expires_at.map(|at| at.as_secs()),
+            "token_valid_for": self.token.valid_for().map(|left| left.as_secs()),
             "headers": self.headers,
             "tools": self.tools,
             "key": self.key.expose_secret(),
@@ -151,8 +149,7 @@ impl HandOver {
             },
             token: Token::new(
                 line.token,
-                line.expires_at
-                    .map(|at| SystemTime::UNIX_EPOCH + Duration::from_secs(at)),
+                line.token_valid_for.map(Duration::from_secs),
                 flow(&line.flow)?,
             ),
             credentials: Credentials {

@@ -5,7 +5,7 @@
 //! sends no exchange.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
@@ -15,11 +15,14 @@ use super::audit::Audit;
 use super::handover::HandOver;
 use crate::http::Http;
 use crate::inputs::AuthMethod;
-use crate::port::{self, Credentials, Endpoints, Flow};
+use crate::port::{self, Credentials, Endpoints, Flow, Token};
 use crate::text::secrets;
 
 /// The minimum time between two exchanges that rejected tokens cause.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
+/// The time by which Port may reject a token before it is known to have expired: Port's clock has a resolution of
+/// a second.
+const EXPIRY_TOLERANCE: Duration = Duration::from_secs(2);
 /// After a failed exchange, how long at least requests fail at once instead of waiting for another exchange.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 /// The time limit of one renewal, including retries. Requests wait as long for it.
@@ -37,8 +40,8 @@ pub(super) struct Renewal {
 
 struct Current {
     token: SecretString,
-    /// `None` if only Port knows.
-    expires_at: Option<SystemTime>,
+    /// When it expires; `None` if only Port knows.
+    valid_until: Option<Instant>,
     flow: Flow,
     last_exchange: Option<Exchange>,
     /// When a rejected token last caused an exchange.
@@ -78,7 +81,7 @@ impl Renewal {
             audit,
             current: Mutex::new(Current {
                 token: settings.token.secret.clone(),
-                expires_at: settings.token.expires_at,
+                valid_until: valid_until(&settings.token),
                 flow: settings.token.flow,
                 last_exchange: None,
                 last_replacement: None,
@@ -92,7 +95,7 @@ impl Renewal {
     /// When the exchange fails.
     pub(super) async fn token(&self) -> Result<SecretString, RenewalError> {
         let mut current = self.current.lock().await;
-        if current.is_expired() {
+        if current.expires_within(Duration::ZERO) {
             self.renew(&mut current).await?;
         }
         Ok(current.token.clone())
@@ -108,7 +111,7 @@ impl Renewal {
     ) -> Result<SecretString, RenewalError> {
         let mut current = self.current.lock().await;
         let is_same = |token: &SecretString| token.expose_secret() == rejected.expose_secret();
-        if is_same(&current.token) && current.is_expired() {
+        if is_same(&current.token) && current.expires_within(EXPIRY_TOLERANCE) {
             // It expired on its way to Port: nothing is wrong with the credentials.
             self.renew(&mut current).await?;
         } else if is_same(&current.token) {
@@ -120,10 +123,10 @@ impl Renewal {
                 return Err(RenewalError::Rejected);
             }
             current.last_replacement = Some(Instant::now());
-            self.exchange(&mut current).await?;
+            let flow = current.flow;
+            self.exchange(&mut current, flow).await?;
             if is_same(&current.token) && self.auth_method == AuthMethod::Auto {
-                current.flow = Flow::Oauth;
-                self.exchange(&mut current).await?;
+                self.exchange(&mut current, Flow::Oauth).await?;
             }
         }
         if is_same(&current.token) {
@@ -136,14 +139,13 @@ impl Renewal {
     async fn renew(&self, current: &mut Current) -> Result<(), RenewalError> {
         match current.recent_failure(SHORTEST_PAUSE) {
             Some(error) => Err(RenewalError::Failed(error)),
-            None => self.exchange(current).await,
+            None => self.exchange(current, current.flow).await,
         }
     }
 
-    async fn exchange(&self, current: &mut Current) -> Result<(), RenewalError> {
+    async fn exchange(&self, current: &mut Current, flow: Flow) -> Result<(), RenewalError> {
         let http = self.http.with_deadline(TIMEOUT);
-        let result =
-            port::fetch_token(&http, &self.endpoints, &self.credentials, current.flow).await;
+        let result = port::fetch_token(&http, &self.endpoints, &self.credentials, flow).await;
         let failure = result.as_ref().err().map(|error| Failure {
             text: error.reason(),
             retry_after: error.cause().retry_after(),
@@ -154,19 +156,29 @@ impl Renewal {
         });
         let token = result.map_err(|error| RenewalError::Failed(error.reason()))?;
         secrets::register(&token.secret);
-        if token.secret.expose_secret() != current.token.expose_secret() {
+        let valid_until = valid_until(&token);
+        if token.secret.expose_secret() == current.token.expose_secret() {
+            // It is valid according to Port, so Port rejects it when it expires.
+            let least = Instant::now() + SHORTEST_INTERVAL;
+            current.valid_until = valid_until.map(|until| until.max(least));
+        } else {
             self.audit.renewal(token.expires_at);
+            current.valid_until = valid_until;
         }
         current.token = token.secret;
-        // If Port's new token has expired, this clock is ahead of Port's. Then only Port knows when it expires.
-        current.expires_at = token.expires_at.filter(|at| *at > SystemTime::now());
+        current.flow = flow;
         Ok(())
     }
 }
 
+fn valid_until(token: &Token) -> Option<Instant> {
+    Instant::now().checked_add(token.valid_for()?)
+}
+
 impl Current {
-    fn is_expired(&self) -> bool {
-        self.expires_at.is_some_and(|at| at <= SystemTime::now())
+    fn expires_within(&self, time: Duration) -> bool {
+        let then = Instant::now() + time;
+        self.valid_until.is_some_and(|until| until <= then)
     }
 
     /// The error of an exchange that failed within this time, or after which Port still requests a wait.

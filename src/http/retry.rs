@@ -56,7 +56,11 @@ impl Retry {
 
     /// After no response, or an incomplete response.
     pub(crate) fn after_error(error: &NetworkError) -> Option<Self> {
-        error.is_transient().then(|| Self::after(error))
+        error.is_transient().then(|| match error {
+            // Its time limit says nothing about the server.
+            NetworkError::Timeout(_) => Self::after(&"no response"),
+            _ => Self::after(error),
+        })
     }
 }
 

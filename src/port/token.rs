@@ -1,7 +1,7 @@
 //! The exchange of credentials for a token, by either of Port's two flows.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -87,8 +87,12 @@ impl fmt::Display for Flow {
 pub struct Token {
     /// The token itself, without `Bearer`.
     pub secret: SecretString,
-    /// When it expires; `None` if Port did not report it.
+    /// When it expires, by Port's clock; `None` if Port did not report it.
     pub expires_at: Option<SystemTime>,
+    /// How long it was valid when Port returned it; `None` if Port did not report it.
+    pub lifetime: Option<Duration>,
+    /// When Port returned it.
+    pub received_at: Instant,
     /// Who it identifies.
     pub identity: Identity,
     /// The flow that returned it.
@@ -121,12 +125,14 @@ impl fmt::Display for Identity {
 }
 
 impl Token {
-    /// A token that was obtained before.
+    /// A token that was obtained before, and is valid as long from now.
     #[must_use]
-    pub fn new(secret: SecretString, expires_at: Option<SystemTime>, flow: Flow) -> Self {
+    pub fn new(secret: SecretString, valid_for: Option<Duration>, flow: Flow) -> Self {
         Self {
             secret,
-            expires_at,
+            expires_at: None,
+            lifetime: valid_for,
+            received_at: Instant::now(),
             identity: Identity::Unknown,
             flow,
             server_time: None,
@@ -134,11 +140,15 @@ impl Token {
         }
     }
 
-    /// The remaining lifetime at `now`; `None` if Port did not report it.
+    /// The remaining lifetime, whatever the clock of this machine says; `None` if Port did not report it.
     #[must_use]
-    pub fn valid_for(&self, now: SystemTime) -> Option<Duration> {
-        self.expires_at
-            .map(|at| at.duration_since(now).unwrap_or_default())
+    pub fn valid_for(&self) -> Option<Duration> {
+        Some(self.lifetime?.saturating_sub(self.received_at.elapsed()))
+    }
+
+    /// The time at the server now; `None` if it did not report it.
+    pub(crate) fn server_now(&self) -> Option<SystemTime> {
+        self.server_time?.checked_add(self.received_at.elapsed())
     }
 }
 
@@ -188,26 +198,44 @@ pub(crate) fn parse(response: Response, flow: Flow, now: SystemTime) -> Result<T
         .get(DATE)
         .and_then(|date| date.to_str().ok());
     let server_time = date.and_then(|date| httpdate::parse_http_date(date).ok());
-    // The server decides when a token expires, so its clock counts.
-    let (clock, now) = server_time.map_or((Clock::Runner, now), |time| (Clock::Server, time));
     // If Port returns an earlier token, the response may still contain the lifetime of a new one. The
     // token's own claim is correct.
     let claims = Claims::from_jwt(&secret);
     let expires_at = claims.expires_at().or_else(|| {
         let seconds = whole_seconds(&body[flow.lifetime_field()])?;
-        let at = now.checked_add(Duration::from_secs(seconds))?;
+        let at = server_time
+            .unwrap_or(now)
+            .checked_add(Duration::from_secs(seconds))?;
         (at <= SystemTime::UNIX_EPOCH + Duration::from_secs(END_OF_TIME)).then_some(at)
     });
-    if let Some(expired) = expires_at.and_then(|at| now.duration_since(at).ok()) {
-        return Err(TokenError::Expired(expired, clock));
-    }
+    let lifetime = expires_at
+        .map(|at| lifetime(at, server_time, now))
+        .transpose()?;
     Ok(Token {
         secret,
         expires_at,
+        lifetime,
+        received_at: Instant::now(),
         identity: claims.identity(),
         flow,
         server_time,
         failed_attempts: response.failed_attempts,
+    })
+}
+
+/// How long a token that expires at `at` is valid. The server decides, so its clock counts, unless only this
+/// machine's says that the token is valid.
+fn lifetime(
+    at: SystemTime,
+    server_time: Option<SystemTime>,
+    now: SystemTime,
+) -> Result<Duration, TokenError> {
+    let mut clocks = server_time.into_iter().chain([now]);
+    let left =
+        clocks.find_map(|clock| at.duration_since(clock).ok().filter(|left| !left.is_zero()));
+    left.ok_or_else(|| {
+        let (clock, time) = server_time.map_or((Clock::Runner, now), |time| (Clock::Server, time));
+        TokenError::Expired(time.duration_since(at).unwrap_or_default(), clock)
     })
 }
 

@@ -81,7 +81,7 @@ fn a_wrong_clock_is_named() {
             assert_eq!(run.exit, Some(0), "{what}: {}", run.log());
             let warnings = annotations(&run, "warning");
             let direction = if is_late { "ahead of" } else { "behind" };
-            let expected = format!(" {direction} Port's, so `expires_in` is wrong");
+            let expected = format!(" {direction} Port's, and `expires_at` is");
             let is_warned =
                 warnings.contains("The runner's clock is ") && warnings.contains(&expected);
             assert!(is_warned, "{what}: {warnings}");
