@@ -2,6 +2,7 @@
 //! responses, on a loopback address in `DOCKER_HOST`. In the stub, a container with the machine's network is
 //! the real gateway as a process. `tests/e2e/run` uses a real engine, and skips these tests.
 
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -38,8 +39,8 @@ pub(crate) struct State {
     log: String,
     /// What the engine does instead of creating a container.
     fault: Option<EngineFault>,
-    /// The number of a request, from 1, and what the engine does then.
-    pub(crate) hostile: Option<(usize, Hostile)>,
+    /// A request, and what the engine does in place of its response.
+    pub(crate) hostile: Option<(Request, Hostile)>,
     /// The published ports of a gateway, if they are not the usual ones.
     pub(crate) ports: Option<Value>,
     /// What a gateway writes, if it is not a gateway: frames of the engine.
@@ -62,6 +63,23 @@ enum EngineFault {
     NotFound,
     PublishesNothing,
     CannotRemove,
+}
+
+/// A request, and its number from 1 among those with the same method and path.
+pub(crate) type Request = (String, usize);
+
+/// Requests without the random name of the gateway.
+pub(crate) fn numbered(requests: &[String]) -> Vec<Request> {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let numbered = requests.iter().map(|request| {
+        let parts = request.split('/');
+        let parts = parts.map(|part| if part.starts_with(NAMED) { NAMED } else { part });
+        let request = parts.collect::<Vec<_>>().join("/");
+        let number = seen.entry(request.clone()).or_default();
+        *number += 1;
+        (request, *number)
+    });
+    numbered.collect()
 }
 
 /// What a hostile engine does in place of its response.
@@ -277,8 +295,8 @@ impl State {
         if self.fault == Some(EngineFault::NoResponse) {
             return Some(Hostile::Stall);
         }
-        let (number, hostile) = self.hostile.clone()?;
-        (number == self.requests.len()).then_some(hostile)
+        let (request, hostile) = self.hostile.as_ref()?;
+        (numbered(&self.requests).last() == Some(request)).then(|| hostile.clone())
     }
 
     pub(crate) fn kill_gateways(&mut self) {
@@ -298,8 +316,8 @@ impl State {
     fn list(&mut self) -> Value {
         let is_late = self.lists_late && !std::mem::replace(&mut self.has_listed, true);
         json!([
-            {"Id": OWN, "State": if is_late { "created" } else { "running" }},
             {"Id": "other", "State": "running"},
+            {"Id": OWN, "State": if is_late { "created" } else { "running" }},
             {"Id": "starting", "State": "created"},
             {"Id": "ended", "State": "exited"},
         ])

@@ -18,7 +18,7 @@ use bollard::query_parameters::{
     LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use bollard::{BollardRequest, Docker};
-use futures_util::StreamExt as _;
+use futures_util::stream::{self, StreamExt as _};
 use http::header::{HOST, HeaderValue};
 use http::{Response, Uri};
 use hyper::body::Incoming;
@@ -41,6 +41,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// How long to look for the own container, and how often.
 const SEARCH_TIME: Duration = Duration::from_secs(5);
 const SEARCH_INTERVAL: Duration = Duration::from_millis(50);
+/// How many containers are searched at the same time.
+const SEARCHES: usize = 4;
 /// The time that a container has to stop, in seconds. The gateway drains for up to 2 seconds.
 const STOP_SECONDS: i32 = 4;
 /// The maximum length of a log that is read, in bytes.
@@ -157,33 +159,32 @@ impl Engine {
     /// name and `/proc/self/mountinfo` name another container if this one uses the network of the other.
     ///
     /// # Errors
-    /// When there is not exactly one such container.
+    /// When there is no such container.
     pub(super) async fn own_container(
         &self,
         label: &str,
     ) -> Result<ContainerInspectResponse, EngineError> {
         let marker = Marker::create().map_err(|_| EngineError::NotFound)?;
-        let (mut own, mut others) = (HashSet::new(), HashSet::new());
+        let mut others = HashSet::new();
         let mut failure = EngineError::NotFound;
         let deadline = Instant::now() + self.timeout.min(SEARCH_TIME);
         loop {
             // The engine can list any number of containers.
-            let search = self.search(label, &marker, &mut own, &mut others);
+            let search = self.search(label, &marker, &mut others);
             let searched = tokio::time::timeout(self.timeout, search).await;
             let timeout = |_| Err(EngineError::Timeout(CHANGES, self.timeout));
-            if let Err(error) = searched.unwrap_or_else(timeout) {
-                failure = error;
-            }
-            let mut found = own.drain();
-            if let Some(id) = found.next() {
-                let is_only = found.next().is_none();
-                let own = self.inspect(&id).await?;
-                // The post phase finds the gateway by what this says.
-                return if is_only && own.id == Some(id) {
-                    Ok(own)
-                } else {
-                    Err(EngineError::NotFound)
-                };
+            match searched.unwrap_or_else(timeout) {
+                Ok(Some(id)) => {
+                    let own = self.inspect(&id).await?;
+                    // The post phase finds the gateway by what this says.
+                    return if own.id == Some(id) {
+                        Ok(own)
+                    } else {
+                        Err(EngineError::NotFound)
+                    };
+                }
+                Ok(None) => {}
+                Err(error) => failure = error,
             }
             if Instant::now() + SEARCH_INTERVAL > deadline {
                 return Err(failure);
@@ -192,8 +193,8 @@ impl Engine {
         }
     }
 
-    /// Adds each running container to `own` if the file is among its changed files, otherwise to `others`. Does
-    /// not ask again about the `others`.
+    /// Looks for the file among the changed files of the running containers that are not among the `others`.
+    /// Does not wait for the engine to respond about one container before it asks about the next.
     ///
     /// Does not request the file itself (`/containers/{id}/archive`): for that, Docker 20.10 mounts the volumes
     /// of a container on its own machine, and if the container starts or is removed at that moment, it starts
@@ -204,31 +205,34 @@ impl Engine {
         &self,
         label: &str,
         marker: &Marker,
-        own: &mut HashSet<String>,
         others: &mut HashSet<String>,
-    ) -> Result<(), EngineError> {
-        let mut result = Ok(());
-        for container in self.containers(label).await? {
+    ) -> Result<Option<String>, EngineError> {
+        let containers = self.containers(label).await?.into_iter();
+        let running = containers.filter_map(|container| {
             let is_running = container.state == Some(ContainerSummaryStateEnum::RUNNING);
-            let id = container.id.filter(|id| is_running && !others.contains(id));
-            let Some(id) = id else {
-                continue;
-            };
+            container.id.filter(|id| is_running && !others.contains(id))
+        });
+        let running: Vec<String> = running.collect();
+        let searched = stream::iter(running).map(|id| async move {
             let changes = self.docker.container_changes(&id);
-            match self.limited(CHANGES, changes).await {
+            (self.limited(CHANGES, changes).await, id)
+        });
+        let mut searched = searched.buffer_unordered(SEARCHES);
+        let mut failure = None;
+        while let Some((changes, id)) = searched.next().await {
+            match changes {
                 Ok(changes) => {
                     let mut changes = changes.into_iter().flatten();
                     if changes.any(|change| Path::new(&change.path) == marker.0) {
-                        own.insert(id);
-                    } else {
-                        others.insert(id);
+                        return Ok(Some(id));
                     }
+                    others.insert(id);
                 }
                 // Other containers can end at any time.
-                Err(error) => result = Err(error),
+                Err(error) => failure = Some(error),
             }
         }
-        result
+        failure.map_or(Ok(None), Err)
     }
 
     /// The containers with a label (`name` or `name=value`), also those that have ended.

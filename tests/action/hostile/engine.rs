@@ -7,20 +7,20 @@ use runner_double::Running;
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, Hostile, frame, listed};
+use crate::engine::{Engine, Hostile, Request, frame, listed, numbered};
 use crate::gateway::Gateway;
 use crate::harness::{Step, annotations, assert_explained, errors};
 
-fn at(number: usize, hostile: Hostile) -> Engine {
-    Engine::start().with(|state| state.hostile = Some((number, hostile)))
+fn at(request: &Request, hostile: Hostile) -> Engine {
+    Engine::start().with(|state| state.hostile = Some((request.clone(), hostile)))
 }
 
 /// The requests of a step that succeeds.
-fn requests() -> Vec<String> {
+fn requests() -> Vec<Request> {
     let engine = Engine::start();
     let step = engine.step();
     step.succeed();
-    engine.requests()
+    numbered(&engine.requests())
 }
 
 /// Runs the main phase, and then the post phase with the container that the main phase left.
@@ -49,10 +49,10 @@ fn clean_up(engine: &Engine, step: &Step) {
 
 #[test]
 fn a_signal_at_any_request_leaves_no_container() {
-    for (number, request) in (1..).zip(requests()) {
+    for request in requests() {
         for signal in [Signal::TERM, Signal::INT] {
             let id = Arc::new(OnceLock::new());
-            let engine = at(number, Hostile::Signal(Arc::clone(&id), signal));
+            let engine = at(&request, Hostile::Signal(Arc::clone(&id), signal));
             let step = engine.step();
             let running: Running = step.spawn();
             let process = i32::try_from(running.id()).unwrap();
@@ -61,10 +61,10 @@ fn a_signal_at_any_request_leaves_no_container() {
             // A response at the same moment can end the step first.
             assert!(
                 matches!(run.exit, Some(130 | 0)),
-                "{request}: {}",
+                "{request:?}: {}",
                 run.log()
             );
-            assert_eq!(run.outputs.is_empty(), run.exit == Some(130), "{request}");
+            assert_eq!(run.outputs.is_empty(), run.exit == Some(130), "{request:?}");
             clean_up(&engine, &step);
         }
     }
@@ -74,25 +74,24 @@ fn a_signal_at_any_request_leaves_no_container() {
 fn an_engine_that_stalls_ends_the_step_at_its_timeout() {
     let requests = requests();
     // The step continues without what it asked about another container, and without removing old gateways.
-    let list_of_old = requests
-        .iter()
-        .rposition(|sent| sent == "GET /containers/json");
-    let of_other = requests
-        .iter()
-        .position(|sent| sent == "GET /containers/other/changes");
-    let needless = [list_of_old, of_other].map(Option::unwrap);
+    let needless = [
+        ("GET /containers/json".to_owned(), 2),
+        ("GET /containers/other/changes".to_owned(), 1),
+    ];
+    assert!(needless.iter().all(|request| requests.contains(request)));
     std::thread::scope(|scope| {
-        for (number, request) in (1..).zip(&requests) {
+        for request in &requests {
+            let is_needless = needless.contains(request);
             scope.spawn(move || {
-                let engine = at(number, Hostile::Stall);
-                let step = engine.step().input("timeout", "2s");
+                let engine = at(request, Hostile::Stall);
+                let timeout = if is_needless { "20s" } else { "2s" };
+                let step = engine.step().input("timeout", timeout);
                 let run = step.run();
                 assert_explained(&run);
-                let is_needless = needless.contains(&(number - 1));
                 assert_eq!(
                     run.exit,
                     Some(i32::from(!is_needless)),
-                    "{request}: {}",
+                    "{request:?}: {}",
                     run.log()
                 );
                 let expected = "the Docker engine did not respond within";
@@ -120,14 +119,14 @@ fn responses_that_are_no_responses() {
     ];
     let requests = requests();
     for (head, text, times) in garbage {
-        for (number, request) in (1..).zip(&requests) {
-            if head == large && !request.starts_with("GET") {
+        for request in &requests {
+            if head == large && !request.0.starts_with("GET") {
                 continue;
             }
-            let engine = at(number, Hostile::Respond(head, text, times));
+            let engine = at(request, Hostile::Respond(head, text, times));
             let step = engine.step().input("timeout", "5s");
             let exit = run_both(&engine, &step);
-            assert!(matches!(exit, Some(0 | 1)), "{request}: {head}: {exit:?}");
+            assert!(matches!(exit, Some(0 | 1)), "{request:?}: {head}: {exit:?}");
         }
     }
 }
