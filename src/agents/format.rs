@@ -153,7 +153,7 @@ pub enum BaseConfigError {
     #[error("is nested deeper than {DEEPEST} levels")]
     TooDeep,
     /// It is YAML with a key that cannot be written on one line.
-    #[error("contains a key of more than {LONGEST_KEY} characters")]
+    #[error("contains a key that has more than {LONGEST_KEY} characters as a JSON string")]
     LongKey,
     /// It is not an object.
     #[error("must be a {0} object")]

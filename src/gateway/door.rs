@@ -673,7 +673,7 @@ fn chunks(response: reqwest::Response) -> impl Stream<Item = reqwest::Result<Byt
     let chunks = response.bytes_stream().map(Some).chain(once(ready(None)));
     chunks.map(move |chunk| match chunk {
         Some(chunk) => Ok(redactor.push(&chunk?).into()),
-        None => Ok(redactor.rest().into()),
+        None => Ok(redactor.finish().into()),
     })
 }
 

@@ -84,14 +84,13 @@ impl Redactor {
     }
 
     /// What is left at the end of the stream.
-    pub fn rest(&mut self) -> Vec<u8> {
+    pub fn finish(&mut self) -> Vec<u8> {
         self.take(&[], true)
     }
 
     fn take(&mut self, part: &[u8], is_end: bool) -> Vec<u8> {
         let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
-        let patterns = registry.iter().filter(|pattern| pattern.is_long());
-        let secrets = patterns.flat_map(|pattern| &pattern.json);
+        let secrets = registry.iter().flat_map(|pattern| &pattern.json);
         let secrets: Vec<&[u8]> = secrets.map(String::as_bytes).collect();
         let mut bytes = std::mem::take(&mut self.held);
         bytes.extend_from_slice(part);
@@ -154,7 +153,8 @@ pub fn is_any_in(text: &str) -> bool {
 #[derive(PartialEq, Eq)]
 struct Pattern {
     plain: String,
-    /// The secret unchanged, in a string of JSON, in JSON in such a string, and so on.
+    /// The secret unchanged, in a string of JSON, in JSON in such a string, and so on. Like the other encodings,
+    /// empty for a short secret.
     json: Vec<String>,
     /// The secret in base64 from each offset, without the ends that depend on the neighboring text.
     base64: Vec<String>,

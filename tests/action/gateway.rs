@@ -9,7 +9,9 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use fake_port::{Accepts, Builder, Endpoint, FakePort, Fault, Flow, Tool};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use fake_port::{Accepts, Builder, Endpoint, FakePort, Fault, Flow, Token, Tool};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode};
 use runner_double::Finished;
@@ -1073,6 +1075,31 @@ async fn a_success_that_repeats_a_secret_reaches_the_agent_without_it() {
     let stream = gateway.client.get(gateway.url()).headers(session.clone());
     let text = stream.send().await.unwrap().text().await.unwrap();
     assert!(text.contains("sent: Bearer ***; secret: ***"), "{text}");
+    // The beginning of a token is not a token.
+    let half = &token[..token.len() / 2];
+    port.fault(Endpoint::Mcp, Fault::status(200).text(half));
+    let response = gateway.post(session, call_of("list_entities")).await;
+    assert_eq!(response.text().await.unwrap(), half);
+}
+
+#[tokio::test]
+async fn a_clock_ahead_of_ports_causes_no_exchanges() {
+    // By the clock of this machine, it expired in 2001; by Port's, it is valid for two hours.
+    let claims = BASE64_URL_SAFE_NO_PAD.encode(r#"{"exp":1000000000}"#);
+    let token = format!("e30.{claims}.c2ln");
+    let port = FakePort::builder().token(Token::Literal(token.clone()));
+    let step = Step::against(port);
+    assert_eq!(step.port.token(Flow::Rest), token);
+    let response = Fault::status(200).header("date", "Sat, 08 Sep 2001 23:46:40 GMT");
+    step.port
+        .fault(Endpoint::Rest, response.json(json!({"accessToken": token})));
+    let gateway = Gateway::of(step);
+    let session = gateway.open().await;
+    for _ in 0..3 {
+        let result = gateway.call(&session, "list_entities").await;
+        assert!(result["result"]["content"].is_array(), "{result}");
+    }
+    assert_eq!(gateway.exchanges(), 1);
 }
 
 #[tokio::test]

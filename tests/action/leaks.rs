@@ -409,6 +409,7 @@ fn call(case: &Case, step: &Step, url: &str, key: &str) {
             let response = response.send().await.unwrap().text().await.unwrap();
             let value = serde_json::from_str(&response).unwrap_or(Value::Null);
             let result = value["result"]["content"][0]["text"].as_str();
+            assert!(number != 2 || result.is_none_or(|text| text.contains("***")), "{value}");
             let response = format!("{response}\n{}", result.unwrap_or_default());
             // The agent may already know a secret that is in its own texts.
             let own = body.to_string();
