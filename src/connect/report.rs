@@ -58,7 +58,7 @@ pub(super) fn warn_of_token(settings: &Settings, token: &Token, log: &mut Log<'_
 /// The time by which the clocks of the runner and of Port may differ.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
-/// Warns if the clock of the runner is wrong: the lifetime of a token depends on it.
+/// Warns if the clock of the runner is wrong: users compare `expires_at` with it, and TLS depends on it.
 fn warn_of_clock(token: &Token, log: &mut Log<'_>) {
     let Some(server_now) = token.server_now() else {
         return;

@@ -20,9 +20,9 @@ use crate::text::secrets;
 
 /// The minimum time between two exchanges that rejected tokens cause.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
-/// The time by which Port may reject a token before it is known to have expired: Port's clock has a resolution of
-/// a second.
-const EXPIRY_TOLERANCE: Duration = Duration::from_secs(2);
+/// How much earlier than known a token can expire: the `Date` of Port's response has a resolution of a second,
+/// and the response may have taken 10 seconds.
+const EXPIRY_TOLERANCE: Duration = Duration::from_secs(11);
 /// After a failed exchange, how long at least requests fail at once instead of waiting for another exchange.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 /// The time limit of one renewal, including retries. Requests wait as long for it.
@@ -159,7 +159,7 @@ impl Renewal {
         let valid_until = valid_until(&token);
         if token.secret.expose_secret() == current.token.expose_secret() {
             // It is valid according to Port, so Port rejects it when it expires.
-            let least = Instant::now() + SHORTEST_INTERVAL;
+            let least = Instant::now() + EXPIRY_TOLERANCE;
             current.valid_until = valid_until.map(|until| until.max(least));
         } else {
             self.audit.renewal(token.expires_at);
