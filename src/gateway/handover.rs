@@ -63,7 +63,7 @@ struct Line {
     auth_method: String,
     flow: String,
     token: SecretString,
-    /// Seconds.
+    /// Milliseconds.
     token_valid_for: Option<u64>,
     headers: Vec<(String, String)>,
     tools: Vec<String>,
@@ -93,6 +93,8 @@ impl HandOver {
             path.to_str()
                 .context("the gateway could not start: the path of its audit file is not UTF-8\nhint: remove `audit_file`, or rename the directories of the runner")
         });
+        let valid_for = self.token.valid_for();
+        let valid_for = valid_for.and_then(|left| u64::try_from(left.as_millis()).ok());
         let proxy = self
             .proxy
             .as_ref()
@@ -108,7 +110,7 @@ impl HandOver {
             "auth_method": self.auth_method.to_string(),
             "flow": self.token.flow.to_string(),
             "token": self.token.secret.expose_secret(),
-            "token_valid_for": self.token.valid_for().map(|left| left.as_secs()),
+            "token_valid_for": valid_for,
             "headers": self.headers,
             "tools": self.tools,
             "key": self.key.expose_secret(),
@@ -149,7 +151,7 @@ impl HandOver {
             },
             token: Token::new(
                 line.token,
-                line.token_valid_for.map(Duration::from_secs),
+                line.token_valid_for.map(Duration::from_millis),
                 flow(&line.flow)?,
             ),
             credentials: Credentials {
