@@ -95,8 +95,8 @@ impl Format {
         if levels(&value) > DEEPEST {
             return Err(BaseConfigError::TooDeep);
         }
-        if self == Self::Yaml && has_long_key(&value) {
-            return Err(BaseConfigError::LongKey);
+        if self == Self::Yaml && has_bad_key(&value) {
+            return Err(BaseConfigError::BadKey);
         }
         match value {
             Value::Object(values) => Ok(values),
@@ -152,9 +152,12 @@ pub enum BaseConfigError {
     /// It is nested too deeply.
     #[error("is nested deeper than {DEEPEST} levels")]
     TooDeep,
-    /// It is YAML with a key that cannot be written on one line.
-    #[error("contains a key that has more than {LONGEST_KEY} characters as a JSON string")]
-    LongKey,
+    /// It is YAML with a key that parsers would not read again.
+    #[error(
+        "contains a key `<<` that is not a merge, or a key that has more than {LONGEST_KEY} characters as a JSON \
+         string"
+    )]
+    BadKey,
     /// It is not an object.
     #[error("must be a {0} object")]
     NotObject(Format),
@@ -346,12 +349,11 @@ fn levels(value: &Value) -> usize {
 /// colon within 1024 (YAML 1.2.2, 7.4.2).
 const LONGEST_KEY: usize = 1000;
 
-fn has_long_key(value: &Value) -> bool {
+fn has_bad_key(value: &Value) -> bool {
+    let is_bad = |key: &String| key == "<<" || one_line(key).chars().count() > LONGEST_KEY;
     match value {
-        Value::Array(list) => list.iter().any(has_long_key),
-        Value::Object(map) => map
-            .iter()
-            .any(|(key, value)| one_line(key).chars().count() > LONGEST_KEY || has_long_key(value)),
+        Value::Array(list) => list.iter().any(has_bad_key),
+        Value::Object(map) => map.keys().any(is_bad) || map.values().any(has_bad_key),
         _ => false,
     }
 }

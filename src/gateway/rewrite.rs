@@ -3,6 +3,7 @@
 //! Everything else in a message keeps its bytes: objects are taken apart one level at a time, and their
 //! values stay as the server wrote them.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -10,8 +11,6 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
-
-use crate::text::without_mark;
 
 /// The capabilities of a server that the gateway does not pass on.
 const HIDDEN_CAPABILITIES: [&str; 4] = ["prompts", "resources", "completions", "logging"];
@@ -123,6 +122,7 @@ pub(super) fn without_capabilities(message: &str) -> Option<String> {
 /// An event, with any list of tools reduced to the granted ones. `None` if its data is not a message that
 /// every client reads in the same way, such as a batch: it could contain a list.
 pub(crate) fn with_granted_tools(event: &[u8], granted: &HashSet<String>) -> Option<Vec<u8>> {
+    let event = &*without_marked_lines(event);
     let text = data(event).unwrap_or_default();
     if text.trim().is_empty() {
         return Some(event.to_vec());
@@ -186,13 +186,30 @@ pub(super) fn is_granted(tool: &RawValue, granted: &HashSet<String>) -> bool {
     serde_json::from_str::<Named>(tool.get()).is_ok_and(|tool| granted.contains(&tool.name))
 }
 
-/// Splits an event stream into events, each with its bytes.
+/// An event without the lines that begin with a byte-order mark. They have no meaning, except at the beginning of
+/// a stream, to which they move if all events before are dropped.
+fn without_marked_lines(event: &[u8]) -> Cow<'_, [u8]> {
+    if !event.windows(MARK.len()).any(|window| window == MARK) {
+        return Cow::Borrowed(event);
+    }
+    let lines = event.split_inclusive(|byte| matches!(byte, b'\n' | b'\r'));
+    let kept = lines.filter(|line| !line.starts_with(MARK));
+    Cow::Owned(kept.flatten().copied().collect())
+}
+
+/// The byte-order mark.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Splits an event stream into events, each with its bytes. A byte-order mark at the beginning of the stream is
+/// dropped, as a client drops it.
 ///
 /// A line ends with LF, CR, or CRLF, and an event with an empty line. If that line ends with CRLF, the LF is
 /// part of the next event, where it has no meaning: it may not have arrived yet.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     pending: Vec<u8>,
+    /// Whether an event was complete.
+    has_begun: bool,
     /// Whether the current line has bytes.
     is_in_line: bool,
     /// Whether the last byte was a CR.
@@ -207,7 +224,11 @@ impl Events {
         for (at, byte) in bytes.iter().enumerate() {
             if self.is_end(*byte) {
                 self.pending.extend_from_slice(&bytes[start..=at]);
-                events.push(std::mem::take(&mut self.pending));
+                let mut event = std::mem::take(&mut self.pending);
+                if !std::mem::replace(&mut self.has_begun, true) && event.starts_with(MARK) {
+                    event.drain(..MARK.len());
+                }
+                events.push(event);
                 start = at + 1;
             }
         }
@@ -248,8 +269,7 @@ pub(super) fn data(event: &[u8]) -> Option<String> {
 
 /// The data in a line of an event.
 fn data_of(line: &str) -> Option<&str> {
-    // A client ignores the mark at the beginning of a stream.
-    match without_mark(line).strip_prefix("data")? {
+    match line.strip_prefix("data")? {
         "" => Some(""),
         rest => {
             let data = rest.strip_prefix(':')?;

@@ -10,7 +10,7 @@ use std::io::Write as _;
 use fake_port::{Builder, Endpoint, FakePort, Fault, GITHUB_TOKEN, Token, Tool};
 use port_mcp_action::agents::Agent;
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{RngSeed, TestRunner};
 use runner_double::{Finished, Place};
 use serde_json::{Value, json};
 
@@ -23,17 +23,22 @@ const THREADS: u32 = 4;
 /// Checks random cases: few, or the number in a variable, divided by `share`.
 fn hunt<S: Strategy>(few: u32, share: u32, strategy: fn() -> S, check: fn(S::Value)) {
     let all = std::env::var("LEAK_CASES").ok();
-    let cases = all.map_or(few, |all| all.parse::<u32>().unwrap() / share);
-    let config = ProptestConfig {
-        cases: cases.div_ceil(THREADS),
-        max_shrink_iters: 200,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
+    let all = all.map(|all| all.parse::<u32>().unwrap() / share);
+    let strategy = &strategy;
     std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                let mut runner = TestRunner::new(config.clone());
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                let mut runner = TestRunner::new(ProptestConfig {
+                    cases: all.unwrap_or(few).div_ceil(THREADS),
+                    max_shrink_iters: 200,
+                    failure_persistence: None,
+                    // Without a number of cases, each run tests the same ones: it fails always or never.
+                    rng_seed: match all {
+                        Some(_) => RngSeed::Random,
+                        None => RngSeed::Fixed(thread.into()),
+                    },
+                    ..ProptestConfig::default()
+                });
                 let result = runner.run(&strategy(), |case| {
                     check(case);
                     Ok(())
