@@ -154,7 +154,7 @@ pub enum BaseConfigError {
     TooDeep,
     /// It is YAML with a key that parsers would not read again.
     #[error(
-        "contains a key `<<` that is not a merge, or a key that has more than {LONGEST_KEY} characters as a JSON \
+        "contains a key `<<` that is not a merge, or a key that has more than {LONGEST_KEY} bytes as a JSON \
          string"
     )]
     BadKey,
@@ -345,12 +345,12 @@ fn levels(value: &Value) -> usize {
     inner.unwrap_or_default() + 1
 }
 
-/// The maximum length of a key of YAML in characters, with quotation marks and escapes: a parser looks for the
-/// colon within 1024 (YAML 1.2.2, 7.4.2).
+/// The maximum length of a key of YAML in bytes, with quotation marks and escapes: a parser looks for the colon
+/// within 1024 characters (YAML 1.2.2, 7.4.2), and libyaml within as many bytes.
 const LONGEST_KEY: usize = 1000;
 
 fn has_bad_key(value: &Value) -> bool {
-    let is_bad = |key: &String| key == "<<" || one_line(key).chars().count() > LONGEST_KEY;
+    let is_bad = |key: &String| key == "<<" || one_line(key).len() > LONGEST_KEY;
     match value {
         Value::Array(list) => list.iter().any(has_bad_key),
         Value::Object(map) => map.keys().any(is_bad) || map.values().any(has_bad_key),

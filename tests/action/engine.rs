@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use runner_double::Finished;
 use rustix::process::{Pid, Signal, kill_process};
@@ -53,6 +53,7 @@ pub(crate) struct State {
     /// The settings that a container received.
     handed_over: Value,
     processes: Vec<Child>,
+    is_over: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,7 +112,13 @@ impl Hostile {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.state.lock().unwrap().kill_gateways();
+        let state = self.state.lock();
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        state.kill_gateways();
+        state.is_over = true;
+        drop(state);
+        // The listener waits for a connection.
+        let _ = TcpStream::connect(self.url.trim_start_matches("tcp://"));
     }
 }
 
@@ -131,6 +138,9 @@ impl Engine {
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                if shared.lock().is_ok_and(|state| state.is_over) {
+                    return;
+                }
                 let shared = Arc::clone(&shared);
                 std::thread::spawn(move || while answer(&stream, &shared).is_some() {});
             }
