@@ -95,8 +95,8 @@ impl Format {
         if levels(&value) > DEEPEST {
             return Err(BaseConfigError::TooDeep);
         }
-        if self == Self::Yaml && has_bad_key(&value) {
-            return Err(BaseConfigError::BadKey);
+        if self == Self::Yaml && !is_read_again(&value) {
+            return Err(BaseConfigError::Ambiguous);
         }
         match value {
             Value::Object(values) => Ok(values),
@@ -152,12 +152,12 @@ pub enum BaseConfigError {
     /// It is nested too deeply.
     #[error("is nested deeper than {DEEPEST} levels")]
     TooDeep,
-    /// It is YAML with a key that parsers would not read again.
+    /// It is YAML that a parser would read differently after it is written.
     #[error(
-        "contains a key `<<` that is not a merge, or a key that has more than {LONGEST_KEY} bytes as a JSON \
-         string"
+        "contains a key that cannot be written as YAML, such as `<<` that is not a merge, or a key of more than \
+         1000 bytes"
     )]
-    BadKey,
+    Ambiguous,
     /// It is not an object.
     #[error("must be a {0} object")]
     NotObject(Format),
@@ -345,17 +345,13 @@ fn levels(value: &Value) -> usize {
     inner.unwrap_or_default() + 1
 }
 
-/// The maximum length of a key of YAML in bytes, with quotation marks and escapes: a parser looks for the colon
-/// within 1024 characters (YAML 1.2.2, 7.4.2), and libyaml within as many bytes.
-const LONGEST_KEY: usize = 1000;
-
-fn has_bad_key(value: &Value) -> bool {
-    let is_bad = |key: &String| key == "<<" || one_line(key).len() > LONGEST_KEY;
-    match value {
-        Value::Array(list) => list.iter().any(has_bad_key),
-        Value::Object(map) => map.keys().any(is_bad) || map.values().any(has_bad_key),
-        _ => false,
-    }
+/// Whether a parser reads the values again from YAML, as a file and on one line. It does not if a key is `<<`, which
+/// merges, or longer than 1024 bytes, within which libyaml looks for the colon (YAML 1.2.2, 7.4.2).
+fn is_read_again(value: &Value) -> bool {
+    let file = yaml_serde::to_string(value).unwrap_or_default();
+    let texts = [file, one_line(value)];
+    let mut again = texts.iter().map(|text| yaml(text));
+    again.all(|again| again.is_ok_and(|again| again == *value))
 }
 
 fn lenient_json(text: &str, leniency: Leniency) -> Result<Value, BaseConfigError> {

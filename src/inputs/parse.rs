@@ -226,7 +226,7 @@ pub(super) fn base_config(
     }
     agent.parse_base_config(&text).map_err(|error| match error {
         BaseConfigError::TooDeep => ValueError::new(error.to_string(), "reduce the nesting"),
-        BaseConfigError::BadKey => ValueError::new(error.to_string(), "rename the key"),
+        BaseConfigError::Ambiguous => ValueError::new(error.to_string(), "rename the key"),
         _ => invalid(error.to_string()),
     })
 }

@@ -142,7 +142,7 @@ fn the_summary_shows_the_limits_of_the_enforcement() {
 #[test]
 fn errors_in_a_base_configuration_give_the_position_and_do_not_quote_it() {
     let deep = format!("{}\"s3cr3t\"{}", "{\"a\": ".repeat(65), "}".repeat(65));
-    let long = format!("s3cr3t{}: 1", "\"".repeat(500));
+    let long = format!("s3cr3t{}: 1", "\"".repeat(600));
     let bases = [
         ("codex", "model = \"s3cr3t\"\n[mcp_servers\n"),
         ("codex", "mcp_servers = \"s3cr3t\""),
