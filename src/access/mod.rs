@@ -56,12 +56,11 @@ impl<'a> Resolution<'a> {
         comma_list(self.names(decision))
     }
 
-    /// The names of the tools that are not granted, except the invalid names, which no list can contain.
+    /// The names of the tools that are not granted. They can be any text.
     #[must_use]
     pub fn ungranted(&self) -> Vec<String> {
-        let excluded = [Decision::Granted, Decision::InvalidName];
         let tools = self.0.iter();
-        let ungranted = tools.filter(|(_, decision)| !excluded.contains(decision));
+        let ungranted = tools.filter(|(_, decision)| *decision != Decision::Granted);
         ungranted.map(|(tool, _)| tool.name.clone()).collect()
     }
 }

@@ -94,8 +94,15 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
         .iter()
         .map(|tool| rule(tool, "allow"))
         .collect();
-    let every = format!("{}*", tool_name(server.name, ""));
-    rules.push(json!({"tool": every, "action": "reject"}));
+    let prefix = tool_name(server.name, "");
+    // Names that are too long for the prefix.
+    let others = server.ungranted.iter();
+    rules.extend(
+        others
+            .filter(|tool| !tool_name(server.name, tool).starts_with(&prefix))
+            .map(|tool| rule(tool, "reject")),
+    );
+    rules.push(json!({"tool": format!("{prefix}*"), "action": "reject"}));
     config.prepend(PERMISSIONS, rules);
     let notation: Vec<String> = server
         .tools

@@ -41,12 +41,14 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
         "default_config": {"enabled": false},
         "configs": granted,
     });
-    config.insert_in_list(TOOLS, &["type", "mcp_server_name"], toolset);
+    config.remove(TOOLS, |_, tool| tool["mcp_server_name"] == server.name);
+    config.prepend(TOOLS, vec![toolset]);
     let entry = json!({
         "type": "url",
         "name": server.name,
         "url": server.url.as_str(),
         "authorization_token": server.token.expose_secret(),
     });
-    config.insert_in_list(SERVERS, &["name"], entry)
+    config.prepend(SERVERS, vec![entry]);
+    false
 }

@@ -123,28 +123,21 @@ impl Config {
             .is_some()
     }
 
-    /// Inserts a value into the list of a key: it replaces the one with the same values of the `identity`
-    /// keys, or becomes the first, since some programs use the first. Returns whether it replaced another.
-    pub fn insert_in_list(&mut self, key: &str, identity: &[&str], value: Value) -> bool {
-        let list = self
-            .values
-            .entry(key)
-            .or_insert_with(|| Value::Array(Vec::new()));
-        let Value::Array(list) = list else {
-            *list = Value::Array(vec![value]);
-            return true;
+    /// Removes all values in the object or list of a key for which `is` returns true, given their key, which is empty
+    /// in a list. Returns whether there were any.
+    pub fn remove(&mut self, key: &str, is: impl Fn(&str, &Value) -> bool) -> bool {
+        let mut has_removed = false;
+        let mut is_kept = |key: &str, value: &Value| {
+            let is_removed = is(key, value);
+            has_removed |= is_removed;
+            !is_removed
         };
-        let same = |other: &&mut Value| {
-            identity
-                .iter()
-                .all(|part| other.get(part).is_some() && other.get(part) == value.get(part))
-        };
-        if let Some(other) = list.iter_mut().find(same) {
-            *other = value;
-            return true;
+        match self.values.get_mut(key) {
+            Some(Value::Array(list)) => list.retain(|value| is_kept("", value)),
+            Some(Value::Object(map)) => map.retain(|key, value| is_kept(key, value)),
+            _ => {}
         }
-        list.insert(0, value);
-        false
+        has_removed
     }
 
     /// Adds texts to the list at `path`, if the list exists.

@@ -51,5 +51,6 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     for (key, value) in [("name", "port"), ("version", "1.0.0"), ("schema", "v1")] {
         config.set_default(key, value);
     }
-    config.insert_in_list(SERVERS, &["name"], entry)
+    config.prepend(SERVERS, vec![entry]);
+    false
 }

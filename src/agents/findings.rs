@@ -98,16 +98,6 @@ pub(super) fn names_our_server(value: &Value, given: &Given<'_>) -> bool {
         .any(|pattern| WildMatch::new(pattern).matches(given.server))
 }
 
-/// A list that includes the agent's own shell.
-pub(super) fn names_shell(value: &Value, _: &Given<'_>) -> bool {
-    let list = value.as_array().into_iter().flatten();
-    list.filter_map(Value::as_str).any(|tool| {
-        ["run_shell_command", "ShellTool"]
-            .iter()
-            .any(|shell| tool.starts_with(shell))
-    })
-}
-
 pub(super) fn is_yolo(value: &Value, _: &Given<'_>) -> bool {
     value.as_str() == Some("yolo")
 }
@@ -323,15 +313,16 @@ fn any_text(value: &Value, is: &dyn Fn(&str) -> bool) -> bool {
 }
 
 /// Whether a text contains a URL of the server, alone or as part of a command.
+///
+/// `Url` reads a URL as agents in JavaScript do: with any number of slashes or backslashes, and with ignored tabs and
+/// newlines (the [URL standard](https://url.spec.whatwg.org/#concept-basic-url-parser)).
 fn leads_to(text: &str, is_ours: &dyn Fn(&Url) -> bool) -> bool {
     let words = text.split(|c: char| c.is_whitespace() || "\"'`()<>=,;|".contains(c));
-    let addresses = words.filter_map(|word| {
-        let url = match word.find("://") {
-            Some(_) => Url::parse(word),
-            None if word.contains(['.', ':']) => Url::parse(&format!("https://{word}")),
-            None => return None,
-        };
-        url.ok()
-    });
-    addresses.into_iter().any(|url| is_ours(&url))
+    let addresses = std::iter::once(text).chain(words);
+    let mut addresses = addresses.filter(|address| address.contains(['.', ':']));
+    addresses.any(|address| {
+        let without_scheme = format!("https://{address}");
+        let urls = [Url::parse(address), Url::parse(&without_scheme)];
+        urls.into_iter().flatten().any(|url| is_ours(&url))
+    })
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::config::Config;
 use super::findings::{Effect, Override, any_value, matches_our_tools, names_our_server};
 use super::format::Leniency;
-use super::{Agent, BASE, Server, Transport, braced};
+use super::{Agent, BASE, Server, Transport, braced, replaced};
 
 const SERVERS: &str = "mcpServers";
 
@@ -51,11 +51,7 @@ const OVERRIDES: &[Override] = &[
 /// of a long name.
 fn tool_name(server: &str, tool: &str) -> String {
     let is_kept = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
-    let name = format!("mcp_{server}_{tool}");
-    let name: String = name
-        .chars()
-        .map(|c| if is_kept(c) { c } else { '_' })
-        .collect();
+    let name = replaced(&format!("mcp_{server}_{tool}"), is_kept);
     if name.len() <= 63 {
         return name;
     }

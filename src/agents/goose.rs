@@ -42,24 +42,41 @@ const OVERRIDES: &[Override] = &[
     Override::new(Effect::Hides, &["GOOSE_MODE"], |mode, _| {
         mode.as_str() != Some("auto")
     }),
-    Override::new(Effect::Opens, &[EXTENSIONS, "developer"], is_enabled),
-    Override::new(
-        Effect::Opens,
-        &[EXTENSIONS, "computercontroller"],
-        is_enabled,
-    ),
+    Override::new(Effect::Opens, &[EXTENSIONS, SHELLS[0]], is_enabled),
+    Override::new(Effect::Opens, &[EXTENSIONS, SHELLS[1]], is_enabled),
+    Override::new(Effect::Opens, &[EXTENSIONS], has_shell_by_name),
 ];
+
+/// Goose's own extensions with a shell.
+const SHELLS: [&str; 2] = ["developer", "computercontroller"];
 
 fn is_enabled(extension: &Value, _: &Given<'_>) -> bool {
     extension.get("enabled").and_then(Value::as_bool) != Some(false)
 }
 
-/// `name_to_key` of the extension's name, followed by the tool's name.
-fn function_name(server: &str, tool: &str) -> String {
-    let key = server.chars().filter(|c| !c.is_whitespace());
+/// Whether an extension with a shell is at another key: Goose knows it by its `name`.
+fn has_shell_by_name(extensions: &Value, given: &Given<'_>) -> bool {
+    let mut extensions = extensions.as_object().into_iter().flatten();
+    extensions.any(|(key, extension)| {
+        let name = extension.get("name").and_then(Value::as_str);
+        let name = name_to_key(name.unwrap_or(key));
+        SHELLS.contains(&name.as_str())
+            && !SHELLS.contains(&key.as_str())
+            && is_enabled(extension, given)
+    })
+}
+
+/// The key by which Goose knows an extension.
+fn name_to_key(name: &str) -> String {
+    let key = name.chars().filter(|c| !c.is_whitespace());
     let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let key: String = key.map(|c| if is_kept(c) { c } else { '_' }).collect();
-    format!("{}__{tool}", key.to_lowercase())
+    key.to_lowercase()
+}
+
+/// `name_to_key` of the extension's name, followed by the tool's name.
+fn function_name(server: &str, tool: &str) -> String {
+    format!("{}__{tool}", name_to_key(server))
 }
 
 fn add_server(server: &Server<'_>, config: &mut Config) -> bool {

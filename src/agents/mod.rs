@@ -135,7 +135,7 @@ pub struct Server<'a> {
     pub token_placement: TokenPlacement,
     /// The granted tools: explicit names, never a pattern.
     pub tools: &'a [String],
-    /// The other tools that the server offers, for agents that can hide a tool.
+    /// The other tools that the server offers, for agents that can hide a tool. Their names can be any text.
     pub ungranted: &'a [String],
 }
 
@@ -155,7 +155,7 @@ pub struct AgentOutputs {
     /// Parts of the base configuration in the form in which `agent_args` contains them, if the runner
     /// would not mask that form.
     pub masks: Vec<SecretString>,
-    /// Whether the base configuration had a server of the same name, which was replaced.
+    /// Whether the base configuration had servers of the same name, which were replaced.
     pub has_replaced: bool,
     /// The limits of the tool enforcement, for the job summary.
     pub limits: Option<&'static str>,
@@ -370,7 +370,13 @@ impl Agent {
     /// Renders everything that the agent reads.
     #[must_use]
     pub fn render(&self, server: &Server<'_>, mut config: Config) -> AgentOutputs {
-        let has_replaced = (self.add_server)(server, &mut config);
+        // Several entries can have the name, and an agent may use any of them.
+        let servers = self.servers;
+        let is_other = |key: &str, entry: &Value| {
+            key != server.name && servers.name_of(key, entry) == Some(server.name)
+        };
+        let has_removed = config.remove(servers.key_in(&config), is_other);
+        let has_replaced = (self.add_server)(server, &mut config) || has_removed;
         let mcp_config = (self.one_line)(&config);
         let agent_args = (self.cli_args)(server, &config);
         AgentOutputs {
@@ -460,10 +466,22 @@ fn plain(_server: &str, tool: &str) -> String {
 
 /// A name as part of a function name, in which most agents replace invalid characters with underscores.
 fn sanitized(name: &str) -> String {
-    let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    name.chars()
-        .map(|c| if is_kept(c) { c } else { '_' })
-        .collect()
+    replaced(name, |c| {
+        c.is_ascii_alphanumeric() || c == '_' || c == '-'
+    })
+}
+
+/// `name` with an underscore in place of each UTF-16 code unit of the other characters: what JavaScript's `replace`
+/// does.
+fn replaced(name: &str, is_kept: impl Fn(char) -> bool) -> String {
+    name.chars().fold(String::new(), |mut name, c| {
+        if is_kept(c) {
+            name.push(c);
+        } else {
+            name.extend(std::iter::repeat_n('_', c.len_utf16()));
+        }
+        name
+    })
 }
 
 /// The notation of Claude Code, which other agents also use.

@@ -35,5 +35,6 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
         // No user can approve a call.
         "require_approval": "never",
     });
-    config.insert_in_list(TOOLS, &["type", "server_label"], entry)
+    config.prepend(TOOLS, vec![entry]);
+    false
 }

@@ -50,6 +50,9 @@ const OVERRIDES: &[Override] = &[
     Override::new(Effect::Opens, &["plugin"], any_value),
     Override::new(Effect::Opens, &["plugins"], any_value),
     Override::new(Effect::Opens, &["experimental", "hook"], any_value),
+    // Programs that run when a file is read or changed.
+    Override::new(Effect::Opens, &["formatter", "*", "command"], any_value),
+    Override::new(Effect::Opens, &["lsp", "*", "command"], any_value),
     Override::new(Effect::Opens, &["provider", "*", "npm"], |package, _| {
         package
             .as_str()

@@ -6,8 +6,10 @@
 //! Source: `docs/developers/tools/mcp-server.md` of `QwenLM/qwen-code`.
 
 use super::config::Config;
+use serde_json::Value;
+
 use super::findings::{
-    Effect, Override, any_value, is_yolo, matches_our_tools, names_our_server, names_shell,
+    Effect, Given, Override, any_value, is_yolo, matches_our_tools, names_our_server,
 };
 use super::format::Leniency;
 use super::{Agent, BASE, Server, double_underscored, gemini_cli};
@@ -56,6 +58,30 @@ const OVERRIDES: &[Override] = &[
     Override::new(Effect::Opens, &["toolCallCommand"], any_value),
     Override::new(Effect::Opens, &["hooks"], any_value),
 ];
+
+/// The names of tools that run programs (`TOOL_NAME_ALIASES` in Qwen Code).
+const SHELLS: [&str; 10] = [
+    "run_shell_command",
+    "Shell",
+    "ShellTool",
+    "Bash",
+    "exec",
+    "Exec",
+    "ExecTool",
+    "monitor",
+    "Monitor",
+    "MonitorTool",
+];
+
+/// A list of rules that includes one for a tool that runs programs. A rule can limit the tool's arguments in
+/// parentheses.
+fn names_shell(value: &Value, _: &Given<'_>) -> bool {
+    let rules = value.as_array().into_iter().flatten();
+    rules.filter_map(Value::as_str).any(|rule| {
+        let tool = rule.split('(').next().unwrap_or_default();
+        SHELLS.contains(&tool.trim())
+    })
+}
 
 fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     // An empty list allows no server.

@@ -285,12 +285,11 @@ fn check_enforcement(
 ) -> anyhow::Result<()> {
     let agent = settings.agent;
     let others = Agent::enforcing_allowlist();
-    let names = resolution.names(Decision::InvalidName);
     match agent.enforcement {
         ToolEnforcement::Allowlist => {}
         ToolEnforcement::Denylist => {
             // A denylist can exclude every other tool.
-            let names = access::comma_list(names);
+            let names = access::comma_list(resolution.names(Decision::InvalidName));
             if !names.is_empty() {
                 bail!(
                     "`{agent}` can only exclude tools, and tools with invalid names cannot be \
@@ -300,7 +299,7 @@ fn check_enforcement(
             }
         }
         ToolEnforcement::None => {
-            let names = access::comma_list(ungranted.iter().map(String::as_str).chain(names));
+            let names = access::comma_list(ungranted.iter().map(String::as_str));
             if names.is_empty() && settings.verify {
                 return Ok(());
             }

@@ -309,6 +309,31 @@ fn b01_keys_that_override_the_grant_are_found_for_every_agent() {
             json!({"extensions": {"developer": {"type": "builtin", "name": "developer"}}}),
             "`extensions.developer`",
         ),
+        (
+            "goose",
+            json!({"extensions": {"x": {"type": "builtin", "name": "Developer"}}}),
+            "`extensions`",
+        ),
+        (
+            "qwen-code",
+            json!({"permissions": {"allow": [" Bash (git *)"]}}),
+            "`permissions.allow`",
+        ),
+        (
+            "qwen-code",
+            json!({"allowedTools": ["Monitor"]}),
+            "`allowedTools`",
+        ),
+        (
+            "opencode",
+            json!({"formatter": {"x": {"command": ["x"], "extensions": [".md"]}}}),
+            "`formatter.*.command`",
+        ),
+        (
+            "opencode",
+            json!({"lsp": {"x": {"command": ["x"]}}}),
+            "`lsp.*.command`",
+        ),
     ] {
         assert_found(agent, &base, key);
     }
@@ -418,12 +443,67 @@ fn m4_a_second_entry_for_the_same_server_is_found() {
         "claude-code",
         |url| json!({"mcpServers": {"x": {"type": "http", "url": url}}}),
     );
+    for spelling in ["http:/", r"http:\\", "ht\ttp://"] {
+        let other_spelling = move |url: &str| url.replace("http://", spelling);
+        check(
+            &other_spelling,
+            "cursor",
+            |url| json!({"mcpServers": {"x": {"type": "http", "url": url}}}),
+        );
+    }
     let other_path = |url: &str| url.replace("/v1", "/v1/?x=y");
     check(
         &other_path,
         "gemini-cli",
         |url| json!({"mcpServers": {"x": {"httpUrl": url}}}),
     );
+}
+
+#[test]
+fn entries_with_our_name_are_replaced_wherever_they_are() {
+    let evil = "https://evil.example/mcp";
+    for (agent, base) in [
+        (
+            "goose",
+            json!({"extensions": {
+                "x": {"name": "port", "type": "streamable_http", "uri": evil, "env_keys": ["PORT_MCP_TOKEN"]},
+                "y": {"name": "port", "type": "stdio", "cmd": evil},
+            }}),
+        ),
+        (
+            "continue",
+            json!({"mcpServers": [{"name": "port", "url": evil}, {"name": "port", "command": evil}]}),
+        ),
+        (
+            "anthropic-api",
+            json!({
+                "mcp_servers": [{"type": "url", "name": "port", "url": evil}, {"name": "port", "url": evil}],
+                "tools": [
+                    {"type": "mcp_toolset", "mcp_server_name": "port", "default_config": {"evil": true}},
+                    {"type": "custom", "mcp_server_name": "port", "evil": true},
+                ],
+            }),
+        ),
+        (
+            "openai-responses",
+            json!({"tools": [
+                {"type": "mcp", "server_label": "port", "server_url": evil},
+                {"type": "custom", "server_label": "port", "server_url": evil},
+            ]}),
+        ),
+    ] {
+        let step = with_base(Step::new(), agent, &base)
+            .input("read_only", "false")
+            .input("allowed_actions", "*");
+        let run = step.succeed();
+        let config = &run.outputs["mcp_config"];
+        assert!(!config.contains("evil"), "{agent}: {config}");
+        assert!(
+            annotations(&run, "notice").contains("replaced"),
+            "{agent}: {}",
+            run.log()
+        );
+    }
 }
 
 #[test]

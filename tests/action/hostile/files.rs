@@ -10,7 +10,7 @@ use super::{BINARY, Lives, after, left};
 use crate::harness::{Step, annotations, assert_explained, errors};
 
 /// A limit of files to 512 bytes, which fails as a full disk does: after a part of the text.
-const FULL: &str = "trap '' XFSZ; ulimit -f 1";
+const FULL: &str = "ulimit -f 1";
 
 /// The binary with at most 96 MiB of memory, and with a file `large` of 1 GiB while it runs.
 fn beside_a_large_file() -> Program {
