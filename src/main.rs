@@ -60,9 +60,7 @@ fn cancelled() -> impl Future<Output = ()> {
         signal(SignalKind::terminate()),
     );
     // A write beyond the limit of a file's size is an error, as on a full disk, and does not end the process.
-    let _ = signal(SignalKind::from_raw(
-        rustix::process::Signal::XFSZ.as_raw(),
-    ));
+    let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
     async {
         let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
             return std::future::pending().await;

@@ -466,9 +466,7 @@ fn plain(_server: &str, tool: &str) -> String {
 
 /// A name as part of a function name, in which most agents replace invalid characters with underscores.
 fn sanitized(name: &str) -> String {
-    replaced(name, |c| {
-        c.is_ascii_alphanumeric() || c == '_' || c == '-'
-    })
+    replaced(name, |c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
 /// `name` with an underscore in place of each UTF-16 code unit of the other characters: what JavaScript's `replace`

@@ -85,7 +85,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
     };
     let rendered = settings.agent.render(&server, settings.base_config.clone());
     for form in &rendered.masks {
-        log.mask(form)?;
+        log.mask_text(form)?;
     }
     let closing_line = report::closing_line(&settings, &endpoints, token.flow, &presented, &tools);
     write_outputs(&settings, environment, presented, &tools, &rendered, log)?;

@@ -1,11 +1,13 @@
 //! The audit: one line of JSON per event, and the counts for the job summary.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use humantime::{format_rfc3339_millis, format_rfc3339_seconds};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -15,17 +17,21 @@ use crate::text::secrets::redact;
 
 /// The maximum length of a line in bytes.
 const LARGEST_LINE: usize = 8 * 1024;
+/// What a line contains in place of arguments that are too long for it.
+const TOO_LONG: &str = "too long";
 /// The maximum number of argument names in a line.
 const MAX_ARGUMENTS: usize = 32;
-/// The maximum number of tools with counts of their own. An agent can request any name.
+/// The maximum number of granted tools with counts of their own.
 const MAX_TOOLS: usize = 200;
+/// The same for other tools. An agent can request any name.
+const MAX_REJECTED: usize = 100;
 
 /// The event with the counts of one tool.
 const COUNTS: &str = "counts";
 /// The last event.
 const STOP: &str = "stop";
 /// The maximum number of lines that [`Audit::stop`] writes.
-pub(super) const MOST_STOP_LINES: usize = MAX_TOOLS + 2;
+pub(super) const MOST_STOP_LINES: usize = MAX_TOOLS + MAX_REJECTED + 2;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +40,9 @@ pub(super) enum Outcome {
     Result,
     /// The server returned an error, or a result that reports one.
     Error,
-    /// The agent closed the response before its end.
+    /// The agent closed the connection before the response.
     Aborted,
-    /// The connection to the server broke, so it is unknown whether the call took effect.
+    /// The connection to the server ended before the response, so it is unknown whether the call took effect.
     Unknown,
 }
 
@@ -109,7 +115,7 @@ impl Audit {
     pub(super) fn rejection(&self, session: &str, method: &str, tool: Option<&str>, reason: &str) {
         let tool = tool.map(|tool| Quote::new(tool).to_string());
         self.count(|counts| match &tool {
-            Some(tool) => counts.tool(tool).rejected += 1,
+            Some(tool) => counts.tool(tool, false).rejected += 1,
             None => counts.rejected += 1,
         });
         let mut fields = Map::from_iter([
@@ -123,12 +129,16 @@ impl Audit {
         self.write("rejection", fields);
     }
 
+    /// Counts a call that begins: the counts are complete also if the gateway stops before it ends.
+    pub(super) fn call_begins(&self, call: &Call) {
+        self.count(|counts| counts.tool(&call.tool, true).calls += 1);
+    }
+
     /// Writes that a call ended.
-    pub(super) fn call(&self, call: &Call, outcome: Outcome, duration: Duration, bytes: u64) {
+    pub(super) fn call_ends(&self, call: &Call, outcome: Outcome, duration: Duration, bytes: u64) {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         self.count(|counts| {
-            let tool = counts.tool(&call.tool);
-            tool.calls += 1;
+            let tool = counts.tool(&call.tool, true);
             tool.errors += u64::from(outcome != Outcome::Result);
             tool.slowest = tool.slowest.max(millis);
         });
@@ -154,12 +164,14 @@ impl Audit {
         let Some(arguments) = arguments else {
             return Value::Array(Vec::new());
         };
-        if self.shows_arguments {
-            return redact(arguments.get()).into_owned().into();
+        if !self.shows_arguments {
+            let names: Names = serde_json::from_str(arguments.get()).unwrap_or_default();
+            return names.0.into();
         }
-        let names: Map<String, Value> = serde_json::from_str(arguments.get()).unwrap_or_default();
-        let names = names.keys().take(MAX_ARGUMENTS);
-        names.map(|name| Quote::new(name).to_string()).collect()
+        match arguments.get() {
+            text if text.len() > LARGEST_LINE => TOO_LONG.into(),
+            text => redact(text).into_owned().into(),
+        }
     }
 
     /// Writes the final counts, a line for each tool so that none is too long, and returns them.
@@ -194,7 +206,7 @@ impl Audit {
         line.append(&mut fields);
         let mut text = json!(line).to_string();
         if text.len() > LARGEST_LINE {
-            line.insert("arguments".to_owned(), json!("too long"));
+            line.insert("arguments".to_owned(), TOO_LONG.into());
             text = json!(line).to_string();
         }
         // One write for the line, so that a reader of the file never sees a part of it.
@@ -237,10 +249,41 @@ impl Counts {
     }
 
     /// The counts of a tool by its quoted name.
-    fn tool(&mut self, name: &str) -> &mut ToolCounts {
-        let is_counted = self.tools.len() < MAX_TOOLS || self.tools.contains_key(name);
+    fn tool(&mut self, name: &str, is_granted: bool) -> &mut ToolCounts {
+        let limit = if is_granted { MAX_TOOLS } else { MAX_REJECTED };
+        let others = self.tools.values();
+        let others = others.filter(|counts| (counts.calls > 0) == is_granted);
+        let is_counted = self.tools.contains_key(name) || others.count() < limit;
         let name = if is_counted { name } else { "(others)" };
         self.tools.entry(name.to_owned()).or_default()
+    }
+}
+
+/// The names of the first arguments, quoted. The values are not kept, which can be many.
+#[derive(Default)]
+struct Names(Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Arguments;
+        impl<'de> Visitor<'de> for Arguments {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
+                let mut names = Vec::new();
+                while let Some((name, _)) = map.next_entry::<String, IgnoredAny>()? {
+                    if names.len() < MAX_ARGUMENTS {
+                        names.push(Quote::new(&name).to_string());
+                    }
+                }
+                Ok(Names(names))
+            }
+        }
+        deserializer.deserialize_map(Arguments)
     }
 }
 

@@ -1,17 +1,19 @@
 //! The HTTP interface for the agent: who may send requests, and what happens to each.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt as _, once};
 use http::header::{
-    ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN,
-    WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
+    ORIGIN, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -22,16 +24,16 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 
-use super::Gateway;
 use super::audit::{Call, Outcome};
+use super::call::OngoingCall;
 use super::gate::{Action, Message, Rejection};
 use super::rewrite::{self, Events, Page, RawObject};
 use super::sessions::Session;
 use super::upstream::{UpstreamError, forwarded};
-use crate::text::Quote;
-use crate::text::secrets::{Redactor, redact};
+use super::{Active, Gateway};
+use crate::text::secrets::{Redactor, is_any_in, redact};
+use crate::text::{Quote, well_formed};
 
 /// The path of the MCP server, as at Port.
 pub(super) const PATH: &str = "/v1";
@@ -73,6 +75,7 @@ pub(super) type Body = UnsyncBoxBody<Bytes, BoxError>;
 /// Answers a request of any client.
 pub(super) async fn respond(
     gateway: Arc<Gateway>,
+    client: Arc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     Ok(match request.uri().path() {
@@ -80,13 +83,30 @@ pub(super) async fn respond(
         _ if !is_local(&gateway, request.headers()) => {
             text(StatusCode::FORBIDDEN, "the Host or Origin is not allowed")
         }
-        "/stop" if request.method() == Method::POST => stop(&gateway, request.headers()).await,
-        PATH => match mcp(&gateway, request).await {
+        "/stop" if request.method() == Method::POST => {
+            stop(&gateway, &client, request.headers()).await
+        }
+        PATH if client.is_surplus => {
+            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "too many connections");
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+            response
+        }
+        PATH => match mcp(&gateway, &client, request).await {
             Ok(response) => response,
             Err(response) => *response,
         },
         _ => text(StatusCode::NOT_FOUND, "not found"),
     })
+}
+
+/// The client of a connection.
+#[derive(Default)]
+pub(super) struct Client {
+    /// Whether it has sent a key.
+    pub(super) is_known: AtomicBool,
+    /// Whether the gateway already has as many connections as it serves: only the post phase can use this one.
+    pub(super) is_surplus: bool,
 }
 
 /// Whether a request is for this gateway and not from a web page (DNS rebinding).
@@ -103,18 +123,20 @@ fn is_local(gateway: &Gateway, headers: &HeaderMap) -> bool {
 }
 
 /// Whether the request has the key. Compares in constant time.
-fn has_key(headers: &HeaderMap, key: &SecretString) -> bool {
+fn has_key(client: &Client, headers: &HeaderMap, key: &SecretString) -> bool {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().map(HeaderValue::as_bytes).unwrap_or_default();
     let (scheme, given) = value.split_at_checked(7).unwrap_or_default();
-    scheme.eq_ignore_ascii_case(b"bearer ")
+    let has_key = scheme.eq_ignore_ascii_case(b"bearer ")
         && values.next().is_none()
-        && bool::from(given.ct_eq(key.expose_secret().as_bytes()))
+        && bool::from(given.ct_eq(key.expose_secret().as_bytes()));
+    client.is_known.fetch_or(has_key, Ordering::Relaxed);
+    has_key
 }
 
-async fn stop(gateway: &Gateway, headers: &HeaderMap) -> Response<Body> {
+async fn stop(gateway: &Gateway, client: &Client, headers: &HeaderMap) -> Response<Body> {
     let key = gateway.stop_key.as_ref();
-    if !key.is_some_and(|key| has_key(headers, key)) {
+    if !key.is_some_and(|key| has_key(client, headers, key)) {
         return unauthorized();
     }
     let counts = gateway.stop().await;
@@ -124,47 +146,101 @@ async fn stop(gateway: &Gateway, headers: &HeaderMap) -> Response<Body> {
 /// A value, or the response to a request that is rejected.
 type OrResponse<T> = Result<T, Box<Response<Body>>>;
 
-async fn mcp(gateway: &Arc<Gateway>, request: Request<Incoming>) -> OrResponse<Response<Body>> {
+async fn mcp(
+    gateway: &Arc<Gateway>,
+    client: &Client,
+    request: Request<Incoming>,
+) -> OrResponse<Response<Body>> {
     let (parts, body) = request.into_parts();
-    if !has_key(&parts.headers, &gateway.key) {
-        return Err(unauthorized().into());
-    }
-    let Some(active) = gateway.enter() else {
-        return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping").into());
+    let (active, session) = match admit(gateway, client, &parts.headers) {
+        Ok(admitted) => admitted,
+        Err(response) => {
+            discard(body).await;
+            return Err(response);
+        }
     };
-    let session = session(gateway, &parts.headers)?;
-    match parts.method {
+    let (gateway, headers) = (Arc::clone(gateway), parts.headers);
+    let requests = Arc::clone(&gateway.requests);
+    let work: Work = match parts.method {
         Method::POST => {
-            let permit = match memory(gateway, &parts.headers).await {
-                Ok(permit) => permit,
+            let memory = match check_type(&headers) {
+                Ok(()) => memory(&gateway, &headers).await,
+                Err(response) => Err(response),
+            };
+            let mut memory = match memory {
+                Ok(memory) => memory,
                 Err(response) => {
                     discard(body).await;
                     return Err(response);
                 }
             };
             let body = read(body).await?;
+            let unused = memory.num_permits().saturating_sub(kibibytes(body.len()));
+            drop(memory.split(unused));
             let request = Post {
                 gateway,
-                headers: &parts.headers,
-                body: &body,
-                session: session.as_deref(),
+                headers,
+                body: match well_formed(&body) {
+                    Cow::Borrowed(_) => body,
+                    Cow::Owned(body) => body.into(),
+                },
+                session,
             };
-            let response = request.respond().await;
-            drop(permit);
-            Ok(hold(response, active))
+            Box::pin(async move {
+                let response = request.respond().await;
+                drop(memory);
+                Ok(response)
+            })
         }
         Method::GET => {
-            let stream = stream(gateway, &parts.headers, session.as_deref()).await?;
-            Ok(hold(stream, active))
+            Box::pin(async move { stream(&gateway, &headers, session.as_deref()).await })
         }
-        Method::DELETE => close(gateway, &parts.headers, session.as_deref()).await,
+        Method::DELETE => {
+            Box::pin(async move { close(&gateway, &headers, session.as_deref()).await })
+        }
         _ => {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
             let methods = HeaderValue::from_static("GET, POST, DELETE");
             response.headers_mut().insert(ALLOW, methods);
-            Err(response.into())
+            return Err(response.into());
         }
+    };
+    let permit = requests.acquire_owned().await;
+    // Ends also if the client disconnects: the request can renew the token, or open a session, for others.
+    let response = tokio::spawn(async move {
+        let response = work.await;
+        drop(permit);
+        Ok(hold(response?, active))
+    });
+    let failed = |_| Err(text(StatusCode::INTERNAL_SERVER_ERROR, "bug in the gateway").into());
+    response.await.unwrap_or_else(failed)
+}
+
+/// The work for a request, up to its response.
+type Work = Pin<Box<dyn Future<Output = OrResponse<Response<Body>>> + Send>>;
+
+/// Whether a client may send a request, and the session that the request names.
+fn admit(
+    gateway: &Arc<Gateway>,
+    client: &Client,
+    headers: &HeaderMap,
+) -> OrResponse<(Active, Option<Arc<Session>>)> {
+    if !has_key(client, headers, &gateway.key) {
+        return Err(unauthorized().into());
     }
+    let Some(active) = gateway.enter() else {
+        return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping").into());
+    };
+    Ok((active, session(gateway, headers)?))
+}
+
+/// Whether the body of a request is JSON. The charset does not matter: the gateway reads UTF-8, and says so to Port.
+fn check_type(headers: &HeaderMap) -> OrResponse<()> {
+    if headers.contains_key(CONTENT_TYPE) && !has_type(headers, JSON) {
+        let error = "the Content-Type must be application/json";
+        return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, error).into());
+    }
+    Ok(())
 }
 
 /// The session that a request names.
@@ -187,12 +263,17 @@ async fn memory(gateway: &Gateway, headers: &HeaderMap) -> OrResponse<OwnedSemap
     if length > LARGEST_REQUEST {
         return Err(too_large().into());
     }
-    let kibibytes = u32::try_from(length / 1024 + 1).unwrap_or(u32::MAX);
+    let kibibytes = u32::try_from(kibibytes(length)).unwrap_or(u32::MAX);
     let memory = Arc::clone(&gateway.memory).acquire_many_owned(kibibytes);
     match tokio::time::timeout(MEMORY_TIMEOUT, memory).await {
         Ok(Ok(permit)) => Ok(permit),
         _ => Err(text(StatusCode::SERVICE_UNAVAILABLE, "too many large requests").into()),
     }
+}
+
+/// The permits for a body of this length.
+fn kibibytes(length: usize) -> usize {
+    length / 1024 + 1
 }
 
 /// Reads and drops the body of a rejected request: a client that still sends would not read the response.
@@ -213,28 +294,28 @@ async fn read(body: Incoming) -> OrResponse<Bytes> {
 }
 
 /// A message of the agent.
-struct Post<'a> {
-    gateway: &'a Arc<Gateway>,
-    headers: &'a HeaderMap,
-    body: &'a Bytes,
-    session: Option<&'a Session>,
+struct Post {
+    gateway: Arc<Gateway>,
+    headers: HeaderMap,
+    body: Bytes,
+    session: Option<Arc<Session>>,
 }
 
-impl Post<'_> {
+impl Post {
     fn label(&self) -> &str {
-        self.session.map_or("-", |session| &session.label)
+        self.session.as_ref().map_or("-", |session| &session.label)
     }
 
     async fn respond(&self) -> Response<Body> {
         let audit = &self.gateway.audit;
-        let mut message = match Message::parse(self.body) {
+        let mut message = match Message::parse(&self.body) {
             Ok(message) => message,
             Err(rejection) => {
                 audit.rejection(self.label(), "", None, &rejection.to_string());
                 return rejected(None, &rejection, false);
             }
         };
-        let action = message.decide(self.headers, &self.gateway.tools);
+        let action = message.decide(&self.headers, &self.gateway.tools);
         let method = message.method.as_deref().unwrap_or_default();
         match action {
             Err(rejection) => {
@@ -242,7 +323,12 @@ impl Post<'_> {
                 audit.rejection(self.label(), method, tool, &rejection.to_string());
                 rejected(message.id, &rejection, message.is_stateless)
             }
-            Ok(Action::Drop) => empty(StatusCode::ACCEPTED),
+            Ok(Action::Drop) => {
+                let tool = message.tool.as_deref().filter(|_| method == "tools/call");
+                let reason = "a notification of this method is not forwarded";
+                audit.rejection(self.label(), method, tool, reason);
+                empty(StatusCode::ACCEPTED)
+            }
             Ok(Action::Forward) if method == "tools/call" => self.call(&message).await,
             Ok(Action::Forward) => match self.send().await {
                 Ok(response) => relay(response, None, None).await,
@@ -254,9 +340,13 @@ impl Post<'_> {
     }
 
     async fn send(&self) -> Result<reqwest::Response, UpstreamError> {
-        let upstream = &self.gateway.upstream;
+        self.send_body(self.body.clone()).await
+    }
+
+    async fn send_body(&self, body: Bytes) -> Result<reqwest::Response, UpstreamError> {
+        let (upstream, session) = (&self.gateway.upstream, self.session.as_deref());
         upstream
-            .send(Method::POST, self.headers, self.body.clone(), self.session)
+            .send(Method::POST, &self.headers, body, session)
             .await
     }
 
@@ -282,20 +372,15 @@ impl Post<'_> {
             tool: Quote::new(message.tool.as_deref().unwrap_or_default()).to_string(),
             arguments: self.gateway.audit.arguments(message.arguments),
         };
-        let started = Instant::now();
+        let mut call = OngoingCall::new(Arc::clone(&self.gateway.audit), call);
         match self.send().await {
-            Ok(response) => {
-                let end = CallEnd::new(Arc::clone(self.gateway), call, started);
-                relay(response, Some(end), None).await
-            }
+            Ok(response) => relay(response, Some(call), None).await,
             Err(error) => {
-                let outcome = match error {
+                call.end(match error {
                     UpstreamError::Unknown(_) => Outcome::Unknown,
                     _ => Outcome::Error,
-                };
-                self.gateway
-                    .audit
-                    .call(&call, outcome, started.elapsed(), 0);
+                });
+                drop(call);
                 self.failed(message, &error)
             }
         }
@@ -340,8 +425,8 @@ impl Post<'_> {
         *response.headers_mut() = returned(&headers);
         let label = match opened.as_ref().and_then(|id| id.to_str().ok()) {
             Some(id) => {
-                let headers = forwarded(self.headers);
-                self.gateway.sessions.open(id, self.body, &headers)
+                let headers = forwarded(&self.headers);
+                self.gateway.sessions.open(id, &self.body, &headers)
             }
             None => "-".to_owned(),
         };
@@ -368,9 +453,7 @@ impl Post<'_> {
         let mut left = LARGEST_LIST;
         for _ in 0..MAX_PAGES {
             let body = list_request(message.id, &params);
-            let upstream = &self.gateway.upstream;
-            let sent = upstream.send(Method::POST, self.headers, body.into(), self.session);
-            let response = match sent.await {
+            let response = match self.send_body(body.into()).await {
                 Ok(response) => response,
                 Err(error) => return self.failed(message, &error),
             };
@@ -399,7 +482,8 @@ impl Post<'_> {
                 None => first = Some(page),
                 Some(first) => first.tools.append(&mut page.tools),
             }
-            let Some(next) = next else {
+            // Some servers mark the end by an empty cursor.
+            let Some(next) = next.filter(|next| !next.is_empty()) else {
                 break;
             };
             if cursors.contains(&next) || cursors.len() + 1 == MAX_PAGES {
@@ -518,73 +602,11 @@ impl Filter {
     }
 }
 
-/// The end of a forwarded call, for the audit: also when the agent closes the response.
-struct CallEnd {
-    gateway: Arc<Gateway>,
-    call: Call,
-    started: Instant,
-    bytes: u64,
-    /// The beginning and the end of the response, where it says whether it is an error.
-    head: Vec<u8>,
-    tail: Vec<u8>,
-    outcome: Outcome,
-}
-
-impl CallEnd {
-    /// How much of the beginning and of the end is kept, in bytes.
-    const PEEK: usize = 4096;
-
-    fn new(gateway: Arc<Gateway>, call: Call, started: Instant) -> Self {
-        Self {
-            gateway,
-            call,
-            started,
-            bytes: 0,
-            head: Vec::new(),
-            tail: Vec::new(),
-            outcome: Outcome::Aborted,
-        }
-    }
-
-    fn add(&mut self, chunk: &[u8]) {
-        self.bytes += chunk.len() as u64;
-        let room = Self::PEEK - self.head.len();
-        self.head.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        let last = &chunk[chunk.len().saturating_sub(Self::PEEK)..];
-        self.tail.extend_from_slice(last);
-        let excess = self.tail.len().saturating_sub(Self::PEEK);
-        self.tail.drain(..excess);
-    }
-
-    fn complete(&mut self) {
-        let is_error = [&self.head, &self.tail].into_iter().any(|part| {
-            let mut text = part.clone();
-            text.retain(|byte| !byte.is_ascii_whitespace());
-            let contains = |key: &[u8]| text.windows(key.len()).any(|window| window == key);
-            contains(br#""isError":true"#) || contains(br#""error":{"code":"#)
-        });
-        self.outcome = if is_error {
-            Outcome::Error
-        } else {
-            Outcome::Result
-        };
-    }
-}
-
-impl Drop for CallEnd {
-    fn drop(&mut self) {
-        let duration = self.started.elapsed();
-        self.gateway
-            .audit
-            .call(&self.call, self.outcome, duration, self.bytes);
-    }
-}
-
 /// Passes a response to the agent: as it arrives, or, if its status is an error, without the secrets that its
 /// text may repeat in any notation.
 async fn relay(
     response: reqwest::Response,
-    call: Option<CallEnd>,
+    call: Option<OngoingCall>,
     filter: Option<Filter>,
 ) -> Response<Body> {
     let mut relayed = Response::new(());
@@ -594,25 +616,26 @@ async fn relay(
         let text = tokio::time::timeout(ERROR_TIMEOUT, whole(response, LARGEST_ERROR)).await;
         let text = text.ok().and_then(Result::ok).unwrap_or_default();
         if let Some(mut call) = call {
-            call.add(text.as_bytes());
-            call.outcome = Outcome::Error;
+            call.add(text.as_bytes(), false);
+            call.end(Outcome::Error);
         }
         let text = redact(&text).into_owned();
         return relayed.map(|()| full(text.into()));
     }
+    let is_stream = has_type(response.headers(), EVENT_STREAM);
     let state = (Box::pin(chunks(response)), call, filter);
     let stream =
         futures_util::stream::unfold(state, move |(mut bytes, mut call, mut filter)| async move {
             let Some(chunk) = bytes.next().await else {
                 if let Some(call) = &mut call {
-                    call.complete();
+                    call.end(Outcome::Unknown);
                 }
                 return None;
             };
             let chunk: Result<Bytes, BoxError> = match chunk {
                 Ok(chunk) => {
                     if let Some(call) = &mut call {
-                        call.add(&chunk);
+                        call.add(&chunk, is_stream);
                     }
                     match &mut filter {
                         Some(filter) => filter.push(&chunk),
@@ -621,7 +644,7 @@ async fn relay(
                 }
                 Err(error) => {
                     if let Some(call) = &mut call {
-                        call.outcome = Outcome::Unknown;
+                        call.end(Outcome::Unknown);
                     }
                     Err(error.without_url().into())
                 }
@@ -709,9 +732,9 @@ fn has_type(headers: &HeaderMap, kind: &str) -> bool {
 }
 
 fn returned(headers: &HeaderMap) -> HeaderMap {
-    let headers = headers
-        .iter()
-        .filter(|(name, _)| RETURNED.contains(&name.as_str()));
+    let headers = headers.iter().filter(|(name, value)| {
+        RETURNED.contains(&name.as_str()) && !is_any_in(&String::from_utf8_lossy(value.as_bytes()))
+    });
     headers
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()

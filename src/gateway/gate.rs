@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -55,7 +56,7 @@ pub(crate) struct Message<'a> {
     /// The arguments of a call, for the audit.
     pub(super) arguments: Option<&'a RawValue>,
     /// The notifications that `subscriptions/listen` requests.
-    notifications: Option<HashMap<String, bool>>,
+    notifications: Option<HashMap<String, &'a RawValue>>,
     /// Whether the message uses a version of MCP without sessions.
     pub(super) is_stateless: bool,
 }
@@ -147,6 +148,12 @@ impl<'a> Message<'a> {
         if envelope.jsonrpc != "2.0" {
             return Err(Rejection::Invalid("`jsonrpc` must be \"2.0\"".to_owned()));
         }
+        let is_response = envelope.result.is_some() || envelope.error.is_some();
+        if envelope.method.is_none() && !is_response {
+            return Err(Rejection::Invalid(
+                "`method`, `result`, or `error` is required".to_owned(),
+            ));
+        }
         let params: Params<'a> = match envelope.params {
             None => Params::default(),
             Some(params) => serde_json::from_str(params.get())
@@ -154,7 +161,7 @@ impl<'a> Message<'a> {
         };
         let version = params.meta.and_then(|meta| meta.version);
         Ok(Self {
-            id: envelope.id,
+            id: envelope.id.filter(|_| envelope.method.is_some()),
             method: envelope.method,
             params: envelope.params,
             tool: params.name,
@@ -176,15 +183,16 @@ impl<'a> Message<'a> {
         let version = headers.get("mcp-protocol-version");
         let version = version.and_then(|version| version.to_str().ok());
         self.is_stateless |= version.is_some_and(|version| version >= STATELESS);
+        self.check_headers(headers)?;
         let Some(method) = self.method.as_deref() else {
             // A response to a request of the server, such as a ping.
             return Ok(Action::Forward);
         };
-        self.check_headers(headers, method)?;
         if self.id.is_none() {
             return Ok(match method {
                 "notifications/initialized"
                 | "notifications/cancelled"
+                | "notifications/roots/list_changed"
                 | "notifications/progress" => Action::Forward,
                 _ => Action::Drop,
             });
@@ -206,8 +214,10 @@ impl<'a> Message<'a> {
             "initialize" | "server/discover" => Ok(Action::Connect),
             "subscriptions/listen" => {
                 let requested = self.notifications.iter().flatten();
-                let mut others =
-                    requested.filter(|(name, is_on)| **is_on && *name != "toolsListChanged");
+                let mut others = requested.filter(|(name, value)| {
+                    let requests_nothing = matches!(value.get(), "false" | "null" | "[]" | "{}");
+                    !requests_nothing && *name != "toolsListChanged"
+                });
                 match others.next() {
                     None => Ok(Action::Forward),
                     Some(_) => Err(Rejection::Params(
@@ -223,15 +233,17 @@ impl<'a> Message<'a> {
     }
 
     /// Compares the headers that repeat parts of the body.
-    fn check_headers(&self, headers: &HeaderMap, method: &str) -> Result<(), Rejection> {
+    fn check_headers(&self, headers: &HeaderMap) -> Result<(), Rejection> {
+        let method = self.method.as_deref();
         if let Some(value) = headers.get("mcp-method")
-            && value.to_str().ok() != Some(method)
+            && (method.is_none() || value.to_str().ok() != method)
         {
             return Err(Rejection::Header("Mcp-Method"));
         }
         if let Some(value) = headers.get("mcp-name") {
             let value = value.to_str().ok().and_then(decoded);
-            if method == "tools/call" && value.as_deref() != self.tool.as_deref() {
+            let is_checked = method.is_none_or(|method| method == "tools/call");
+            if is_checked && (value.is_none() || value.as_deref() != self.tool.as_deref()) {
                 return Err(Rejection::Header("Mcp-Name"));
             }
         }
@@ -278,6 +290,10 @@ struct Envelope<'a> {
     method: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -286,8 +302,8 @@ struct Params<'a> {
     name: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
-    #[serde(default)]
-    notifications: Option<HashMap<String, bool>>,
+    #[serde(borrow, default)]
+    notifications: Option<HashMap<String, &'a RawValue>>,
     #[serde(borrow, default, rename = "_meta")]
     meta: Option<Meta<'a>>,
 }
@@ -350,7 +366,8 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut keys: HashSet<String> = HashSet::new();
+        // Their hashes: a message can have a million keys.
+        let (hasher, mut keys) = (RandomState::new(), HashSet::new());
         while let Some(key) = map.next_key::<String>()? {
             if self.scope != Scope::Other
                 && let Some(reserved) = RESERVED_KEYS.iter().find(|name| folded(&key) == **name)
@@ -364,7 +381,7 @@ impl<'de> Visitor<'de> for Strict {
                 Scope::Envelope if key == "params" => Scope::Params,
                 _ => Scope::Other,
             };
-            if !keys.insert(key) {
+            if !keys.insert(hasher.hash_one(&key)) {
                 return Err(A::Error::custom("a key is repeated"));
             }
             map.next_value_seed(self.inner(scope)?)?;

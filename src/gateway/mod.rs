@@ -12,12 +12,14 @@
 //! | `renewal` | the token |
 //! | `sessions` | the sessions of agents and of Port |
 //! | `rewrite` | the three responses that are rewritten |
+//! | `call` | a forwarded call until its end |
 //! | `audit` | events and counts |
 //! | `launch` | how a step starts the gateway, and the post phase stops it: as a process or as a container |
 //! | `handover` | what the step passes to the gateway |
 //! | `serve` | what the gateway's process does |
 
 mod audit;
+mod call;
 mod door;
 pub(crate) mod gate;
 pub(crate) mod handover;
@@ -46,6 +48,7 @@ use tokio::task::JoinSet;
 
 use audit::Audit;
 pub(crate) use audit::Counts;
+use door::Client;
 use handover::HandOver;
 use renewal::Renewal;
 use sessions::Sessions;
@@ -55,8 +58,14 @@ use crate::http::{Http, HttpSettings};
 
 /// The memory for all request bodies together, in KiB.
 const MEMORY: usize = 32 * 1024;
-/// The maximum number of connections.
+/// The maximum number of connections, and of requests in progress.
 const MAX_CONNECTIONS: usize = 512;
+/// The number of further connections, for the post phase.
+const SURPLUS_CONNECTIONS: usize = 32;
+/// How long a client without a key can keep a connection.
+const STRANGER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for a surplus connection.
+const SURPLUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time limit for the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum length of the headers of a request in bytes.
@@ -76,6 +85,7 @@ struct Gateway {
     sessions: Sessions,
     audit: Arc<Audit>,
     memory: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
     /// The number of requests in progress.
     active: AtomicUsize,
     is_idle: Notify,
@@ -126,6 +136,7 @@ impl Gateway {
             sessions: Sessions::default(),
             audit,
             memory: Arc::new(Semaphore::new(MEMORY)),
+            requests: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             active: AtomicUsize::new(0),
             is_idle: Notify::new(),
             open: Semaphore::new(1),
@@ -171,7 +182,8 @@ impl Gateway {
         lifetime: Duration,
         signal: impl Future<Output = ()>,
     ) {
-        let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let regular = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let all = Arc::new(Semaphore::new(MAX_CONNECTIONS + SURPLUS_CONNECTIONS));
         let mut connections = JoinSet::new();
         let mut end = Box::pin(async {
             tokio::select! {
@@ -182,13 +194,17 @@ impl Gateway {
         });
         loop {
             let accepted = async {
-                let permit = Arc::clone(&limit).acquire_owned().await;
+                let permit = Arc::clone(&all).acquire_owned().await;
                 (listener.accept().await, permit)
             };
             tokio::select! {
                 (accepted, permit) = accepted => {
                     if let Ok((stream, _)) = accepted {
-                        connections.spawn(Arc::clone(&self).connection(stream, permit));
+                        let regular = Arc::clone(&regular).try_acquire_owned().ok();
+                        let is_surplus = regular.is_none();
+                        let permits = (permit, regular);
+                        let connection = Arc::clone(&self).connection(stream, is_surplus, permits);
+                        connections.spawn(connection);
                     }
                 }
                 Some(_) = connections.join_next() => {}
@@ -207,10 +223,26 @@ impl Gateway {
     }
 
     /// Serves one connection. When the gateway stops, the connection ends after its current response.
-    async fn connection<P>(self: Arc<Self>, stream: TcpStream, permit: P) {
+    async fn connection<P>(self: Arc<Self>, stream: TcpStream, is_surplus: bool, permits: P) {
         let _ = stream.set_nodelay(true);
         let gateway = Arc::clone(&self);
-        let service = service_fn(move |request| door::respond(Arc::clone(&gateway), request));
+        let client = Arc::new(Client {
+            is_surplus,
+            ..Client::default()
+        });
+        let stranger = async {
+            let limit = if is_surplus {
+                SURPLUS_TIMEOUT
+            } else {
+                STRANGER_TIMEOUT
+            };
+            tokio::time::sleep(limit).await;
+            if client.is_known.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        let service =
+            service_fn(|request| door::respond(Arc::clone(&gateway), Arc::clone(&client), request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
@@ -220,11 +252,12 @@ impl Gateway {
         // A broken connection concerns only its client.
         tokio::select! {
             _ = &mut connection => {}
+            () = stranger => {}
             () = self.end.notified() => {
                 connection.as_mut().graceful_shutdown();
                 let _ = connection.await;
             }
         }
-        drop(permit);
+        drop(permits);
     }
 }

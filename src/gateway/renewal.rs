@@ -28,7 +28,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 /// The time limit of one renewal, including retries. Requests wait as long for it.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The token of the gateway. There is at most one exchange at a time.
+/// The token of the gateway. There is at most one exchange at a time. Callers must not be cancelled during an exchange,
+/// which is for all.
 pub(super) struct Renewal {
     http: Http,
     endpoints: Endpoints,

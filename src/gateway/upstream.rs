@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -23,9 +23,8 @@ const MOST_TOKENS: usize = 3;
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// The headers of the agent that are forwarded, besides `mcp-param-*`.
-const FORWARDED: [&str; 10] = [
+const FORWARDED: [&str; 9] = [
     "accept",
-    "content-type",
     "mcp-protocol-version",
     "mcp-method",
     "mcp-name",
@@ -139,7 +138,10 @@ impl Upstream {
             .headers(forwarded)
             .header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
         if *method == Method::POST {
-            request = request.body(body.clone());
+            // Never the agent's own header: with another charset, a server would read another message.
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone());
         }
         match tokio::time::timeout(RESPONSE_TIMEOUT, request.send()).await {
             Ok(Ok(response)) => Ok(response),

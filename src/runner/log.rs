@@ -65,17 +65,27 @@ impl<'a> Log<'a> {
         }));
     }
 
-    /// Registers `secret` with this process ([`secrets::register`]) and with the runner.
+    /// Registers `credential` with this process ([`secrets::register`]) and with the runner.
     ///
     /// # Errors
     /// When the command could not be written and flushed. The caller must stop, or the secret could be shown.
-    pub fn mask(&mut self, secret: &SecretString) -> anyhow::Result<()> {
+    pub fn mask(&mut self, credential: &SecretString) -> anyhow::Result<()> {
+        secrets::register(credential);
+        self.print_mask(credential)
+    }
+
+    /// As [`Log::mask`], for text of which a part can be ordinary text ([`secrets::register_text`]).
+    ///
+    /// # Errors
+    /// As for [`Log::mask`].
+    pub fn mask_text(&mut self, secret: &SecretString) -> anyhow::Result<()> {
+        secrets::register_text(secret);
+        self.print_mask(secret)
+    }
+
+    fn print_mask(&mut self, secret: &SecretString) -> anyhow::Result<()> {
         let value = secret.expose_secret();
-        if value.trim().is_empty() {
-            return Ok(());
-        }
-        secrets::register(secret);
-        if !self.masks_secrets {
+        if value.trim().is_empty() || !self.masks_secrets {
             return Ok(());
         }
         let printed = if self.is_discarded {

@@ -7,6 +7,7 @@
 pub mod disguise;
 pub mod secrets;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use secrets::redact;
@@ -92,6 +93,31 @@ pub fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
+/// JSON in which U+FFFD replaces each escape of half a character, as JavaScript's `toWellFormed` does. JavaScript writes
+/// such an escape for text that was cut within an emoji, and other parsers reject it.
+#[must_use]
+pub fn well_formed(json: &[u8]) -> Cow<'_, [u8]> {
+    let unit = |at: usize| {
+        let digits = json.get(at..at + 6)?.strip_prefix(br"\u")?;
+        u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let mut json_with = Cow::Borrowed(json);
+    let mut at = 0;
+    while let Some(found) = json[at..].iter().position(|byte| *byte == b'\\') {
+        at += found;
+        at += match (unit(at), unit(at + 6)) {
+            (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => 12,
+            (Some(0xd800..0xe000), _) => {
+                json_with.to_mut()[at + 2..at + 6].copy_from_slice(b"fffd");
+                6
+            }
+            _ => 2,
+        };
+        at = at.min(json.len());
+    }
+    json_with
+}
+
 /// Joins values as in a sentence: `a`, `a or b`, `a, b, or c`.
 #[must_use]
 pub fn or_list<T: fmt::Display>(choices: &[T]) -> String {
@@ -122,6 +148,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
     use proptest::prelude::*;
     use secrecy::SecretString;
 
@@ -151,6 +179,22 @@ mod tests {
     }
 
     #[test]
+    fn halves_of_characters_are_replaced() {
+        for (json, expected) in [
+            (r#""a\ud83d""#, r#""a\ufffd""#),
+            (
+                r#""\ude00\ud83d\ude00\ud83d\n""#,
+                r#""\ufffd\ud83d\ude00\ufffd\n""#,
+            ),
+            (r#""\\ud83d \u00e9 \""#, r#""\\ud83d \u00e9 \""#),
+            (r#""\ud83""#, r#""\ud83""#),
+        ] {
+            let well_formed = well_formed(json.as_bytes());
+            assert_eq!(str::from_utf8(&well_formed).unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn similar_words_are_found_and_others_are_not() {
         let known = ["client_id", "client_secret", "allowed_tools", "region"];
         assert_eq!(nearest("clientId", known), Some("client_id"));
@@ -163,6 +207,25 @@ mod tests {
     proptest! {
         // Every secret stays registered, so many cases would make the other tests slow.
         #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn a_part_of_a_credential_is_redacted_in_any_text(
+            before in "[ .]{0,20}", credential in "[0-9A-Za-z+/]{40}", after in "[ .]{0,20}",
+            from in 0..14_usize, to in 26..40_usize, separator in "[ \n\u{200b}\u{ad}]{0,3}",
+        ) {
+            secrets::register(&SecretString::from(credential.clone()));
+            let is_shown = |text: &str| {
+                let quote = Quote::new(text).to_string();
+                let dense: String = quote.chars().filter(|c| !c.is_whitespace()).collect();
+                credential.as_bytes().windows(12).any(|part| dense.contains(str::from_utf8(part).unwrap()))
+            };
+            let (start, end) = (&credential[from..20], &credential[20..to]);
+            let text = format!("{before}{start}{separator}{end}{after}");
+            prop_assert!(!is_shown(&text), "{}", text);
+            let base64 = BASE64_STANDARD.encode(&credential);
+            let quote = Quote::new(&base64[from..to]).to_string();
+            prop_assert!(!base64[from..to].contains(&quote), "{}", quote);
+        }
 
         #[test]
         fn a_secret_is_redacted_in_any_text(

@@ -4,15 +4,20 @@
 //! There is one registry, so code that quotes, cuts, or escapes text does not need to know the
 //! secrets. A secret is found in any common notation: unchanged, with other upper and lower case,
 //! with any of its characters escaped as in JSON, URLs, HTML, Markdown, shells, or programs, and in
-//! base64 or hexadecimal.
+//! base64 or hexadecimal. It is also found with whitespace and invisible characters in between. Of
+//! credentials, also a part is found: some servers shorten the values that they quote.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::{PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretString};
+
+use super::is_visible;
 
 /// The replacement for a secret: the same three stars that GitHub's runner prints.
 pub const REDACTED: &str = "***";
@@ -31,14 +36,27 @@ const MOST_NESTED_JSON: usize = 4;
 /// text.
 const BASE64_SHARED: usize = 3;
 
+/// The length, in bytes, of a part of a credential that counts as the credential: as base64, 72 bits.
+const PART: usize = 12;
+
 static REGISTRY: RwLock<Vec<Pattern>> = RwLock::new(Vec::new());
 
-/// Registers a secret and each of its lines, since GitHub's runner masks both.
-pub fn register(secret: &SecretString) {
+/// Registers a credential (a random text of which no part is public) and each of its lines, since GitHub's runner
+/// masks both.
+pub fn register(credential: &SecretString) {
+    add(credential, Pattern::of_credential);
+}
+
+/// Registers any other text that is masked, as [`register`] does. A part of it can be ordinary text.
+pub fn register_text(secret: &SecretString) {
+    add(secret, Pattern::new);
+}
+
+fn add(secret: &SecretString, pattern: fn(&str) -> Pattern) {
     let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
     let whole = secret.expose_secret();
-    for part in std::iter::once(whole).chain(whole.lines()) {
-        let pattern = Pattern::new(part.trim());
+    for line in std::iter::once(whole).chain(whole.lines()) {
+        let pattern = pattern(line.trim());
         if !pattern.is_empty() && !registry.contains(&pattern) {
             registry.push(pattern);
         }
@@ -49,8 +67,13 @@ pub fn register(secret: &SecretString) {
 pub fn redact(text: &str) -> Cow<'_, str> {
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
     let mut found: Vec<(usize, usize)> = Vec::new();
+    let dense = Dense::new(text);
     for pattern in registry.iter() {
         pattern.find_all(text, &mut found);
+        pattern.find_parts(text, &mut found);
+        if let Some(dense) = &dense {
+            dense.find(pattern, &mut found);
+        }
     }
     if found.is_empty() {
         return Cow::Borrowed(text);
@@ -149,8 +172,49 @@ pub fn is_any_in(text: &str) -> bool {
     })
 }
 
+/// Text without whitespace and invisible characters, which a server can add (in a line break) and a display can hide.
+struct Dense {
+    text: String,
+    /// Where each byte of the text is in the original.
+    places: Vec<u32>,
+}
+
+impl Dense {
+    /// `None` if nothing is removed.
+    fn new(original: &str) -> Option<Self> {
+        let is_removed = |c: char| c.is_whitespace() || !is_visible(c);
+        if !original.contains(is_removed) || u32::try_from(original.len()).is_err() {
+            return None;
+        }
+        let mut dense = Self {
+            text: String::with_capacity(original.len()),
+            places: Vec::with_capacity(original.len()),
+        };
+        for (at, c) in original.char_indices().filter(|(_, c)| !is_removed(*c)) {
+            dense.text.push(c);
+            let places = at..at + c.len_utf8();
+            dense
+                .places
+                .extend(places.filter_map(|place| u32::try_from(place).ok()));
+        }
+        Some(dense)
+    }
+
+    /// Adds the start and the end, in the original, of each occurrence of a secret. Ordinary words can contain a short
+    /// one if they are joined.
+    fn find(&self, pattern: &Pattern, found: &mut Vec<(usize, usize)>) {
+        if pattern.is_long() {
+            let mut inner = Vec::new();
+            pattern.find_all(&self.text, &mut inner);
+            pattern.find_parts(&self.text, &mut inner);
+            let place = |at: usize| self.places[at] as usize;
+            let places = inner.into_iter();
+            found.extend(places.map(|(from, to)| (place(from), place(to - 1) + 1)));
+        }
+    }
+}
+
 /// A secret, prepared for the search.
-#[derive(PartialEq, Eq)]
 struct Pattern {
     plain: String,
     /// The secret unchanged, in a string of JSON, in JSON in such a string, and so on. Like the other encodings,
@@ -159,15 +223,41 @@ struct Pattern {
     /// The secret in base64 from each offset, without the ends that depend on the neighboring text.
     base64: Vec<String>,
     hexadecimal: Option<String>,
+    /// The hashes of all parts of [`PART`] bytes, unchanged and in the encodings.
+    parts: HashSet<u64>,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.plain == other.plain && self.parts.is_empty() == other.parts.is_empty()
+    }
 }
 
 impl Pattern {
+    fn of_credential(secret: &str) -> Self {
+        let mut pattern = Self::new(secret);
+        // All tokens have the same header.
+        let payload = secret
+            .strip_prefix("eyJ")
+            .and_then(|rest| rest.split_once('.'));
+        let unique = payload.map_or(secret, |(_, payload)| payload);
+        if pattern.is_long() {
+            let unique = Self::new(unique);
+            let encoded = unique.base64.iter().chain(&unique.hexadecimal);
+            for form in std::iter::once(&unique.plain).chain(encoded) {
+                pattern.parts.extend(parts(form).map(|(_, hash)| hash));
+            }
+        }
+        pattern
+    }
+
     fn new(secret: &str) -> Self {
         let mut pattern = Self {
             plain: secret.to_owned(),
             json: Vec::new(),
             hexadecimal: None,
             base64: Vec::new(),
+            parts: HashSet::new(),
         };
         if pattern.is_long() {
             let mut json = secret.to_owned();
@@ -236,6 +326,15 @@ impl Pattern {
         }
     }
 
+    /// Adds the start and the end of each part of a credential in `text`.
+    fn find_parts(&self, text: &str, found: &mut Vec<(usize, usize)>) {
+        if self.parts.is_empty() {
+            return;
+        }
+        let parts = parts(text).filter(|(_, hash)| self.parts.contains(hash));
+        found.extend(parts.map(|(from, _)| (from, from + PART)));
+    }
+
     /// The end of the secret that starts at `start`, if there is one there. If there are several
     /// ways to read it, the longest.
     ///
@@ -259,6 +358,18 @@ impl Pattern {
         }
         ends.last().copied()
     }
+}
+
+/// The start and the hash of each part of [`PART`] bytes.
+fn parts(text: &str) -> impl Iterator<Item = (usize, u64)> {
+    let parts = text.as_bytes().windows(PART).enumerate();
+    let parts = parts
+        .filter(|(from, _)| text.is_char_boundary(*from) && text.is_char_boundary(from + PART));
+    parts.map(|(from, part)| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(part);
+        (from, hasher.finish())
+    })
 }
 
 /// `text` in a string of JSON, without the quotation marks.

@@ -1,5 +1,7 @@
 //! Cases 1: secrets in text that people read.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use fake_port::{Endpoint, FakePort, Fault, Token, Tool};
 use proptest::prelude::*;
 use serde_json::json;
@@ -279,6 +281,44 @@ fn m1_a_trace_id_is_redacted_before_it_is_cut() {
     let errors = step.fail();
     for start in (4..secret.len()).filter_map(|end| secret.get(..end)) {
         assert!(!errors.contains(start), "{errors}");
+    }
+}
+
+/// Some servers shorten the values that they quote, and some break lines.
+#[test]
+fn a_part_of_a_credential_is_not_shown() {
+    let secret = "i0VpEBOWfbZAVaBSo63bbH6xTq9cR2mJdLw41huSS6AZPsK20FKcpXzkIRP7uYge";
+    let base64 = BASE64_STANDARD.encode(format!("id:{secret}"));
+    let cut = secret.len() - 24;
+    for text in [
+        format!("input_value='{}...{}'", &secret[..25], &secret[cut..]),
+        secret[1..].to_owned(),
+        format!("{}...", &secret[..63]),
+        format!("{}\n{}", &secret[..30], &secret[30..]),
+        format!(
+            "{}\u{200b}{}\u{ad}{}",
+            &secret[..11],
+            &secret[11..20],
+            &secret[20..]
+        ),
+        secret.chars().map(|c| format!("{c} ")).collect(),
+        base64[..base64.len() - 5].to_owned(),
+    ] {
+        for endpoint in [Endpoint::Rest, Endpoint::Mcp] {
+            let step = Step::against(FakePort::builder().credentials("id", secret));
+            let fault = Fault::status(403).json(json!({"message": text}));
+            step.port.fault(endpoint, fault);
+            let errors = step.fail();
+            assert!(errors.contains("***"), "{text}: {errors}");
+            let shown: String = errors.chars().filter(char::is_ascii_alphanumeric).collect();
+            for part in [secret, &base64]
+                .iter()
+                .flat_map(|whole| whole.as_bytes().windows(12))
+            {
+                let part = str::from_utf8(part).unwrap();
+                assert!(!shown.contains(part), "{text}: {errors}");
+            }
+        }
     }
 }
 
