@@ -236,14 +236,18 @@ impl<'a> Message<'a> {
     fn check_headers(&self, headers: &HeaderMap) -> Result<(), Rejection> {
         let method = self.method.as_deref();
         if let Some(value) = headers.get("mcp-method")
-            && (method.is_none() || value.to_str().ok() != method)
+            && method.is_none_or(|method| value.to_str().ok() != Some(method))
         {
             return Err(Rejection::Header("Mcp-Method"));
         }
         if let Some(value) = headers.get("mcp-name") {
             let value = value.to_str().ok().and_then(decoded);
-            let is_checked = method.is_none_or(|method| method == "tools/call");
-            if is_checked && (value.is_none() || value.as_deref() != self.tool.as_deref()) {
+            let is_wrong = match method {
+                None => true,
+                Some("tools/call") => value.as_deref() != self.tool.as_deref(),
+                Some(_) => false,
+            };
+            if is_wrong {
                 return Err(Rejection::Header("Mcp-Name"));
             }
         }

@@ -55,7 +55,7 @@ impl Gateway {
     }
 
     /// The headers of an agent.
-    fn headers(&self) -> HeaderMap {
+    pub(crate) fn headers(&self) -> HeaderMap {
         let bearer = HeaderValue::from_str(&format!("Bearer {}", self.key())).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, bearer);
@@ -67,16 +67,16 @@ impl Gateway {
         headers
     }
 
-    fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         let url = self.url().strip_prefix("http://").unwrap();
         url.strip_suffix("/v1").unwrap()
     }
 
-    fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address()).unwrap()
     }
 
-    async fn post(&self, headers: HeaderMap, body: impl Into<String>) -> Response {
+    pub(crate) async fn post(&self, headers: HeaderMap, body: impl Into<String>) -> Response {
         let request = self.client.post(self.url()).headers(headers);
         request.body(body.into()).send().await.unwrap()
     }

@@ -2,6 +2,7 @@
 //!
 //! The tests that need a tool or root are ignored: `cargo test --test action hostile -- --ignored` runs them.
 
+mod clients;
 mod clock;
 mod engine;
 mod environment;
