@@ -8,6 +8,9 @@ use crate::inputs::InputErrors;
 use crate::runner::{Environment, Log};
 use crate::troubleshooting;
 
+/// The maximum number of annotations for one error. GitHub shows ten of each step.
+const MOST_ANNOTATIONS: usize = 50;
+
 /// Why a phase failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -76,9 +79,15 @@ impl Error {
 
     /// Reports the error on `log`, each annotation with a link to its section of the documentation.
     pub fn report(&self, environment: &Environment, log: &mut Log<'_>) {
-        for (title, text) in self.annotations() {
+        let mut annotations = self.annotations();
+        let more = annotations.len().saturating_sub(MOST_ANNOTATIONS);
+        annotations.truncate(MOST_ANNOTATIONS);
+        for (title, text) in annotations {
             let link = troubleshooting::link(&text, environment);
             log.error(title, format!("{text}\nsee: {link}"));
+        }
+        if more > 0 {
+            log.info(format!("{more} more errors are not shown."));
         }
     }
 }

@@ -40,7 +40,7 @@ pub const HEADINGS: [&str; 89] = [
     "connection refused",
     "connection failed",
     "the proxy … could not connect",
-    "`https_proxy` is not a URL",
+    "`https_proxy` is not a URL of an HTTP proxy",
     "TLS failed",
     "TLS could not be set up",
     "no response within",

@@ -6,6 +6,7 @@ mod report;
 mod token;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use anyhow::bail;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -24,6 +25,9 @@ use crate::text::{Quote, secrets};
 use policy::PolicyDecision;
 use presented::Presented;
 pub(crate) use token::RejectedError;
+
+/// The time limit for a request that only improves an error.
+const WRITABLE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The title of annotations and of the job summary.
 const TITLE: &str = "Port MCP";
@@ -178,18 +182,12 @@ fn resolve_tools<'a>(
 /// Parses the inputs, and masks every secret among them before anything is printed.
 fn settings(environment: &Environment, log: &mut Log<'_>) -> Result<Settings, Error> {
     let inputs = Inputs::from_env(environment);
-    for secret in [&inputs.client_secret, &inputs.github_token]
-        .into_iter()
-        .flatten()
-    {
+    let secrets = inputs.client_secret.iter().chain(&inputs.github_token);
+    let passwords = ProxySettings::passwords_in(|name| environment.get(name));
+    for secret in secrets.chain(&inputs.unused_secrets).chain(&passwords) {
         log.mask(secret)?;
     }
-    let settings = Settings::from_inputs(inputs, environment)?;
-    let proxy = settings.http.proxy.as_ref();
-    if let Some(password) = proxy.and_then(ProxySettings::password) {
-        log.mask(&password)?;
-    }
-    Ok(settings)
+    Ok(Settings::from_inputs(inputs, environment)?)
 }
 
 /// Warns of a short secret, and of variables that an earlier step may have set.
@@ -270,8 +268,9 @@ async fn writable_tools(
         headers: &port::mcp_headers(false, &decision.actions),
         token: &token.secret,
     };
-    let tools = mcp::offered_tools(http, &server).await.unwrap_or_default();
-    tools.into_iter().map(|tool| tool.name).collect()
+    let tools = mcp::offered_tools_once(http, &server, WRITABLE_TIMEOUT).await;
+    let tools = tools.unwrap_or_default().into_iter();
+    tools.map(|tool| tool.name).collect()
 }
 
 /// Checks whether the agent enforces the granted tools. If it does not, the step warns, or fails under a

@@ -159,12 +159,10 @@ async fn mcp(
             return Err(response);
         }
     };
-    let (gateway, headers) = (Arc::clone(gateway), parts.headers);
-    let requests = Arc::clone(&gateway.requests);
-    let work: Work = match parts.method {
+    match parts.method {
         Method::POST => {
-            let memory = match check_type(&headers) {
-                Ok(()) => memory(&gateway, &headers).await,
+            let memory = match check_type(&parts.headers) {
+                Ok(()) => memory(gateway, &parts.headers).await,
                 Err(response) => Err(response),
             };
             let mut memory = match memory {
@@ -179,45 +177,30 @@ async fn mcp(
             drop(memory.split(unused));
             let request = Post {
                 gateway,
-                headers,
-                body: match well_formed(&body) {
+                headers: &parts.headers,
+                body: &match well_formed(&body) {
                     Cow::Borrowed(_) => body,
                     Cow::Owned(body) => body.into(),
                 },
-                session,
+                session: session.as_ref(),
             };
-            Box::pin(async move {
-                let response = request.respond().await;
-                drop(memory);
-                Ok(response)
-            })
+            let response = request.respond().await;
+            drop(memory);
+            Ok(hold(response, active))
         }
         Method::GET => {
-            Box::pin(async move { stream(&gateway, &headers, session.as_deref()).await })
+            let stream = stream(gateway, &parts.headers, session.as_ref()).await?;
+            Ok(hold(stream, active))
         }
-        Method::DELETE => {
-            Box::pin(async move { close(&gateway, &headers, session.as_deref()).await })
-        }
+        Method::DELETE => close(gateway, &parts.headers, session.as_ref()).await,
         _ => {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
             let methods = HeaderValue::from_static("GET, POST, DELETE");
             response.headers_mut().insert(ALLOW, methods);
-            return Err(response.into());
+            Err(response.into())
         }
-    };
-    let permit = requests.acquire_owned().await;
-    // Ends also if the client disconnects: the request can renew the token, or open a session, for others.
-    let response = tokio::spawn(async move {
-        let response = work.await;
-        drop(permit);
-        Ok(hold(response?, active))
-    });
-    let failed = |_| Err(text(StatusCode::INTERNAL_SERVER_ERROR, "bug in the gateway").into());
-    response.await.unwrap_or_else(failed)
+    }
 }
-
-/// The work for a request, up to its response.
-type Work = Pin<Box<dyn Future<Output = OrResponse<Response<Body>>> + Send>>;
 
 /// Whether a client may send a request, and the session that the request names.
 fn admit(
@@ -294,28 +277,28 @@ async fn read(body: Incoming) -> OrResponse<Bytes> {
 }
 
 /// A message of the agent.
-struct Post {
-    gateway: Arc<Gateway>,
-    headers: HeaderMap,
-    body: Bytes,
-    session: Option<Arc<Session>>,
+struct Post<'a> {
+    gateway: &'a Arc<Gateway>,
+    headers: &'a HeaderMap,
+    body: &'a Bytes,
+    session: Option<&'a Arc<Session>>,
 }
 
-impl Post {
+impl Post<'_> {
     fn label(&self) -> &str {
-        self.session.as_ref().map_or("-", |session| &session.label)
+        self.session.map_or("-", |session| &session.label)
     }
 
     async fn respond(&self) -> Response<Body> {
         let audit = &self.gateway.audit;
-        let mut message = match Message::parse(&self.body) {
+        let mut message = match Message::parse(self.body) {
             Ok(message) => message,
             Err(rejection) => {
                 audit.rejection(self.label(), "", None, &rejection.to_string());
                 return rejected(None, &rejection, false);
             }
         };
-        let action = message.decide(&self.headers, &self.gateway.tools);
+        let action = message.decide(self.headers, &self.gateway.tools);
         let method = message.method.as_deref().unwrap_or_default();
         match action {
             Err(rejection) => {
@@ -344,9 +327,9 @@ impl Post {
     }
 
     async fn send_body(&self, body: Bytes) -> Result<reqwest::Response, UpstreamError> {
-        let (upstream, session) = (&self.gateway.upstream, self.session.as_deref());
+        let upstream = &self.gateway.upstream;
         upstream
-            .send(Method::POST, &self.headers, body, session)
+            .send(Method::POST, self.headers, body, self.session)
             .await
     }
 
@@ -425,8 +408,8 @@ impl Post {
         *response.headers_mut() = returned(&headers);
         let label = match opened.as_ref().and_then(|id| id.to_str().ok()) {
             Some(id) => {
-                let headers = forwarded(&self.headers);
-                self.gateway.sessions.open(id, &self.body, &headers)
+                let headers = forwarded(self.headers);
+                self.gateway.sessions.open(id, self.body, &headers)
             }
             None => "-".to_owned(),
         };
@@ -536,7 +519,7 @@ fn is_response(message: &RawObject) -> bool {
 async fn stream(
     gateway: &Arc<Gateway>,
     headers: &HeaderMap,
-    session: Option<&Session>,
+    session: Option<&Arc<Session>>,
 ) -> OrResponse<Response<Body>> {
     let sent = gateway
         .upstream
@@ -559,7 +542,7 @@ async fn stream(
 async fn close(
     gateway: &Arc<Gateway>,
     headers: &HeaderMap,
-    session: Option<&Session>,
+    session: Option<&Arc<Session>>,
 ) -> OrResponse<Response<Body>> {
     let sent = gateway
         .upstream

@@ -44,7 +44,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::SecretString;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use audit::Audit;
 pub(crate) use audit::Counts;
@@ -58,7 +58,7 @@ use crate::http::{Http, HttpSettings};
 
 /// The memory for all request bodies together, in KiB.
 const MEMORY: usize = 32 * 1024;
-/// The maximum number of connections, and of requests in progress.
+/// The maximum number of connections.
 const MAX_CONNECTIONS: usize = 512;
 /// The number of further connections, for the post phase.
 const SURPLUS_CONNECTIONS: usize = 32;
@@ -81,11 +81,10 @@ struct Gateway {
     hosts: Vec<String>,
     /// The granted tools. They do not change while the gateway runs.
     tools: HashSet<String>,
-    upstream: Upstream,
+    upstream: Arc<Upstream>,
     sessions: Sessions,
     audit: Arc<Audit>,
     memory: Arc<Semaphore>,
-    requests: Arc<Semaphore>,
     /// The number of requests in progress.
     active: AtomicUsize,
     is_idle: Notify,
@@ -97,6 +96,16 @@ struct Gateway {
     is_closed: Notify,
     /// Notified to end the connections.
     end: Notify,
+}
+
+/// Runs work for all clients to its end: also if the client that caused it disconnects, which cancels the caller.
+async fn uninterrupted<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await.map_err(JoinError::try_into_panic) {
+        Ok(value) => value,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The gateway ends.
+        Err(Err(_)) => std::future::pending().await,
+    }
 }
 
 /// A request in progress. Dropping it ends the request.
@@ -132,11 +141,15 @@ impl Gateway {
             stop_key: settings.place.stop_key.clone(),
             hosts,
             tools: settings.tools.iter().cloned().collect(),
-            upstream: Upstream::new(http, settings.endpoints.mcp.clone(), headers, renewal),
+            upstream: Arc::new(Upstream::new(
+                http,
+                settings.endpoints.mcp.clone(),
+                headers,
+                renewal,
+            )),
             sessions: Sessions::default(),
             audit,
             memory: Arc::new(Semaphore::new(MEMORY)),
-            requests: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             active: AtomicUsize::new(0),
             is_idle: Notify::new(),
             open: Semaphore::new(1),

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::audit::Audit;
 use super::handover::HandOver;
+use super::uninterrupted;
 use crate::http::Http;
 use crate::inputs::AuthMethod;
 use crate::port::{self, Credentials, Endpoints, Flow, Token};
@@ -28,8 +29,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 /// The time limit of one renewal, including retries. Requests wait as long for it.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The token of the gateway. There is at most one exchange at a time. Callers must not be cancelled during an exchange,
-/// which is for all.
+/// The token of the gateway. There is at most one exchange at a time.
 pub(super) struct Renewal {
     http: Http,
     endpoints: Endpoints,
@@ -94,12 +94,16 @@ impl Renewal {
     ///
     /// # Errors
     /// When the exchange fails.
-    pub(super) async fn token(&self) -> Result<SecretString, RenewalError> {
-        let mut current = self.current.lock().await;
-        if current.expires_within(Duration::ZERO) {
-            self.renew(&mut current).await?;
-        }
-        Ok(current.token.clone())
+    pub(super) async fn token(self: &Arc<Self>) -> Result<SecretString, RenewalError> {
+        let this = Arc::clone(self);
+        uninterrupted(async move {
+            let mut current = this.current.lock().await;
+            if current.expires_within(Duration::ZERO) {
+                this.renew(&mut current).await?;
+            }
+            Ok(current.token.clone())
+        })
+        .await
     }
 
     /// A token other than `rejected`, which Port rejected.
@@ -107,9 +111,14 @@ impl Renewal {
     /// # Errors
     /// When there is none, or a rejected token caused an exchange less than 30 seconds ago.
     pub(super) async fn replace(
-        &self,
+        self: &Arc<Self>,
         rejected: &SecretString,
     ) -> Result<SecretString, RenewalError> {
+        let (this, rejected) = (Arc::clone(self), rejected.clone());
+        uninterrupted(async move { this.replace_token(&rejected).await }).await
+    }
+
+    async fn replace_token(&self, rejected: &SecretString) -> Result<SecretString, RenewalError> {
         let mut current = self.current.lock().await;
         let is_same = |token: &SecretString| token.expose_secret() == rejected.expose_secret();
         if is_same(&current.token) && current.expires_within(EXPIRY_TOLERANCE) {

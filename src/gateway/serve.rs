@@ -13,6 +13,7 @@ use url::Url;
 
 use super::Gateway;
 use super::handover::{HandOver, HandOverError};
+use crate::http::ProxySettings;
 use crate::text::secrets;
 
 /// The maximum length of the settings in bytes.
@@ -77,7 +78,9 @@ async fn prepare() -> anyhow::Result<Started> {
         &settings.token.secret,
         &settings.key,
     ];
-    for secret in secrets.into_iter().chain(&place.stop_key) {
+    let passwords = settings.proxy.iter().flat_map(ProxySettings::passwords);
+    let passwords: Vec<SecretString> = passwords.collect();
+    for secret in secrets.into_iter().chain(&place.stop_key).chain(&passwords) {
         secrets::register(secret);
     }
     let listener = TcpListener::bind(place.listen)

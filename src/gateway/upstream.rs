@@ -1,5 +1,6 @@
 //! Requests to Port's MCP server: the token and Port's headers are always the gateway's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use url::Url;
 
 use super::renewal::{Renewal, RenewalError};
 use super::sessions::Session;
+use super::uninterrupted;
 use crate::http::{Http, NetworkError};
 
 /// The time limit until a response begins. Streams have no time limit.
@@ -41,7 +43,7 @@ pub(super) struct Upstream {
     url: Url,
     /// The headers that limit what Port offers.
     headers: HeaderMap,
-    renewal: Renewal,
+    renewal: Arc<Renewal>,
 }
 
 /// Why there is no response.
@@ -63,7 +65,7 @@ impl Upstream {
             http,
             url,
             headers,
-            renewal,
+            renewal: Arc::new(renewal),
         }
     }
 
@@ -73,11 +75,11 @@ impl Upstream {
     /// # Errors
     /// When there is no response. A request whose outcome is unknown is not repeated.
     pub(super) async fn send(
-        &self,
+        self: &Arc<Self>,
         method: Method,
         headers: &HeaderMap,
         body: Bytes,
-        session: Option<&Session>,
+        session: Option<&Arc<Session>>,
     ) -> Result<reqwest::Response, UpstreamError> {
         let id = match session {
             Some(session) => Some(session.upstream.lock().await.clone()),
@@ -92,7 +94,8 @@ impl Upstream {
         if response.status() != StatusCode::NOT_FOUND || method == Method::DELETE {
             return Ok(response);
         }
-        match self.reopen(session, &id).await {
+        let (this, session) = (Arc::clone(self), Arc::clone(session));
+        match uninterrupted(async move { this.reopen(&session, &id).await }).await {
             Some(id) => self.authorized(&method, headers, &body, Some(&id)).await,
             None => Ok(response),
         }

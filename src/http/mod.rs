@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use hyper_util::client::proxy::matcher::Matcher;
+use percent_encoding::percent_decode_str;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{
@@ -81,21 +82,59 @@ impl ProxySettings {
     /// The proxy in the step's variables, which `variable` looks up.
     #[must_use]
     pub fn from_env<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
-        let first = |names: &[&str]| names.iter().find_map(|name| variable(name));
-        let url = first(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])?;
+        let first = |names: &[&str]| {
+            let values = names.iter().filter_map(|name| variable(name));
+            values.map(str::trim).find(|value| !value.is_empty())
+        };
+        let url = first(&PROXY_VARIABLES[..4])?;
         let exceptions = first(&["NO_PROXY", "no_proxy"]).unwrap_or_default();
         Some(Self {
-            url: url.into(),
+            url: with_scheme(url).into(),
             exceptions: format!("{exceptions},{LOOPBACK}"),
         })
     }
 
-    /// The password in its URL.
+    /// The passwords in all proxies' URLs in the step's variables, also those that are not used.
     #[must_use]
-    pub fn password(&self) -> Option<SecretString> {
-        let url = Url::parse(self.url.expose_secret()).ok()?;
-        url.password().map(SecretString::from)
+    pub fn passwords_in<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Vec<SecretString> {
+        let urls = PROXY_VARIABLES.iter().filter_map(|name| variable(name));
+        urls.flat_map(passwords).collect()
     }
+
+    /// The password in its URL, as [`passwords`].
+    pub(crate) fn passwords(&self) -> Vec<SecretString> {
+        passwords(self.url.expose_secret())
+    }
+}
+
+/// The variables with a proxy's URL. The first four are used for https, in this order.
+const PROXY_VARIABLES: [&str; 6] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+];
+
+/// A proxy's URL, which many programs accept without a scheme.
+fn with_scheme(url: &str) -> String {
+    if url.contains("://") {
+        url.to_owned()
+    } else {
+        format!("http://{url}")
+    }
+}
+
+/// The password in a proxy's URL: in the URL's notation, and as the proxy gets it.
+fn passwords(url: &str) -> Vec<SecretString> {
+    let url = Url::parse(&with_scheme(url.trim())).ok();
+    let password = url.as_ref().and_then(Url::password).unwrap_or_default();
+    let decoded = percent_decode_str(password).decode_utf8_lossy();
+    let all = [password, &decoded].into_iter();
+    all.filter(|password| !password.is_empty())
+        .map(SecretString::from)
+        .collect()
 }
 
 /// The variables that choose the trusted certificate authorities, unless these are built in.
@@ -148,10 +187,13 @@ impl Http {
             .no_proxy();
         let mut proxies = None;
         if let Some(ProxySettings { url, exceptions }) = settings.proxy {
-            // The error would quote the URL, including credentials.
-            let proxy = Proxy::https(url.expose_secret()).map_err(|_| {
+            let is_http = Url::parse(url.expose_secret())
+                .is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+            // An error would quote the URL, including credentials.
+            let proxy = Proxy::https(url.expose_secret()).ok();
+            let proxy = proxy.filter(|_| is_http).ok_or_else(|| {
                 anyhow!(
-                    "the runner's `https_proxy` is not a URL\n\
+                    "the runner's `https_proxy` is not a URL of an HTTP proxy\n\
                      hint: use the form `http://proxy.example:3128`"
                 )
             })?;
@@ -315,7 +357,15 @@ impl Http {
         if error.is_timeout() {
             NetworkError::Timeout(ATTEMPT_TIMEOUT)
         } else if let Some(tls) = find::<rustls::Error>(error) {
-            NetworkError::Tls(tls.clone())
+            let is_plain = matches!(tls, rustls::Error::InvalidMessage(_));
+            match proxy.filter(|proxy| is_plain && proxy.starts_with("https:")) {
+                Some(proxy) => NetworkError::Proxy {
+                    proxy,
+                    detail: Quote::new("its response is not TLS"),
+                    is_rejection: true,
+                },
+                None => NetworkError::Tls(tls.clone()),
+            }
         } else if let (Some(proxy), true) = (proxy, error.is_connect()) {
             NetworkError::Proxy {
                 proxy,

@@ -63,8 +63,9 @@ impl NetworkError {
                 url.port_or_known_default().unwrap_or_default()
             ),
             Self::Proxy { .. } => format!(
-                "check that the proxy in the runner's `https_proxy` is running, accepts the runner's \
-                 credentials, and allows connections to {host}; or add the host to `no_proxy`"
+                "check that the proxy in the runner's `https_proxy` is running, that its URL begins with \
+                 `http://` unless it speaks TLS, and that it accepts the runner's credentials and connections to \
+                 {host}; or add the host to `no_proxy`"
             ),
             Self::Tls(error) => tls_hint(error, host),
             Self::Timeout(_) => {

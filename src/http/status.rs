@@ -33,7 +33,7 @@ pub enum StatusKind {
     RateLimited,
     /// 5xx: the server failed.
     Server,
-    /// 3xx: the server redirects to another URL. Redirects are not followed.
+    /// 3xx except 304: the server redirects to another URL. Redirects are not followed.
     Redirect,
     /// Any other status.
     Other,
@@ -70,7 +70,9 @@ impl StatusError {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => StatusKind::NotFound,
             StatusCode::TOO_MANY_REQUESTS => StatusKind::RateLimited,
             _ if status.is_server_error() => StatusKind::Server,
-            _ if status.is_redirection() => StatusKind::Redirect,
+            _ if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
+                StatusKind::Redirect
+            }
             _ => StatusKind::Other,
         };
         let location = headers.get(LOCATION).and_then(|to| to.to_str().ok());

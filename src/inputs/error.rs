@@ -47,6 +47,11 @@ impl InputErrors {
         self.0.is_empty()
     }
 
+    /// Whether an input has an error.
+    pub(super) fn has(&self, input: &str) -> bool {
+        self.0.iter().any(|error| error.input == input)
+    }
+
     pub(super) fn add(&mut self, input: &str, problem: impl Into<String>, hint: impl Into<String>) {
         self.0.push(InputError {
             input: input.to_owned(),

@@ -25,7 +25,7 @@ use crate::http::{HttpSettings, ProxySettings};
 use crate::port::{Actions, Credentials, Endpoints, Flow, Service};
 use crate::runner::Environment;
 use crate::runner::empty_secret::EmptySecretCause;
-use crate::text::{Quote, nearest, secrets};
+use crate::text::{Quote, invisible_in, nearest, secrets};
 use endpoints::RegionChoice;
 pub(crate) use endpoints::is_loopback_http;
 use error::ValueError;
@@ -73,6 +73,9 @@ const FORMER_NAMES: [(&str, &str); 4] = [
 
 const CLIENT_SECRET: &str = "client_secret";
 
+/// The inputs that are always secrets.
+const SECRETS: [&str; 2] = [CLIENT_SECRET, "github_token"];
+
 /// The inputs as the step passes them: without defaults, and without empty values.
 #[derive(Debug, Default, Deserialize)]
 #[expect(
@@ -107,6 +110,9 @@ pub struct Inputs {
     pub timeout: Option<String>,
     pub ca_certificate: Option<String>,
     pub summary: Option<String>,
+    /// Secrets in inputs that are set twice: the value that is not used.
+    #[serde(skip)]
+    pub unused_secrets: Vec<SecretString>,
     /// Errors in the names and the encoding of the inputs.
     #[serde(skip)]
     errors: InputErrors,
@@ -119,6 +125,7 @@ impl Inputs {
     pub fn from_env(environment: &Environment) -> Self {
         let mut errors = InputErrors::default();
         let mut values: BTreeMap<String, String> = BTreeMap::new();
+        let mut unused_secrets = Vec::new();
         for (name, value) in environment.inputs() {
             if !INPUTS.iter().any(|(known, _)| *known == name) {
                 // Variables of the job can have the same prefix as inputs.
@@ -136,8 +143,12 @@ impl Inputs {
                 Some(value) if value.trim().is_empty() => {}
                 Some(value) => {
                     let value = value.trim().to_owned();
+                    check_visible(&name, &value, &mut errors);
                     let other = values.insert(name.clone(), value.clone());
-                    if other.is_some_and(|other| other != value) {
+                    if let Some(other) = other.filter(|other| *other != value) {
+                        if SECRETS.contains(&&*name) {
+                            unused_secrets.push(other.into());
+                        }
                         errors.add(
                             &name,
                             "is set twice, with different values",
@@ -162,7 +173,22 @@ impl Inputs {
         // Every field is an optional string, so this cannot fail.
         let mut inputs: Self = envy::from_iter(values).unwrap_or_default();
         inputs.errors = errors;
+        inputs.unused_secrets = unused_secrets;
         inputs
+    }
+}
+
+/// Adds an error if a value contains a character that nobody sees in it. The files that some inputs can contain as text
+/// have their own rules, and credentials are never quoted.
+fn check_visible(input: &str, value: &str, errors: &mut InputErrors) {
+    let has_own_rules = SECRETS.contains(&input)
+        || ["client_id", "base_config", "ca_certificate", "policy"].contains(&input);
+    if let Some(c) = invisible_in(value).filter(|_| !has_own_rules) {
+        errors.add(
+            input,
+            format!("contains an invisible character (U+{:04X})", u32::from(c)),
+            "type the value again",
+        );
     }
 }
 
@@ -374,8 +400,10 @@ fn credentials(
     ];
     for (input, value) in values {
         let Some(value) = value else {
-            let cause = EmptySecretCause::from_env(environment);
-            errors.add(input, "is empty", cause.to_string());
+            if !errors.has(input) {
+                let cause = EmptySecretCause::from_env(environment);
+                errors.add(input, "is empty", cause.to_string());
+            }
             continue;
         };
         let valid = parse::credential(value, "copy the exact value from Port");

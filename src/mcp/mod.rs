@@ -156,6 +156,17 @@ pub async fn offered_tools(http: &Http, server: &Server<'_>) -> Result<Vec<Tool>
     })
 }
 
+/// As [`offered_tools`], in one attempt of at most `limit`. `None` after an error.
+pub async fn offered_tools_once(
+    http: &Http,
+    server: &Server<'_>,
+    limit: Duration,
+) -> Option<Vec<Tool>> {
+    let transport = Transport::new(http, server).ok()?;
+    let check = Box::pin(connect_and_list(&transport));
+    http.with_timeout(limit, check).await.ok()
+}
+
 type Client = RunningService<RoleClient, ClientConfig>;
 
 async fn connect_and_list(transport: &Transport) -> Result<Vec<Tool>, PreflightError> {
@@ -237,7 +248,8 @@ async fn list(client: &Client, transport: &Transport) -> Result<Vec<Tool>, Prefl
                 tools.push(tool);
             }
         }
-        let Some(next) = page.next_cursor else {
+        // Some servers mark the end by an empty cursor.
+        let Some(next) = page.next_cursor.filter(|next| !next.is_empty()) else {
             return Ok(tools);
         };
         if cursors.contains(&next) {

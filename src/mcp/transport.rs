@@ -14,7 +14,7 @@ use futures_util::stream::{self, BoxStream};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use rmcp::model::{
-    ClientJsonRpcMessage, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
+    ClientJsonRpcMessage, ErrorData, JsonRpcError, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
 };
 use rmcp::transport::streamable_http_client::{
     StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
@@ -27,12 +27,14 @@ use url::Url;
 use super::Server;
 use super::error::{MCP_SERVER, PreflightError};
 use crate::http::{self, Http, NetworkError, StatusError, StatusKind, Trace};
-use crate::text::Quote;
+use crate::text::{Quote, well_formed};
 
 /// The time limit of one request, until its response begins.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum size of all responses together, in bytes.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// The maximum number of values in one response: a small value needs a hundred times as much memory as its text.
+const MOST_VALUES: usize = 500_000;
 /// The maximum number of messages other than responses: pings, progress, logs.
 const MOST_MESSAGES: isize = 100;
 /// The maximum size of an error response in bytes.
@@ -182,24 +184,23 @@ impl Transport {
                     Some(Err(this.record_event(error)))
                 };
             };
-            let event = match event {
+            let mut event = match event {
                 Ok(event) => event,
                 Err(error) => return Some(Err(error)),
             };
             let text = event.data.as_deref().unwrap_or_default();
-            let error = match serde_json::from_str(text)
-                .ok()
-                .and_then(|message| response_id(&message))
-            {
-                Some(id) if id == request => {
+            let error = match parse(text.as_bytes()).map(|message| response_to(&request, message)) {
+                Ok(Ok(response)) => {
                     has_response = true;
+                    event.data = serde_json::to_string(&response).ok();
                     return Some(Ok(event));
                 }
-                Some(id) => unexpected_response(&id),
-                None if this.messages_left.fetch_sub(1, Ordering::Relaxed) > 0 => {
+                Ok(Err(NoResponse::Other(id))) => unexpected_response(&id),
+                Err(error @ PreflightError::TooLong(_)) => error,
+                _ if this.messages_left.fetch_sub(1, Ordering::Relaxed) > 0 => {
                     return Some(Ok(event));
                 }
-                None => PreflightError::TooLong(format!("{MOST_MESSAGES} other messages")),
+                _ => PreflightError::TooLong(format!("{MOST_MESSAGES} other messages")),
             };
             Some(Err(this.record_event(error)))
         });
@@ -251,12 +252,55 @@ impl Transport {
     }
 }
 
-/// The ID of the request that a message responds to, if it is a response.
-fn response_id(message: &ServerJsonRpcMessage) -> Option<RequestId> {
-    match message {
-        JsonRpcMessage::Response(response) => Some(response.id.clone()),
-        JsonRpcMessage::Error(error) => error.id.clone(),
-        _ => None,
+fn parse(json: &[u8]) -> Result<ServerJsonRpcMessage, PreflightError> {
+    let values = json.iter().filter(|byte| b"[{,".contains(byte)).count();
+    if values > MOST_VALUES {
+        return Err(PreflightError::TooLong(format!("{MOST_VALUES} values")));
+    }
+    serde_json::from_slice(&well_formed(json)).map_err(|error| not_mcp(json, &error))
+}
+
+/// Why a message does not respond to a request.
+enum NoResponse {
+    /// It responds to another request.
+    Other(RequestId),
+    /// It is not a response.
+    NotAResponse,
+}
+
+/// The message as the response to `request`. An error without an ID is one too: it says that the server could not read
+/// the ID ([JSON-RPC](https://www.jsonrpc.org/specification#response_object)).
+fn response_to(
+    request: &RequestId,
+    message: ServerJsonRpcMessage,
+) -> Result<ServerJsonRpcMessage, NoResponse> {
+    let id = match message {
+        JsonRpcMessage::Error(JsonRpcError {
+            id: None, error, ..
+        }) => {
+            return Ok(ServerJsonRpcMessage::error(error, Some(request.clone())));
+        }
+        JsonRpcMessage::Response(ref response) => response.id.clone(),
+        JsonRpcMessage::Error(JsonRpcError {
+            id: Some(ref id), ..
+        }) => id.clone(),
+        _ => return Err(NoResponse::NotAResponse),
+    };
+    if id == *request {
+        Ok(message)
+    } else {
+        Err(NoResponse::Other(id))
+    }
+}
+
+/// The error for a body that is not a message. The text of the parser quotes no value, only the position.
+fn not_mcp(body: &[u8], error: &serde_json::Error) -> PreflightError {
+    match error.classify() {
+        serde_json::error::Category::Data => PreflightError::NotMcp(Quote::new("unexpected JSON")),
+        _ if body.trim_ascii_start().starts_with(b"{") => {
+            PreflightError::Protocol(Quote::new(&format!("invalid JSON: {error}")))
+        }
+        _ => PreflightError::NotMcp(Quote::new("invalid JSON")),
     }
 }
 
@@ -322,13 +366,15 @@ impl StreamableHttpClient for Transport {
             )),
             JSON => {
                 let body = self.body(response, MOST_BYTES).await?;
-                let message = serde_json::from_slice(&body).map_err(|_| {
-                    self.record(PreflightError::NotMcp(Quote::new("unexpected JSON")))
+                let message = parse(&body).map_err(|error| self.record(error))?;
+                let response = response_to(&request_id, message).map_err(|no| match no {
+                    NoResponse::Other(id) => self.record(unexpected_response(&id)),
+                    NoResponse::NotAResponse => {
+                        let error = Quote::new("it returned a message that is not a response");
+                        self.record(PreflightError::Protocol(error))
+                    }
                 })?;
-                match response_id(&message) {
-                    Some(id) if id != request_id => Err(self.record(unexpected_response(&id))),
-                    _ => Ok(StreamableHttpPostResponse::Json(message, session)),
-                }
+                Ok(StreamableHttpPostResponse::Json(response, session))
             }
             "" => Err(self.record(PreflightError::NotMcp(Quote::new("no Content-Type")))),
             other => Err(self.record(PreflightError::NotMcp(Quote::new(other)))),

@@ -114,6 +114,10 @@ fn status_hint(error: &StatusError, host: &str) -> String {
              these credentials or the runner's address"
                 .to_owned()
         }
+        StatusKind::Other if !error.message.is_empty() => {
+            "follow Port's message; if the error persists, send the trace ID to Port's support"
+                .to_owned()
+        }
         _ => "check the path of `api_url` and `mcp_url`, if you set them".to_owned(),
     }
 }

@@ -15,7 +15,7 @@ use url::Url;
 use super::error::{Clock, Error, PORT, TokenError};
 use super::{Credentials, Endpoints};
 use crate::http::{self, Http, RequestError, Response, StatusError, StatusKind};
-use crate::text::Quote;
+use crate::text::{Quote, well_formed};
 
 /// Seconds from the Unix epoch to the end of the year 9999, the last that RFC 3339 can represent.
 const END_OF_TIME: u64 = 253_402_300_799;
@@ -182,8 +182,8 @@ pub(crate) fn parse(response: Response, flow: Flow, now: SystemTime) -> Result<T
         return Err(status_error(&response));
     }
     // A successful response is never quoted: it may contain the token in an unknown field.
-    let body: Value =
-        serde_json::from_slice(&response.body).map_err(|_| TokenError::NotJson(status))?;
+    let body: Value = serde_json::from_slice(&well_formed(&response.body))
+        .map_err(|_| TokenError::NotJson(status))?;
     let field = flow.token_field();
     let secret = body[field]
         .as_str()

@@ -87,6 +87,14 @@ fn is_visible(c: char) -> bool {
         )
 }
 
+/// The first invisible character of a text that is not a space, a tab, or a line break.
+#[must_use]
+pub fn invisible_in(text: &str) -> Option<char> {
+    let is_layout = |c: &char| matches!(c, '\t' | '\n' | '\r');
+    let mut chars = text.chars().filter(|c| !is_layout(c));
+    chars.find(|c| !is_visible(*c))
+}
+
 /// Text without the byte-order mark that some editors add.
 #[must_use]
 pub fn without_mark(text: &str) -> &str {

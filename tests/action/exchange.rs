@@ -1,5 +1,6 @@
 //! The exchange of credentials for a token: both flows, retries, and errors.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -466,12 +467,67 @@ fn an_unreachable_proxy() {
 }
 
 #[test]
+fn spaces_around_a_proxys_url_and_a_missing_scheme_do_not_matter() {
+    for (before, after) in [("", "\n"), (" \t", " ")] {
+        let step = Step::behind_a_proxy(FakePort::builder());
+        let host = step.port.proxy_url().strip_prefix("http://").unwrap();
+        let url = format!("{before}user:p%40ssw0rd-of-proxy@{host}{after}");
+        let step = step
+            .variable("https_proxy", &url)
+            .variable("HTTP_PROXY", "http://other:an0ther-password@proxy.example");
+        let run = step.succeed();
+        assert!(!step.port.tunneled().is_empty());
+        for password in [
+            "p%40ssw0rd-of-proxy",
+            "p@ssw0rd-of-proxy",
+            "an0ther-password",
+        ] {
+            assert!(run.masks.iter().any(|mask| mask == password), "{password}");
+        }
+    }
+}
+
+#[test]
+fn a_proxy_that_does_not_speak_tls() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Answers each connection as a proxy does, until the process ends.
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let errors = rest()
+        .input("api_url", "https://port.invalid")
+        .variable("https_proxy", &format!("https://{address}"))
+        .fail();
+    let expected =
+        format!("the proxy https://{address} could not connect (its response is not TLS)\n");
+    assert!(errors.starts_with(&expected), "{errors}");
+    assert!(errors.contains("its URL begins with `http://`"), "{errors}");
+    assert!(!errors.contains("attempts"), "{errors}");
+}
+
+#[test]
 fn an_invalid_proxy_url() {
+    for url in [
+        "socks5://127.0.0.1:9",
+        "\"http://127.0.0.1:9\"",
+        "http://",
+        "file:///x",
+    ] {
+        let errors = rest().variable("https_proxy", url).fail();
+        assert!(
+            errors.contains("`https_proxy` is not a URL of an HTTP proxy"),
+            "{errors}"
+        );
+    }
     let step = rest().variable("https_proxy", "http://us er:pa55word@");
     assert_snapshot!(step.fail(), @"
-    the runner's `https_proxy` is not a URL
+    the runner's `https_proxy` is not a URL of an HTTP proxy
     hint: use the form `http://proxy.example:3128`
-    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#https_proxy-is-not-a-url
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#https_proxy-is-not-a-url-of-an-http-proxy
     ");
 }
 

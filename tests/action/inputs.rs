@@ -1,6 +1,52 @@
 //! Inputs: all errors are reported at once, before any request is sent.
 
-use crate::harness::{Step, assert_snapshot};
+use crate::harness::{Step, assert_snapshot, errors};
+
+#[test]
+fn an_invisible_character_is_named() {
+    for (name, value, code) in [
+        ("region", "e\u{200b}u", "U+200B"),
+        ("timeout", "60s\u{202e}", "U+202E"),
+        ("allowed_tools", "\u{feff}list_*", "U+FEFF"),
+        ("mcp_url", "https://mcp.port.io/v1\u{ad}", "U+00AD"),
+    ] {
+        let errors = Step::new().input(name, value).fail();
+        let expected = format!("input `{name}` contains an invisible character ({code})\n");
+        assert!(errors.contains(&expected), "{errors}");
+    }
+}
+
+#[test]
+fn a_secret_in_another_input_is_one_error() {
+    let step = Step::new();
+    let secret = step.port.client_secret().to_owned();
+    let errors = step.input("client_id", secret).fail();
+    assert!(
+        errors.contains("input `client_id` contains the client secret"),
+        "{errors}"
+    );
+    assert!(!errors.contains("is empty"), "{errors}");
+}
+
+#[test]
+fn a_secret_that_is_set_twice_is_masked_twice() {
+    let step = Step::new();
+    let secret = step.port.client_secret().to_owned();
+    let step = step.variable("INPUT_client_secret", "another-secret-value");
+    let run = step.run();
+    assert_eq!(run.exit, Some(1));
+    for secret in [&*secret, "another-secret-value"] {
+        assert!(run.masks.iter().any(|mask| mask == secret));
+    }
+}
+
+#[test]
+fn very_many_errors_are_not_all_shown() {
+    let tools: Vec<String> = (0..3000).map(|number| format!("listed_{number}")).collect();
+    let run = Step::new().input("allowed_tools", tools.join(",")).run();
+    assert_eq!(errors(&run).matches("is not available").count(), 50);
+    assert!(run.log().contains("2950 more errors are not shown."));
+}
 
 #[test]
 fn each_invalid_input_has_an_annotation() {

@@ -76,6 +76,89 @@ fn a_server_without_the_initialize_handshake() {
     );
 }
 
+/// An error without an ID says that the server could not read the ID. Nothing waits for another response.
+#[test]
+fn a_json_response_without_an_id() {
+    let error =
+        json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32603, "message": "out of order"}});
+    let events = format!("event: message\ndata: {error}\n\n");
+    for fault in [
+        Fault::status(200).json(&error),
+        Fault::status(200).events(events),
+    ] {
+        let step = in_a_session([fault.into()]);
+        let errors = step.fail();
+        assert!(errors.contains("error -32603: out of order"), "{errors}");
+        let last = preflight_requests(&step).pop().unwrap();
+        assert_eq!(last.method, "DELETE");
+    }
+    for message in [
+        json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": 1}}),
+        json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}),
+    ] {
+        let errors = in_a_session([Fault::status(200).json(message).into()]).fail();
+        assert!(
+            errors.contains("it returned a message that is not a response"),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn text_that_was_cut_within_a_character_and_an_empty_cursor_are_accepted() {
+    let list = r#"{"jsonrpc":"2.0","id":1,"result":{"nextCursor":"","tools":[{"name":"list_it","description":"cut \ud83d","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}}]}}"#;
+    let json = Fault::status(200).header("content-type", "application/json");
+    for fault in [
+        json.text(list),
+        Fault::status(200).events(format!("data: {list}\n\n")),
+    ] {
+        let run = in_a_session([fault.into()]).succeed();
+        assert_eq!(run.outputs["tools"], r#"["list_it"]"#);
+    }
+    let out_of_range = list.replace("\"object\"", "1e400");
+    let fault = Fault::status(200).header("content-type", "application/json");
+    let errors = in_a_session([fault.text(out_of_range).into()]).fail();
+    assert!(
+        errors.contains("invalid JSON: number out of range"),
+        "{errors}"
+    );
+}
+
+/// The MCP server opens a session, and then responds with these to the requests for the list of tools.
+fn in_a_session(faults: impl IntoIterator<Item = Fault>) -> Step {
+    let step = Step::new();
+    let result = json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "x", "version": "1"}});
+    let opened = Fault::status(200)
+        .header("mcp-session-id", "s")
+        .json(json!({"jsonrpc": "2.0", "id": 0, "result": result}));
+    step.port.fault(Endpoint::Mcp, opened);
+    step.port.fault(Endpoint::Mcp, Fault::status(202));
+    for fault in faults {
+        step.port.fault(Endpoint::Mcp, fault);
+    }
+    step
+}
+
+/// The second list only improves the hint, so nothing waits for it.
+#[test]
+fn a_missing_tool_is_reported_although_the_second_list_fails() {
+    let list = json!({"tools": [{"name": "list_it", "inputSchema": {"type": "object"}}]});
+    let step = in_a_session([
+        Fault::status(200)
+            .json(json!({"jsonrpc": "2.0", "id": 1, "result": list}))
+            .into(),
+        Fault::status(200).into(),
+        Fault::status(429).header("retry-after", "1").into(),
+    ]);
+    let step = step.input("allowed_tools", "list_them");
+    let errors = step.fail();
+    assert!(
+        errors.contains("tool `list_them` is not available"),
+        "{errors}"
+    );
+    assert_eq!(preflight_requests(&step).len(), 5);
+}
+
 #[test]
 fn the_session_is_closed_after_an_error() {
     let step = Step::against(FakePort::builder().cursor_loop(true).page_size(5));
@@ -293,11 +376,32 @@ fn a_tool_list_that_is_too_long() {
         errors.starts_with("the MCP server's responses are too long: more than 250 pages"),
         "{errors}"
     );
-    let huge = Tool::new("get_all").description("x".repeat(17 * 1024 * 1024));
+    let huge = Tool::new("get_all").description("x".repeat(9 * 1024 * 1024));
     for json in [true, false] {
         let errors = Step::against(FakePort::builder().json(json).offer(huge.clone())).fail();
         assert!(
-            errors.starts_with("the MCP server's responses are too long: more than 16 MiB"),
+            errors.starts_with("the MCP server's responses are too long: more than 8 MiB"),
+            "{errors}"
+        );
+    }
+}
+
+/// Small values need a hundred times as much memory as their text.
+#[test]
+fn a_response_with_very_many_values_needs_little_memory() {
+    let tool = format!(
+        r#"{{"name":"a","inputSchema":{{"x":[{}0]}}}}"#,
+        "[[[]]],".repeat(1_000_000)
+    );
+    let list = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{tool}]}}}}"#);
+    let json = Fault::status(200).header("content-type", "application/json");
+    for fault in [
+        json.text(list.clone()),
+        Fault::status(200).events(format!("data: {list}\n\n")),
+    ] {
+        let errors = in_a_session([fault.into()]).fail();
+        assert!(
+            errors.contains("too long: more than 500000 values"),
             "{errors}"
         );
     }

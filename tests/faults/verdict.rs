@@ -238,7 +238,7 @@ fn of_mcp(request: Request, fault: Fault) -> Cause {
     let known = of_network(fault).or_else(|| of_status(fault, text));
     known.unwrap_or_else(|| match fault {
         Fault::EndlessBody | Fault::HugeBody => {
-            fails("the MCP server's responses are too long: more than 16 MiB")
+            fails("the MCP server's responses are too long: more than 8 MiB")
         }
         Fault::WrongType => fails("the server is not an MCP server: it returned text/html"),
         _ => fails("the MCP server returned an invalid response"),

@@ -23,17 +23,16 @@ impl Gateway {
 
     /// Sends a message on a connection of its own, and does not read the response.
     fn send(&self, session: &HeaderMap, framing: &str, body: &str) -> TcpStream {
-        let mut request = format!(
-            "POST /v1 HTTP/1.1\r\nHost: {}\r\n{framing}\r\n",
+        let headers = session.iter();
+        let headers =
+            headers.map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
+        let headers: String = headers.collect();
+        let request = format!(
+            "POST /v1 HTTP/1.1\r\nHost: {}\r\n{framing}\r\n{headers}\r\n{body}",
             self.address()
         );
-        for (name, value) in session {
-            request += &format!("{name}: {}\r\n", value.to_str().unwrap());
-        }
         let mut stream = self.connect();
-        stream
-            .write_all(format!("{request}\r\n{body}").as_bytes())
-            .unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
         stream
     }
 
@@ -53,7 +52,7 @@ impl Gateway {
 async fn until(is_reached: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_reached() {
-        assert!(started.elapsed() < Duration::from_secs(60));
+        assert!(started.elapsed() < Duration::from_mins(1));
         tokio::task::yield_now().await;
     }
 }

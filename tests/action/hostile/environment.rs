@@ -53,7 +53,7 @@ fn variables_that_are_not_utf8_are_not_ignored() {
         let step = step.input("policy", "");
         let run = step.run();
         let expected = match variable {
-            "ALL_PROXY" | "HTTPS_PROXY" => "`https_proxy` is not a URL",
+            "ALL_PROXY" | "HTTPS_PROXY" => "`https_proxy` is not a URL of an HTTP proxy",
             "SSL_CERT_DIR" | "SSL_CERT_FILE" => "TLS could not be set up",
             _ => "",
         };
