@@ -187,6 +187,13 @@ fn settings(environment: &Environment, log: &mut Log<'_>) -> Result<Settings, Er
     for secret in secrets.chain(&inputs.unused_secrets).chain(&passwords) {
         log.mask(secret)?;
     }
+    if inputs.has_empty_tools {
+        log.warning(
+            TITLE,
+            "Input `allowed_tools` is empty, so its default `*` is used. If this is not intended, check the \
+             expression that sets it.",
+        );
+    }
     Ok(Settings::from_inputs(inputs, environment)?)
 }
 

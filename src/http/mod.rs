@@ -131,10 +131,10 @@ fn passwords(url: &str) -> Vec<SecretString> {
     let url = Url::parse(&with_scheme(url.trim())).ok();
     let password = url.as_ref().and_then(Url::password).unwrap_or_default();
     let decoded = percent_decode_str(password).decode_utf8_lossy();
-    let all = [password, &decoded].into_iter();
-    all.filter(|password| !password.is_empty())
-        .map(SecretString::from)
-        .collect()
+    let mut all = vec![password, &decoded];
+    all.dedup();
+    all.retain(|password| !password.is_empty());
+    all.into_iter().map(SecretString::from).collect()
 }
 
 /// The variables that choose the trusted certificate authorities, unless these are built in.

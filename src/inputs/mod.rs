@@ -110,6 +110,9 @@ pub struct Inputs {
     pub timeout: Option<String>,
     pub ca_certificate: Option<String>,
     pub summary: Option<String>,
+    /// Whether `allowed_tools` is set to an empty text, as an expression without a value does.
+    #[serde(skip)]
+    pub has_empty_tools: bool,
     /// Secrets in inputs that are set twice: the value that is not used.
     #[serde(skip)]
     pub unused_secrets: Vec<SecretString>,
@@ -126,6 +129,7 @@ impl Inputs {
         let mut errors = InputErrors::default();
         let mut values: BTreeMap<String, String> = BTreeMap::new();
         let mut unused_secrets = Vec::new();
+        let mut has_empty_tools = false;
         for (name, value) in environment.inputs() {
             if !INPUTS.iter().any(|(known, _)| *known == name) {
                 // Variables of the job can have the same prefix as inputs.
@@ -140,7 +144,9 @@ impl Inputs {
             }
             match value.to_str() {
                 None => errors.add(&name, "is not UTF-8", "use UTF-8 text"),
-                Some(value) if value.trim().is_empty() => {}
+                Some(value) if value.trim().is_empty() => {
+                    has_empty_tools |= name == "allowed_tools";
+                }
                 Some(value) => {
                     let value = value.trim().to_owned();
                     check_visible(&name, &value, &mut errors);
@@ -174,6 +180,7 @@ impl Inputs {
         let mut inputs: Self = envy::from_iter(values).unwrap_or_default();
         inputs.errors = errors;
         inputs.unused_secrets = unused_secrets;
+        inputs.has_empty_tools = has_empty_tools;
         inputs
     }
 }

@@ -1,6 +1,6 @@
 //! Inputs: all errors are reported at once, before any request is sent.
 
-use crate::harness::{Step, assert_snapshot, errors};
+use crate::harness::{Step, annotations, assert_snapshot, errors};
 
 #[test]
 fn an_invisible_character_is_named() {
@@ -14,6 +14,20 @@ fn an_invisible_character_is_named() {
         let expected = format!("input `{name}` contains an invisible character ({code})\n");
         assert!(errors.contains(&expected), "{errors}");
     }
+}
+
+/// The runner passes the default if the step does not set the input.
+#[test]
+fn an_empty_text_for_all_tools_is_warned_of() {
+    let warnings = annotations(
+        &Step::new().input("allowed_tools", " ").succeed(),
+        "warning",
+    );
+    assert!(
+        warnings.contains("Input `allowed_tools` is empty, so its default `*` is used."),
+        "{warnings}"
+    );
+    assert_eq!(annotations(&Step::new().succeed(), "warning"), "");
 }
 
 #[test]
