@@ -27,7 +27,8 @@ fn an_empty_text_for_all_tools_is_warned_of() {
         warnings.contains("Input `allowed_tools` is empty, so its default `*` is used."),
         "{warnings}"
     );
-    assert_eq!(annotations(&Step::new().succeed(), "warning"), "");
+    let unset = annotations(&Step::new().succeed(), "warning");
+    assert!(!unset.contains("is empty"), "{unset}");
 }
 
 #[test]
