@@ -78,7 +78,7 @@ fn plain_name(name: &str) -> String {
     plain
 }
 
-fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) {
     let entry = match server.transport {
         Transport::Http => json!({
             "url": server.url.as_str(),
@@ -110,7 +110,7 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
         .map(|name| tool_name(server.name, name))
         .collect();
     config.extend_list(&["amp.tools.enable"], &notation);
-    config.insert(SERVERS, server.name, entry)
+    config.insert(SERVERS, server.name, entry);
 }
 
 fn cli_args(_server: &Server<'_>, config: &Config) -> String {

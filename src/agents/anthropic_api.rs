@@ -29,7 +29,7 @@ pub(super) const AGENT: Agent = Agent {
     ..BASE
 };
 
-fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) {
     let granted: Map<String, Value> = server
         .tools
         .iter()
@@ -41,7 +41,7 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
         "default_config": {"enabled": false},
         "configs": granted,
     });
-    config.remove(TOOLS, |_, tool| tool["mcp_server_name"] == server.name);
+    config.retain(TOOLS, |_, tool| tool["mcp_server_name"] != server.name);
     config.prepend(TOOLS, vec![toolset]);
     let entry = json!({
         "type": "url",
@@ -50,5 +50,4 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
         "authorization_token": server.token.expose_secret(),
     });
     config.prepend(SERVERS, vec![entry]);
-    false
 }

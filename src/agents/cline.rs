@@ -28,7 +28,7 @@ pub(super) const AGENT: Agent = Agent {
     ..BASE
 };
 
-fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) {
     let mut transport = server.entry(braced);
     transport["type"] = match server.transport {
         Transport::Http => "streamableHttp",
@@ -37,5 +37,5 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
     .into();
     // Cline starts without a server that is not ready in time, and `npx` starts slowly.
     let entry = json!({"transport": transport, "timeout": TIMEOUT});
-    config.insert(SERVERS, server.name, entry)
+    config.insert(SERVERS, server.name, entry);
 }

@@ -69,7 +69,7 @@ const OVERRIDES: &[Override] = &[
     Override::new(Effect::Hides, &["profile"], any_value),
 ];
 
-fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) {
     let mut entry = match (server.transport, server.token_placement) {
         (Transport::Http, TokenPlacement::Inline) => json!({
             "url": server.url.as_str(),
@@ -95,7 +95,7 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
         // The model's commands get all other variables, but must not get the token.
         config.extend_inner_list(SHELL_ENVIRONMENT, "exclude", TOKEN_VARIABLE);
     }
-    config.insert(SERVERS, server.name, entry)
+    config.insert(SERVERS, server.name, entry);
 }
 
 /// The servers as one value for `--config`. A whole TOML document cannot be on one line.

@@ -116,28 +116,19 @@ impl Config {
         }
     }
 
-    /// Inserts a value into the object of a key. Returns whether it replaced another.
-    pub fn insert(&mut self, key: &str, name: &str, value: Value) -> bool {
-        self.object_mut(key)
-            .insert(name.to_owned(), value)
-            .is_some()
+    /// Inserts a value into the object of a key, at the place of another with the same name.
+    pub fn insert(&mut self, key: &str, name: &str, value: Value) {
+        self.object_mut(key).insert(name.to_owned(), value);
     }
 
-    /// Removes all values in the object or list of a key for which `is` returns true, given their key, which is empty
-    /// in a list. Returns whether there were any.
-    pub fn remove(&mut self, key: &str, is: impl Fn(&str, &Value) -> bool) -> bool {
-        let mut has_removed = false;
-        let mut is_kept = |key: &str, value: &Value| {
-            let is_removed = is(key, value);
-            has_removed |= is_removed;
-            !is_removed
-        };
+    /// Keeps the values in the object or list of a key for which `is_kept` returns true, given their key, which is
+    /// empty in a list.
+    pub fn retain(&mut self, key: &str, mut is_kept: impl FnMut(&str, &Value) -> bool) {
         match self.values.get_mut(key) {
             Some(Value::Array(list)) => list.retain(|value| is_kept("", value)),
             Some(Value::Object(map)) => map.retain(|key, value| is_kept(key, value)),
             _ => {}
         }
-        has_removed
     }
 
     /// Adds texts to the list at `path`, if the list exists.

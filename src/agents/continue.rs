@@ -38,7 +38,7 @@ fn variable(name: &str) -> String {
     format!("${{{{ secrets.{name} }}}}")
 }
 
-fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) {
     let mut entry = match server.transport {
         Transport::Http => json!({
             "type": "streamable-http",
@@ -52,5 +52,4 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
         config.set_default(key, value);
     }
     config.prepend(SERVERS, vec![entry]);
-    false
 }

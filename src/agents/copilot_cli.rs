@@ -24,13 +24,13 @@ pub(super) const AGENT: Agent = Agent {
     ..BASE
 };
 
-fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) {
     let mut entry = server.entry(braced);
     if server.transport == Transport::McpRemote {
         entry["type"] = "local".into();
     }
     entry["tools"] = json!(server.tools);
-    config.insert(SERVERS, server.name, entry)
+    config.insert(SERVERS, server.name, entry);
 }
 
 /// The function's name: `.` and all other characters that are invalid in such a name become

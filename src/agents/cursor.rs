@@ -32,7 +32,7 @@ fn variable(name: &str) -> String {
     format!("${{env:{name}}}")
 }
 
-fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) {
     let entry = match server.transport {
         Transport::Http => json!({
             "url": server.url.as_str(),
@@ -40,5 +40,5 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
         }),
         Transport::McpRemote => server.entry(variable),
     };
-    config.insert(SERVERS, server.name, entry)
+    config.insert(SERVERS, server.name, entry);
 }

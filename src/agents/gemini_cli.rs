@@ -58,7 +58,7 @@ fn tool_name(server: &str, tool: &str) -> String {
     format!("{}...{}", &name[..30], &name[name.len() - 30..])
 }
 
-fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) {
     // An empty list allows every server.
     let servers = config.get("mcp").and_then(|mcp| mcp["allowed"].as_array());
     if servers.is_some_and(|list| !list.is_empty()) {
@@ -75,7 +75,7 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
             .collect();
         config.extend_list(&["tools", "core"], &notation);
     }
-    config.insert(SERVERS, server.name, entry(server))
+    config.insert(SERVERS, server.name, entry(server));
 }
 
 /// The server in the format of Gemini CLI and its forks.

@@ -15,7 +15,7 @@ pub(super) const AGENT: Agent = Agent {
     setup: "`mcp_config` or `config_file`",
     servers: SERVERS,
     add_server: |server, config| {
-        config.insert(SERVERS.key_in(config), server.name, server.entry(braced))
+        config.insert(SERVERS.key_in(config), server.name, server.entry(braced));
     },
     function_name: |server, tool| format!("{server}/{tool}"),
     enforcement: ToolEnforcement::None,

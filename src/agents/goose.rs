@@ -79,7 +79,7 @@ fn function_name(server: &str, tool: &str) -> String {
     format!("{}__{tool}", name_to_key(server))
 }
 
-fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) {
     let authorization = server.authorization(braced);
     let inline = server.token_placement == TokenPlacement::Inline;
     let env_keys: &[&str] = if inline { &[] } else { &[TOKEN_VARIABLE] };
@@ -110,5 +110,5 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
             entry["envs"] = Value::Object(envs);
         }
     }
-    config.insert(EXTENSIONS, server.name, entry)
+    config.insert(EXTENSIONS, server.name, entry);
 }

@@ -190,8 +190,8 @@ pub struct Agent {
     pub(crate) sends_headers: bool,
     /// Names of servers that it reserves.
     pub(crate) reserved: &'static [&'static str],
-    /// Adds the server to the configuration. Returns whether it replaced another.
-    add_server: fn(&Server<'_>, &mut Config) -> bool,
+    /// Adds the server to the configuration, which has no other entry with its name except at its key.
+    add_server: fn(&Server<'_>, &mut Config),
     /// A tool in the agent's notation, given the server and the tool.
     tool_name: fn(&str, &str) -> String,
     /// The name of a tool's function for the model, by which the agent distinguishes tools.
@@ -370,13 +370,15 @@ impl Agent {
     /// Renders everything that the agent reads.
     #[must_use]
     pub fn render(&self, server: &Server<'_>, mut config: Config) -> AgentOutputs {
-        // Several entries can have the name, and an agent may use any of them.
-        let servers = self.servers;
-        let is_other = |key: &str, entry: &Value| {
-            key != server.name && servers.name_of(key, entry) == Some(server.name)
-        };
-        let has_removed = config.remove(servers.key_in(&config), is_other);
-        let has_replaced = (self.add_server)(server, &mut config) || has_removed;
+        // Several entries can have the name, and an agent may use any of them. The one at the same key keeps its place.
+        let (servers, mut has_replaced) = (self.servers, false);
+        config.retain(servers.key_in(&config), |key, entry| {
+            let is_same_key = key == server.name;
+            let is_replaced = is_same_key || servers.name_of(key, entry) == Some(server.name);
+            has_replaced |= is_replaced;
+            is_same_key || !is_replaced
+        });
+        (self.add_server)(server, &mut config);
         let mcp_config = (self.one_line)(&config);
         let agent_args = (self.cli_args)(server, &config);
         AgentOutputs {

@@ -24,7 +24,7 @@ pub(super) const AGENT: Agent = Agent {
     ..BASE
 };
 
-fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) {
     let entry = json!({
         "type": "mcp",
         "server_label": server.name,
@@ -36,5 +36,4 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
         "require_approval": "never",
     });
     config.prepend(TOOLS, vec![entry]);
-    false
 }

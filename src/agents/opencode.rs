@@ -69,7 +69,7 @@ fn tool_name(server: &str, tool: &str) -> String {
     format!("{}_{}", sanitized(server), sanitized(tool))
 }
 
-fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) {
     let authorization = server.authorization(variable);
     let entry = match server.transport {
         Transport::Http => json!({
@@ -101,7 +101,7 @@ fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
             }
         }
     }
-    config.insert(SERVERS, server.name, entry)
+    config.insert(SERVERS, server.name, entry);
 }
 
 /// Adds our rules after all others of a configuration, or of an agent in it, since the last rule

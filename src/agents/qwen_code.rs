@@ -5,9 +5,9 @@
 //!
 //! Source: `docs/developers/tools/mcp-server.md` of `QwenLM/qwen-code`.
 
-use super::config::Config;
 use serde_json::Value;
 
+use super::config::Config;
 use super::findings::{
     Effect, Given, Override, any_value, is_yolo, matches_our_tools, names_our_server,
 };
@@ -83,12 +83,12 @@ fn names_shell(value: &Value, _: &Given<'_>) -> bool {
     })
 }
 
-fn add_server(server: &Server<'_>, config: &mut Config) -> bool {
+fn add_server(server: &Server<'_>, config: &mut Config) {
     // An empty list allows no server.
     let name = [server.name.to_owned()];
     config.extend_list(&["mcp", "allowed"], &name);
     config.extend_list(&["allowMCPServers"], &name);
-    config.insert(SERVERS, server.name, gemini_cli::entry(server))
+    config.insert(SERVERS, server.name, gemini_cli::entry(server));
 }
 
 fn cli_args(server: &Server<'_>, _config: &Config) -> String {
