@@ -589,7 +589,7 @@ impl Filter {
 /// text may repeat in any notation.
 async fn relay(
     response: reqwest::Response,
-    call: Option<OngoingCall>,
+    mut call: Option<OngoingCall>,
     filter: Option<Filter>,
 ) -> Response<Body> {
     let mut relayed = Response::new(());
@@ -598,12 +598,16 @@ async fn relay(
     if !response.status().is_success() {
         let text = tokio::time::timeout(ERROR_TIMEOUT, whole(response, LARGEST_ERROR)).await;
         let text = text.ok().and_then(Result::ok).unwrap_or_default();
-        if let Some(mut call) = call {
+        if let Some(call) = &mut call {
             call.add(text.as_bytes(), false);
             call.end(Outcome::Error);
         }
         let text = redact(&text).into_owned();
         return relayed.map(|()| full(text.into()));
+    }
+    let is_empty = [StatusCode::ACCEPTED, StatusCode::NO_CONTENT].contains(&response.status());
+    if let Some(call) = call.as_mut().filter(|_| is_empty) {
+        call.end(Outcome::Unknown);
     }
     let is_stream = has_type(response.headers(), EVENT_STREAM);
     let state = (Box::pin(chunks(response)), call, filter);

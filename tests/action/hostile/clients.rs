@@ -291,6 +291,57 @@ async fn a_header_that_repeats_a_secret_is_not_passed() {
     assert_eq!(response.headers()["mcp-protocol-version"], "2025-06-18");
 }
 
+#[tokio::test]
+async fn the_audit_says_what_the_response_was() {
+    let step = Step::against(FakePort::builder()).input("audit_file", "true");
+    let gateway = Gateway::of(step);
+    let session = gateway.open().await;
+    let response = |rest: &str| format!("{{\"jsonrpc\":\"2.0\",\"id\":1,{rest}}}");
+    let json = |text: String| {
+        Fault::status(200)
+            .header("content-type", "application/json")
+            .text(text)
+    };
+    let mut outcomes = Vec::new();
+    for (fault, outcome) in [
+        (Fault::status(204), "unknown"),
+        (json(String::new()), "unknown"),
+        (
+            json(response(r#""error":{"message":"x","code":-1}"#)),
+            "error",
+        ),
+        (
+            json(response(r#""result":{"x":{"error":{"code":1}}}"#)),
+            "result",
+        ),
+        (json(response(r#""result":{"isError":true}"#)), "error"),
+        (
+            Fault::status(200).events(format!("data: {}\n\n", response(r#""result":{}"#))),
+            "result",
+        ),
+    ] {
+        gateway.step.port.fault(Endpoint::Mcp, fault.clone());
+        let sent = gateway.post(session.clone(), CALL).await;
+        sent.text().await.unwrap();
+        let audit = gateway
+            .step
+            .job
+            .temp()
+            .join(&gateway.run.outputs["audit_file"]);
+        outcomes.push(outcome);
+        let is_written = || {
+            let audit = std::fs::read_to_string(&audit).unwrap();
+            let events = audit.lines().map(plain);
+            let written: Vec<Value> = events
+                .filter(|event| event["event"] == "call")
+                .map(|event| event["outcome"].clone())
+                .collect();
+            written == outcomes
+        };
+        until(is_written).await;
+    }
+}
+
 /// Invented names do not hide the counts of granted tools.
 #[tokio::test]
 async fn the_counts_of_granted_tools_are_shown_after_any_number_of_rejections() {
