@@ -20,6 +20,9 @@ const LONGEST_QUOTE: usize = 300;
 /// a secret that is registered later can still be recognized as a whole.
 const LONGEST_KEPT: usize = 4096;
 
+/// The maximum length of the text that is read, in bytes. The rest is not shown, even if this contains only spaces.
+const LONGEST_READ: usize = 64 * 1024;
+
 /// Untrusted text that is safe to print: one line of at most 300 characters, without secrets and without
 /// control or bidirectional characters.
 ///
@@ -32,7 +35,8 @@ impl Quote {
     /// Quotes `text`.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let redacted = redact(text);
+        let is_cut = text.len() > LONGEST_READ;
+        let redacted = redact(&text[..text.floor_char_boundary(LONGEST_READ)]);
         let visible = redacted
             .chars()
             .map(|c| if is_visible(c) { c } else { ' ' });
@@ -46,6 +50,10 @@ impl Quote {
                 break;
             }
             line.push(if c.is_whitespace() { ' ' } else { c });
+        }
+        if is_cut && line.len() < LONGEST_KEPT {
+            // Its last word can be the beginning of a secret.
+            line.truncate(line.rfind(' ').unwrap_or_default());
         }
         line.truncate(line.trim_end().len());
         Self(line)

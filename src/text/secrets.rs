@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hasher as _};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{PoisonError, RwLock};
 
 use base64::Engine as _;
@@ -70,9 +70,9 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     let dense = Dense::new(text);
     for pattern in registry.iter() {
         pattern.find_all(text, &mut found);
-        pattern.find_parts(text, &mut found);
-        if let Some(dense) = &dense {
-            dense.find(pattern, &mut found);
+        match &dense {
+            Some(dense) => dense.find(pattern, &mut found),
+            None => pattern.find_parts(text, &mut found),
         }
     }
     if found.is_empty() {
@@ -223,8 +223,8 @@ struct Pattern {
     /// The secret in base64 from each offset, without the ends that depend on the neighboring text.
     base64: Vec<String>,
     hexadecimal: Option<String>,
-    /// The hashes of all parts of [`PART`] bytes, unchanged and in the encodings.
-    parts: HashSet<u64>,
+    /// The hashes of all parts of [`PART`] bytes, unchanged and in the encodings, without what [`Dense`] removes.
+    parts: HashSet<u64, BuildHasherDefault<Unchanged>>,
 }
 
 impl PartialEq for Pattern {
@@ -244,7 +244,9 @@ impl Pattern {
         if pattern.is_long() {
             let unique = Self::new(unique);
             let encoded = unique.base64.iter().chain(&unique.hexadecimal);
-            for form in std::iter::once(&unique.plain).chain(encoded) {
+            let dense = Dense::new(&unique.plain).map(|dense| dense.text);
+            let plain = dense.as_ref().unwrap_or(&unique.plain);
+            for form in std::iter::once(plain).chain(encoded) {
                 pattern.parts.extend(parts(form).map(|(_, hash)| hash));
             }
         }
@@ -257,7 +259,7 @@ impl Pattern {
             json: Vec::new(),
             hexadecimal: None,
             base64: Vec::new(),
-            parts: HashSet::new(),
+            parts: HashSet::default(),
         };
         if pattern.is_long() {
             let mut json = secret.to_owned();
@@ -360,16 +362,38 @@ impl Pattern {
     }
 }
 
-/// The start and the hash of each part of [`PART`] bytes.
+/// The hash of a value that is a hash.
+#[derive(Default)]
+struct Unchanged(u64);
+
+impl Hasher for Unchanged {
+    fn write(&mut self, bytes: &[u8]) {
+        let hash = bytes.try_into().map(u64::from_ne_bytes);
+        self.0 = hash.unwrap_or_default();
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The start and the hash of each part of [`PART`] bytes. Each hash follows from the previous one (Rabin-Karp).
 fn parts(text: &str) -> impl Iterator<Item = (usize, u64)> {
-    let parts = text.as_bytes().windows(PART).enumerate();
-    let parts = parts
-        .filter(|(from, _)| text.is_char_boundary(*from) && text.is_char_boundary(from + PART));
-    parts.map(|(from, part)| {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(part);
-        (from, hasher.finish())
-    })
+    const BASE: u64 = 0x0100_0000_01b3;
+    const FIRST: u64 = BASE.wrapping_pow(12);
+    const _: () = assert!(PART == 12);
+    let bytes = text.as_bytes();
+    let mut hash = 0_u64;
+    let hashes = bytes.iter().enumerate().map(move |(end, byte)| {
+        let gone = end
+            .checked_sub(PART)
+            .map_or(0, |at| u64::from(bytes[at]) + 1);
+        hash = hash.wrapping_mul(BASE).wrapping_add(u64::from(*byte) + 1);
+        hash = hash.wrapping_sub(gone.wrapping_mul(FIRST));
+        (end + 1, hash)
+    });
+    let parts = hashes.skip(PART - 1).map(|(end, hash)| (end - PART, hash));
+    parts.filter(|(from, _)| text.is_char_boundary(*from) && text.is_char_boundary(from + PART))
 }
 
 /// `text` in a string of JSON, without the quotation marks.
