@@ -459,6 +459,36 @@ fn m4_a_second_entry_for_the_same_server_is_found() {
     );
 }
 
+/// Their function names do not begin with the server's name, or are not the tools' names.
+#[test]
+fn ungranted_tools_with_unusual_names_are_rejected() {
+    let long = "delete_".repeat(9);
+    let port = || {
+        FakePort::builder()
+            .offer(Tool::new(&long))
+            .offer(Tool::new("x \u{1f600}"))
+    };
+    for (agent, output, expected) in [
+        (
+            "amp",
+            "mcp_config",
+            format!(r#"{{"tool":"{}","action":"reject"}}"#, &long[..62]),
+        ),
+        ("claude-code", "agent_args", "mcp__port__x___".to_owned()),
+    ] {
+        let step = Step::against(port())
+            .input("agent", agent)
+            .input("read_only", "false")
+            .input("allowed_tools", "list_entities");
+        let run = step.succeed();
+        assert!(
+            run.outputs[output].contains(&expected),
+            "{}",
+            run.outputs[output]
+        );
+    }
+}
+
 #[test]
 fn entries_with_our_name_are_replaced_wherever_they_are() {
     let evil = "https://evil.example/mcp";
