@@ -50,8 +50,8 @@ impl OngoingCall {
 
 impl Drop for OngoingCall {
     fn drop(&mut self) {
-        self.end(Outcome::Aborted);
-        let outcome = self.outcome.unwrap_or(Outcome::Aborted);
+        let outcome = self.outcome.or(self.response.outcome);
+        let outcome = outcome.unwrap_or(Outcome::Aborted);
         let duration = self.started.elapsed();
         self.audit
             .call_ends(&self.call, outcome, duration, self.bytes);
