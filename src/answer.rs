@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::runner::{Environment, Log, files, temp};
-use crate::text::{Quote, disguise};
+use crate::text::{Quote, as_given, disguise};
 
 /// The maximum size of the file in bytes. Conversations can have several MiB.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -102,7 +102,7 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    let shown = Quote::new(&path.to_string_lossy()).to_string();
+    let shown = as_given(&path.to_string_lossy());
     let metadata = fs::metadata(path).with_context(|| {
         format!(
             "the agent returned no answer: the file {shown} does not exist\n\
@@ -197,9 +197,10 @@ fn failed(error: &str) -> String {
 
 fn not_connected(server: &str, detail: &str) -> String {
     format!(
-        "the agent could not connect to the MCP server `{server}` ({detail}), so its answer is not based on \
+        "the agent could not connect to the MCP server {} ({detail}), so its answer is not based on \
          Port\n\
-         hint: run the job again; if the error persists, check the log of the agent's step"
+         hint: run the job again; if the error persists, check the log of the agent's step",
+        as_given(server)
     )
 }
 

@@ -5,7 +5,7 @@
 use crate::gateway::{Counts, launch};
 use crate::runner::summary::{Cell, Summary};
 use crate::runner::{Environment, Log, temp};
-use crate::text::Quote;
+use crate::text::{Quote, comma_list_of};
 
 /// The name of the state with the name of the configuration file.
 pub const CONFIG_FILE: &str = "config_file";
@@ -50,16 +50,13 @@ fn remove_config_file(environment: &Environment, log: &mut Log<'_>) -> anyhow::R
 /// Reports what the agent called.
 fn report(counts: &Counts, has_summary: bool, environment: &Environment, log: &mut Log<'_>) {
     let rejected = counts.tools.iter().filter(|(_, tool)| tool.rejected > 0);
-    let rejected: Vec<String> = rejected
-        .map(|(name, tool)| format!("`{}` ({})", Quote::new(name), tool.rejected))
-        .collect();
+    let rejected = comma_list_of(
+        rejected.map(|(name, tool)| format!("`{}` ({})", Quote::new(name), tool.rejected)),
+    );
     if !rejected.is_empty() {
         log.warning(
             TITLE,
-            format!(
-                "The gateway rejected calls of tools that are not granted: {}.",
-                rejected.join(", ")
-            ),
+            format!("The gateway rejected calls of tools that are not granted: {rejected}."),
         );
     }
     let calls: u64 = counts.tools.values().map(|tool| tool.calls).sum();

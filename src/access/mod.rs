@@ -7,12 +7,9 @@ pub mod source;
 use std::collections::{HashMap, HashSet};
 
 use crate::mcp::Tool;
-use crate::text::{Quote, nearest};
+use crate::text::{Quote, comma_list, nearest};
 
 pub use pattern::{Glob, PatternError, Patterns};
-
-/// The maximum number of tool names in a message.
-const MOST_NAMES: usize = 40;
 
 /// The decision on a tool that the server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,18 +340,6 @@ fn nothing_granted(resolution: &Resolution<'_>) -> String {
     }
 }
 
-/// Tool names, separated by commas: the first 40, and the number of the others. Names can come from a
-/// server and are quoted.
-pub fn comma_list<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut names = names.map(|name| format!("`{}`", Quote::new(name)));
-    let mut shown: Vec<String> = names.by_ref().take(MOST_NAMES).collect();
-    let more = names.count();
-    if more > 0 {
-        shown.push(format!("and {more} more"));
-    }
-    shown.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -505,12 +490,5 @@ mod tests {
             let outside = format!("{text}c");
             prop_assert!(!glob.matches(&outside) || parts.last().is_some_and(String::is_empty));
         }
-    }
-
-    #[test]
-    fn long_lists_of_names_are_cut() {
-        let names: Vec<String> = (0..50).map(|n| format!("tool_{n}")).collect();
-        let text = comma_list(names.iter().map(String::as_str));
-        assert!(text.ends_with("`tool_39`, and 10 more"), "{text}");
     }
 }

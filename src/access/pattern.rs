@@ -4,7 +4,7 @@ use std::fmt;
 
 use wildmatch::WildMatchPattern;
 
-use crate::text::Quote;
+use crate::text::as_given;
 
 /// The maximum length of a tool name in characters, and so of an entry of a list.
 const LONGEST: usize = 128;
@@ -52,15 +52,15 @@ pub enum PatternError {
     Empty,
     #[error("contains only exclusions: add a pattern, such as `*`")]
     OnlyExclusions,
-    #[error("contains `{0}`, which is in the notation of an agent: use `{1}`")]
-    AgentNotation(Quote, String),
-    #[error("contains `{0}`: `*` is the only wildcard")]
-    OtherWildcard(Quote),
+    #[error("contains {0}, which is in the notation of an agent: use `{1}`")]
+    AgentNotation(String, String),
+    #[error("contains {0}: `*` is the only wildcard")]
+    OtherWildcard(String),
     #[error(
-        "contains `{0}`, which is not a valid tool name: use up to {LONGEST} letters, digits, `_`, `-`, \
+        "contains {0}, which is not a valid tool name: use up to {LONGEST} letters, digits, `_`, `-`, \
          or `.`"
     )]
-    InvalidName(Quote),
+    InvalidName(String),
 }
 
 impl Patterns {
@@ -179,19 +179,19 @@ fn without_notation(entry: &str) -> Option<&str> {
 fn check(pattern: &str) -> Result<(), PatternError> {
     if let Some(name) = without_notation(pattern) {
         return Err(PatternError::AgentNotation(
-            Quote::new(pattern),
+            as_given(pattern),
             name.to_owned(),
         ));
     }
     if pattern.contains(['?', '[', ']', '{', '}']) {
-        return Err(PatternError::OtherWildcard(Quote::new(pattern)));
+        return Err(PatternError::OtherWildcard(as_given(pattern)));
     }
     let literal = pattern.replace('*', "");
     let is_wildcard = literal.is_empty() && !pattern.is_empty();
     if pattern.len() <= LONGEST && (is_wildcard || is_valid_name(&literal)) {
         Ok(())
     } else {
-        Err(PatternError::InvalidName(Quote::new(pattern)))
+        Err(PatternError::InvalidName(as_given(pattern)))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::mcp::{self, Tool};
 use crate::port::{self, Endpoints, Token};
 use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, files, temp};
-use crate::text::{Quote, secrets};
+use crate::text::{Quote, comma_list, secrets};
 use policy::PolicyDecision;
 use presented::Presented;
 pub(crate) use token::RejectedError;
@@ -91,6 +91,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
     for form in &rendered.masks {
         log.mask_text(form)?;
     }
+    log.mask_lines(&presented.secret)?;
     let closing_line = report::closing_line(&settings, &endpoints, token.flow, &presented, &tools);
     write_outputs(&settings, environment, presented, &tools, &rendered, log)?;
     log.info(closing_line);
@@ -295,7 +296,7 @@ fn check_enforcement(
         ToolEnforcement::Allowlist => {}
         ToolEnforcement::Denylist => {
             // A denylist can exclude every other tool.
-            let names = access::comma_list(resolution.names(Decision::InvalidName));
+            let names = comma_list(resolution.names(Decision::InvalidName));
             if !names.is_empty() {
                 bail!(
                     "`{agent}` can only exclude tools, and tools with invalid names cannot be \
@@ -305,7 +306,7 @@ fn check_enforcement(
             }
         }
         ToolEnforcement::None => {
-            let names = access::comma_list(ungranted.iter().map(String::as_str));
+            let names = comma_list(ungranted.iter().map(String::as_str));
             if names.is_empty() && settings.verify {
                 return Ok(());
             }

@@ -9,13 +9,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::TITLE;
 use super::policy::PolicyDecision;
 use super::presented::Presented;
-use crate::access::{self, Decision, Resolution};
+use crate::access::{Decision, Resolution};
 use crate::agents::{AgentOutputs, Connection, TOKEN_VARIABLE, TokenPlacement};
 use crate::inputs::Settings;
 use crate::mcp::Tool;
 use crate::port::{Actions, Endpoints, Flow, Identity, Token};
 use crate::runner::Log;
 use crate::runner::summary::{Cell, Summary};
+use crate::text::comma_list;
 
 /// Linux's limit for one environment variable in bytes (`MAX_ARG_STRLEN`). Outputs reach the next step as
 /// variables.
@@ -102,11 +103,11 @@ pub(super) fn warn_of_tools(
     log: &mut Log<'_>,
 ) {
     let writing = offered.iter().filter(|tool| tool.may_write());
-    let writing = access::comma_list(writing.map(|tool| tool.name.as_str()));
+    let writing = comma_list(writing.map(|tool| tool.name.as_str()));
     if settings.read_only && settings.verify && !writing.is_empty() {
         let granted = resolution.with(Decision::Granted);
         let granted = granted.filter(|tool| tool.may_write());
-        let granted = access::comma_list(granted.map(|tool| tool.name.as_str()));
+        let granted = comma_list(granted.map(|tool| tool.name.as_str()));
         log.warning(
             TITLE,
             format!(
@@ -217,7 +218,7 @@ pub(super) fn closing_line(
         settings.agent,
         presented.url,
         until.unwrap_or_default(),
-        access::comma_list(tools.iter().map(String::as_str)),
+        comma_list(tools.iter().map(String::as_str)),
     )
 }
 

@@ -40,8 +40,8 @@ use crate::port::{Actions, Flow, Region, TokenError};
 use crate::runner::empty_secret::EmptySecretCause;
 use crate::runner::summary::{Cell, Summary};
 use crate::runner::{Environment, Log};
-use crate::text::Quote;
 use crate::text::secrets::{is_in, redact};
+use crate::text::{Quote, is_beyond_bmp, utf16_len};
 use readings::{READERS, glob};
 
 /// The only granted tool.
@@ -364,8 +364,8 @@ pub fn event(data: &[u8]) {
     assert_eq!(commands[0].data, cause.to_string());
 }
 
-/// Any text in the log and in the summary: no text becomes a command or the end of a table's cell, and none
-/// contains a secret.
+/// Any text in the log and in the summary: no text becomes a command or the end of a table's cell, none ends the
+/// runner, and none contains a secret.
 pub fn log(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let secret = SecretString::from(SECRET);
@@ -374,21 +374,27 @@ pub fn log(data: &[u8]) {
         log.info(&text);
         log.lines(&text);
         log.debug(&text);
-        log.notice(&text, &text);
-        log.warning(&text, &text);
-        log.error(&text, &text);
+        log.notice("Port MCP", &text);
+        log.warning("Port MCP", &text);
+        log.error("Port MCP", &text);
     });
     let shown = redact(&text).replace("##[", "## [");
-    let commands = commands(&printed);
-    let names: Vec<_> = commands
-        .iter()
-        .map(|command| command.name.as_str())
-        .collect();
-    assert_eq!(names, ["add-mask", "debug", "notice", "warning", "error"]);
-    for command in &commands[1..] {
-        assert_eq!(command.data, shown);
+    let (masks, others): (Vec<_>, Vec<_>) = commands(&printed)
+        .into_iter()
+        .partition(|command| command.is("add-mask"));
+    assert_eq!(masks[0].data, SECRET);
+    let names: Vec<_> = others.iter().map(|command| command.name.as_str()).collect();
+    assert_eq!(names, ["debug", "notice", "warning", "error"]);
+    assert_eq!(others[0].data.trim_start(), shown.trim_start());
+    let is_unchanged =
+        utf16_len(&shown) <= 4_000 && !shown.contains(|c| is_beyond_bmp(c) || c == '\u{2039}');
+    for command in &others[1..] {
+        assert!(!command.data.contains(is_beyond_bmp), "{}", command.data);
+        assert!(utf16_len(&command.data) <= 4_001);
+        assert!(!is_unchanged || command.data.trim_start() == shown.trim_start());
         assert!(command.properties.iter().all(|(name, _)| name == "title"));
     }
+    mask(&text);
     let mut summary = Summary::new(&text);
     let cells = || [Cell::text(&text), Cell::untrusted(&text)];
     summary.table(["", ""], [cells(), cells()]);
@@ -404,6 +410,26 @@ pub fn log(data: &[u8]) {
             "{text}"
         );
     }
+}
+
+/// Any value as a mask: the runner reads each line of it, or the step fails before it prints one. The value is not
+/// registered: all tests of a process share the registry.
+fn mask(value: &str) {
+    let mut is_masked = true;
+    let printed = printed(|log| is_masked = log.print_mask(&SecretString::from(value)).is_ok());
+    if !is_masked {
+        assert!(value.contains("&+") && printed.is_empty());
+        return;
+    }
+    let masks = commands(&printed);
+    let lines = |text: &str| {
+        let lines = text.split(['\r', '\n']).map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty());
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let masked: Vec<String> = masks.iter().flat_map(|mask| lines(&mask.data)).collect();
+    assert_eq!(masked, lines(value));
+    assert_eq!(printed.lines().count(), masks.len(), "a line is no mask");
 }
 
 fn printed(write: impl FnOnce(&mut Log<'_>)) -> String {

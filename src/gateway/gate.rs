@@ -15,8 +15,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::access;
-use crate::text::Quote;
+use crate::text::{Quote, comma_list};
 
 /// The maximum nesting of a message.
 const MAX_DEPTH: usize = 64;
@@ -207,7 +206,7 @@ impl<'a> Message<'a> {
                 granted.sort_unstable();
                 Err(Rejection::Tool {
                     tool: Quote::new(tool).to_string(),
-                    granted: access::comma_list(granted.into_iter()),
+                    granted: comma_list(granted),
                 })
             }
             "tools/list" => Ok(Action::ListTools),

@@ -4,38 +4,38 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use crate::text::{Quote, without_mark};
+use crate::text::{as_given, without_mark};
 
 /// Why a file that an input names cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
     #[error(
-        "names the file `{0}`, which does not exist (does `actions/checkout` run before this step?)"
+        "names the file {0}, which does not exist (does `actions/checkout` run before this step?)"
     )]
-    Missing(Quote),
-    #[error("names `{0}`, which cannot be read ({1})")]
-    Unreadable(Quote, io::ErrorKind),
-    #[error("names `{0}`, which is a directory")]
-    Directory(Quote),
-    #[error("names `{0}`, which is a pipe, a device, or a socket")]
-    Special(Quote),
+    Missing(String),
+    #[error("names {0}, which cannot be read ({1})")]
+    Unreadable(String, io::ErrorKind),
+    #[error("names {0}, which is a directory")]
+    Directory(String),
+    #[error("names {0}, which is a pipe, a device, or a socket")]
+    Special(String),
     #[error("is neither valid text nor the path of a file")]
     NotPath,
-    #[error("names the file `{0}`, which is outside the workspace")]
-    Outside(Quote),
+    #[error("names the file {0}, which is outside the workspace")]
+    Outside(String),
     #[error("is larger than {} KiB", .0 / 1024)]
     TooLarge(u64),
-    #[error("names the file `{0}`, which is not UTF-8 text")]
-    NotText(Quote),
+    #[error("names the file {0}, which is not UTF-8 text")]
+    NotText(String),
 }
 
 impl FileError {
     fn new(error: &io::Error, shown: &str) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                Self::Missing(Quote::new(shown))
+                Self::Missing(as_given(shown))
             }
-            kind => Self::Unreadable(Quote::new(shown), kind),
+            kind => Self::Unreadable(as_given(shown), kind),
         }
     }
 }
@@ -51,7 +51,7 @@ pub(super) fn read_within(root: &Path, path: &str, limit: u64) -> Result<String,
         .canonicalize()
         .map_err(|error| FileError::new(&error, path))?;
     if !file.starts_with(&root) {
-        return Err(FileError::Outside(Quote::new(path)));
+        return Err(FileError::Outside(as_given(path)));
     }
     read(&file, path, limit)
 }
@@ -61,10 +61,10 @@ pub(super) fn read(file: &Path, shown: &str, limit: u64) -> Result<String, FileE
     let unreadable = |error| FileError::new(&error, shown);
     let metadata = fs::metadata(file).map_err(unreadable)?;
     if metadata.is_dir() {
-        return Err(FileError::Directory(Quote::new(shown)));
+        return Err(FileError::Directory(as_given(shown)));
     }
     if !metadata.is_file() {
-        return Err(FileError::Special(Quote::new(shown)));
+        return Err(FileError::Special(as_given(shown)));
     }
     let mut bytes = Vec::new();
     // The system reports no size for the files in `/proc`.
@@ -74,6 +74,6 @@ pub(super) fn read(file: &Path, shown: &str, limit: u64) -> Result<String, FileE
     if bytes.len() as u64 > limit {
         return Err(FileError::TooLarge(limit));
     }
-    let text = String::from_utf8(bytes).map_err(|_| FileError::NotText(Quote::new(shown)))?;
+    let text = String::from_utf8(bytes).map_err(|_| FileError::NotText(as_given(shown)))?;
     Ok(without_mark(&text).to_owned())
 }

@@ -18,7 +18,7 @@ use crate::agents::Agent;
 use crate::agents::config::Config;
 use crate::agents::format::{BaseConfigError, Format};
 use crate::port::{self, Actions};
-use crate::text::{Quote, nearest, or_list, secrets, without_mark};
+use crate::text::{as_given, nearest, or_list, secrets, without_mark};
 
 /// The maximum size of a base configuration in bytes. It becomes part of a variable of the next step, which
 /// Linux limits to 128 KiB.
@@ -28,7 +28,7 @@ const LARGEST_CA_FILE: u64 = 1024 * 1024;
 
 /// An error for a value that is safe to quote.
 fn invalid(value: &str, hint: impl Into<String>) -> ValueError {
-    ValueError::new(format!("is `{}`", Quote::new(value)), hint)
+    ValueError::new(format!("is {}", as_given(value)), hint)
 }
 
 /// A client ID, a client secret, or a token.
@@ -114,7 +114,7 @@ pub(super) fn tools(value: &str, verify: Option<bool>) -> Result<Patterns, Vec<V
     })?;
     if verify == Some(false) && patterns.only_names().is_none() {
         let error = ValueError::new(
-            format!("contains patterns: `{}`", Quote::new(value)),
+            format!("contains patterns: {}", as_given(value)),
             "list exact tool names, or remove `verify: false`: without the preflight check, patterns \
              cannot be resolved",
         );
@@ -150,8 +150,8 @@ pub(super) fn actions(value: &str) -> Result<Actions, Vec<ValueError>> {
         .map(|entry| {
             ValueError::new(
                 format!(
-                    "contains `{}`, which is not a valid identifier of an action",
-                    Quote::new(entry)
+                    "contains {}, which is not a valid identifier of an action",
+                    as_given(entry)
                 ),
                 "use identifiers of ASCII letters, digits, and `@_.+:/=-`, separated by commas or \
                  newlines, or a JSON array; or `*` alone",

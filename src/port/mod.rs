@@ -18,6 +18,8 @@ pub use error::{Error, NO_REGION_HINT, TokenError};
 pub use renames::{is_removed, replacement, replacements};
 pub use token::{Flow, Identity, Token, fetch as fetch_token};
 
+use crate::text::comma_list;
+
 /// The region of a Port organization. Each region rejects the credentials of the other with a 401.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -232,7 +234,7 @@ impl fmt::Display for Actions {
         match self {
             Self::All => f.write_str("all"),
             Self::Only(actions) if actions.is_empty() => f.write_str("none"),
-            Self::Only(actions) => f.write_str(&actions.join(", ")),
+            Self::Only(actions) => f.write_str(&comma_list(actions.iter().map(String::as_str))),
         }
     }
 }

@@ -1,25 +1,40 @@
 //! The step's log: masks, annotations, and lines, as the runner's workflow commands.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Environment;
+use super::masks;
 use crate::text::secrets::{self, redact};
+use crate::text::{is_beyond_bmp, utf16_len};
+
+/// The maximum length of an annotation in UTF-16 units. The runner cuts at 4,096.
+const MAX_ANNOTATION: usize = 4_000;
+
+/// The maximum length of the hint and the link at its end. It is longer than all of them.
+const MAX_END: usize = 2_500;
+
+/// What begins and ends the number of a character that an annotation does not contain.
+const NUMBER_MARKS: [char; 2] = ['\u{2039}', '\u{203a}'];
 
 /// The only way to print.
 ///
-/// All output has three properties:
+/// All output has four properties:
 /// * A registered secret is never printed, even if the runner does not mask it: it is redacted in the text
 ///   of a line, but not in the syntax of a command.
 /// * No text can become a workflow command: data is escaped, and so is `##[`, which the runner interprets
 ///   in the middle of a line.
+/// * No text ends the runner: an annotation contains no character beyond U+FFFF ([`fit`]).
 /// * A mask is flushed before the call returns, since the runner reads both output streams concurrently.
 pub struct Log<'a> {
     out: Box<dyn Write + 'a>,
     debug: bool,
     masks_secrets: bool,
+    /// The number of masks so far.
+    masks: usize,
     /// Whether no mask can reach the runner.
     is_discarded: bool,
 }
@@ -31,6 +46,7 @@ impl<'a> Log<'a> {
             out: Box::new(out),
             debug: environment.is_debug(),
             masks_secrets: true,
+            masks: 0,
             is_discarded: false,
         }
     }
@@ -65,13 +81,25 @@ impl<'a> Log<'a> {
         }));
     }
 
-    /// Registers `credential` with this process ([`secrets::register`]) and with the runner.
+    /// Registers `credential` with this process ([`secrets::register`]) and with the runner, also as people encode
+    /// it ([`masks::encoded`]).
     ///
     /// # Errors
-    /// When the command could not be written and flushed. The caller must stop, or the secret could be shown.
+    /// When the command could not be written and flushed, or the runner cannot mask the value. The caller must
+    /// stop, or the secret could be shown.
     pub fn mask(&mut self, credential: &SecretString) -> anyhow::Result<()> {
         secrets::register(credential);
-        self.print_mask(credential)
+        self.print_mask(credential)?;
+        self.print_further_masks(masks::encoded(credential))
+    }
+
+    /// Registers the lines in which programs print an encoded credential with the runner ([`masks::lines`]). For the
+    /// credential that the next steps get, after all other masks.
+    ///
+    /// # Errors
+    /// As for [`Log::mask`].
+    pub fn mask_lines(&mut self, credential: &SecretString) -> anyhow::Result<()> {
+        self.print_further_masks(masks::lines(credential))
     }
 
     /// As [`Log::mask`], for text of which a part can be ordinary text ([`secrets::register_text`]).
@@ -83,15 +111,34 @@ impl<'a> Log<'a> {
         self.print_mask(secret)
     }
 
-    fn print_mask(&mut self, secret: &SecretString) -> anyhow::Result<()> {
+    /// Prints masks as long as the runner has few: each of them delays every later line of the job.
+    fn print_further_masks(
+        &mut self,
+        masks: impl IntoIterator<Item = SecretString>,
+    ) -> anyhow::Result<()> {
+        let left = masks::MAX.saturating_sub(self.masks);
+        let mut masks = masks.into_iter().take(left);
+        masks.try_for_each(|mask| self.print_mask(&mask))
+    }
+
+    pub(crate) fn print_mask(&mut self, secret: &SecretString) -> anyhow::Result<()> {
         let value = secret.expose_secret();
         if value.trim().is_empty() || !self.masks_secrets {
             return Ok(());
         }
+        masks::check(value)?;
+        self.masks += 1;
+        // A combining character after the colons would make the line no command, and the runner would show it. act
+        // does not trim masks, so other values are printed without the line break.
+        let start = if value.starts_with(|c: char| c.is_ascii()) {
+            ""
+        } else {
+            "%0A"
+        };
         let printed = if self.is_discarded {
             Err(io::Error::other("standard output is discarded"))
         } else {
-            writeln!(self.out, "::add-mask::{}", escape_data(value))
+            writeln!(self.out, "::add-mask::{start}{}", escape_data(value))
         };
         printed
             .and_then(|()| self.out.flush())
@@ -104,14 +151,15 @@ impl<'a> Log<'a> {
 
     /// A plain line.
     pub fn info(&mut self, line: impl AsRef<str>) {
-        // The space prevents the runner from interpreting the line as a command.
         let line = redact(line.as_ref()).replace(['\r', '\n'], " ");
-        let line = if line.trim_start().starts_with("::") {
-            line.trim_start().replacen("::", ": :", 1)
-        } else {
-            line
-        };
-        self.line(&line);
+        // The runner removes a byte-order mark at the beginning of the output.
+        let is_skipped = |c: char| c.is_whitespace() || c == '\u{feff}';
+        let text = line.trim_start_matches(is_skipped);
+        match text.strip_prefix("::") {
+            // The space prevents the runner from interpreting the line as a command.
+            Some(rest) => self.line(&format!(": :{rest}")),
+            None => self.line(&line),
+        }
     }
 
     /// Several plain lines, escaped like any other.
@@ -124,31 +172,32 @@ impl<'a> Log<'a> {
     /// A line that appears only with debug logging.
     pub fn debug(&mut self, message: impl AsRef<str>) {
         if self.debug {
-            let message = escape_data(&redact(message.as_ref()));
+            let message = apart(&escape_data(&redact(message.as_ref())));
             self.line(&format!("::debug::{message}"));
         }
     }
 
     /// An annotation for information.
-    pub fn notice(&mut self, title: &str, message: impl AsRef<str>) {
+    pub fn notice(&mut self, title: &'static str, message: impl AsRef<str>) {
         self.annotation("notice", title, message.as_ref());
     }
 
     /// An annotation for a problem that does not fail the step.
-    pub fn warning(&mut self, title: &str, message: impl AsRef<str>) {
+    pub fn warning(&mut self, title: &'static str, message: impl AsRef<str>) {
         self.annotation("warning", title, message.as_ref());
     }
 
     /// An annotation that says why the step fails.
-    pub fn error(&mut self, title: &str, message: impl AsRef<str>) {
+    pub fn error(&mut self, title: &'static str, message: impl AsRef<str>) {
         self.annotation("error", title, message.as_ref());
     }
 
-    fn annotation(&mut self, kind: &str, title: &str, message: &str) {
+    /// The runner masks no title, so it is a text of this program.
+    fn annotation(&mut self, kind: &str, title: &'static str, message: &str) {
         self.line(&format!(
             "::{kind} title={}::{}",
-            escape_property(&redact(title)),
-            escape_data(&redact(message))
+            escape_property(title),
+            apart(&escape_data(&fit(&redact(message))))
         ));
     }
 
@@ -157,6 +206,47 @@ impl<'a> Log<'a> {
         let line = line.replace("##[", "## [");
         // A closed log does not fail the job.
         let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
+    }
+}
+
+/// The text of an annotation that the runner can take.
+///
+/// At the end of a step, the runner cuts errors and warnings to 256 UTF-16 units for a log of its own, after it has
+/// masked them. If the cut is inside of a character, the runner ends: no later step runs, and no post phase. So there
+/// is no such character: its number is shown, as is that of the marks around the number. A text that is too long
+/// loses its middle, since it ends in the hint and the link.
+///
+/// Source: `CompleteStep` in `src/Runner.Worker/ExecutionContext.cs` of the runner, and what it did when it ran.
+fn fit(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for c in message.chars() {
+        if is_beyond_bmp(c) || c == NUMBER_MARKS[0] {
+            let [open, close] = NUMBER_MARKS;
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{open}U+{:04X}{close}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    let length = utf16_len(&text);
+    if length <= MAX_ANNOTATION {
+        return text;
+    }
+    // No character needs two units anymore.
+    let hint = text.find("\nhint: ").map(|at| utf16_len(&text[at..]));
+    let end = hint.unwrap_or(MAX_END).min(MAX_END);
+    let start: String = text.chars().take(MAX_ANNOTATION - end - 1).collect();
+    let end: String = text.chars().skip(length - end).collect();
+    format!("{start}\u{2026}{end}")
+}
+
+/// The data of a command, which does not begin with a character that could combine with the colon before it: the line
+/// would be no command.
+fn apart(data: &str) -> String {
+    if data.starts_with(|c: char| !c.is_ascii()) {
+        format!(" {data}")
+    } else {
+        data.to_owned()
     }
 }
 
@@ -197,6 +287,8 @@ fn escape_property(property: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn printed(write: impl FnOnce(&mut Log<'_>)) -> String {
@@ -222,7 +314,7 @@ mod tests {
     #[test]
     fn a_masked_secret_is_never_printed_again() {
         let text = printed(|log| {
-            log.mask(&SecretString::from("masked line one\nsecond%masked"))
+            log.mask_text(&SecretString::from("masked line one\nsecond%masked"))
                 .unwrap();
             log.info("here is second%masked and Masked Line One");
             log.warning("second%masked", "second%masked");
@@ -232,6 +324,83 @@ mod tests {
         here is *** and ***
         ::warning title=***::***
         ");
+    }
+
+    #[test]
+    fn an_annotation_names_what_would_end_the_runner() {
+        let text = printed(|log| {
+            log.error("t", "a\u{1f600}b \u{2039}U+1F600\u{203a} \u{fc}");
+            log.warning("t", "\u{300}x");
+            log.notice("t", "\u{10ffff}");
+            log.info("\u{1f600}");
+        });
+        insta::assert_snapshot!(text, @"
+        ::error title=t::a\u{2039}U+1F600\u{203a}b \u{2039}U+2039\u{203a}U+1F600\u{203a} \u{fc}
+        ::warning title=t:: \u{300}x
+        ::notice title=t:: \u{2039}U+10FFFF\u{203a}
+        \u{1f600}
+        ");
+    }
+
+    #[test]
+    fn a_long_annotation_loses_its_middle() {
+        let names = "name, ".repeat(1_000);
+        let end = "\nhint: do this\nsee: https://example.com/page#section";
+        let text = fit(&format!("what came back: {names}{end}"));
+        assert!(text.starts_with("what came back: name, "), "{text}");
+        assert!(text.ends_with(&format!("\u{2026}{end}")), "{text}");
+        assert_eq!(utf16_len(&text), MAX_ANNOTATION);
+        let text = fit(&format!("Names: {names}Do this."));
+        assert!(text.ends_with("name, Do this."), "{text}");
+        assert_eq!(utf16_len(&text), MAX_ANNOTATION);
+    }
+
+    #[test]
+    fn the_runner_reads_a_mask_of_any_value() {
+        let text = printed(|log| {
+            log.mask(&SecretString::from("\u{300}a-combining-mark"))
+                .unwrap();
+            log.mask(&SecretString::from("short-password")).unwrap();
+        });
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "::add-mask::%0A\u{300}a-combining-mark");
+        assert_eq!(lines.last(), Some(&"::add-mask::short-password"));
+        let value = SecretString::from("password&+\u{1f600}");
+        let text = printed(|log| drop(log.mask(&value).unwrap_err()));
+        assert_eq!(text, "");
+    }
+
+    #[test]
+    fn the_number_of_further_masks_is_limited() {
+        let text = printed(|log| {
+            for number in 0..20 {
+                let credential = format!("a-credential-with-the-number-{number}");
+                log.mask(&SecretString::from(credential)).unwrap();
+            }
+            let long = SecretString::from("x".repeat(900));
+            log.mask_lines(&long).unwrap();
+        });
+        let plain = text.matches("::add-mask::a-credential").count();
+        assert_eq!(plain, 20);
+        assert!(text.lines().count() <= masks::MAX + plain, "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_an_annotation(
+            what in "(?s).{0,2000}", hint in "[a-z ]{0,200}", beyond in "[\u{10000}-\u{10ffff}]{0,400}",
+        ) {
+            let message = format!("{what}{beyond}\nhint: {hint}");
+            let text = printed(|log| log.error("Port MCP", &message));
+            let data = text.trim_end_matches('\n').strip_prefix("::error title=Port MCP::").unwrap();
+            prop_assert!(!data.contains(['\n', '\r']));
+            prop_assert!(!data.chars().any(is_beyond_bmp));
+            prop_assert!(!data.starts_with(|c: char| !c.is_ascii()));
+            let end = format!("%0Ahint: {hint}");
+            prop_assert!(data.ends_with(&end));
+            let plain = data.replace("%0A", "\n").replace("%0D", "\r").replace("%25", "%");
+            prop_assert!(utf16_len(&plain) <= MAX_ANNOTATION + 1);
+        }
     }
 
     #[test]

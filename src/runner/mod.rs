@@ -9,6 +9,7 @@ pub mod empty_secret;
 mod environment;
 pub mod files;
 mod log;
+mod masks;
 pub mod summary;
 pub mod temp;
 

@@ -76,6 +76,95 @@ impl fmt::Display for Quote {
     }
 }
 
+/// A value of an input or a variable, as a message names it: `` `value` ``, or why it is not shown.
+///
+/// It can be any secret of the repository. GitHub's runner masks a secret only as it is, so this shows the value
+/// only as it is: on one line, whole, and without characters that [`Log`](crate::runner::Log) replaces.
+#[must_use]
+pub fn as_given(value: &str) -> String {
+    if Quote::new(value).to_string() == value && !value.chars().any(is_beyond_bmp) {
+        return format!("`{value}`");
+    }
+    let reason = match value.chars().find(|c| is_beyond_bmp(*c)) {
+        Some(c) => format!("it contains U+{:04X}", u32::from(c)),
+        None => format!("it has {} characters", value.chars().count()),
+    };
+    format!("a text that is not shown ({reason})")
+}
+
+/// Whether UTF-16 needs two units for a character, as for most emoji.
+#[must_use]
+pub fn is_beyond_bmp(c: char) -> bool {
+    c > '\u{ffff}'
+}
+
+/// The length of a text in UTF-16 units, which the runner counts.
+#[must_use]
+pub fn utf16_len(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
+}
+
+/// The maximum number of entries of a list in a message.
+const MAX_LISTED: usize = 40;
+
+/// The maximum length of a list in a message, in bytes. A character beyond U+FFFF counts as ten, since the log shows
+/// its number. Two such lists fit into an annotation.
+const MAX_LIST: usize = 1_500;
+
+/// Names in backticks, separated by commas: at most 40, and then how many more there are. The names come from a
+/// server or an input and are quoted.
+#[must_use]
+pub fn comma_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names = names.into_iter();
+    comma_list_of(names.map(|name| format!("`{}`", Quote::new(name))))
+}
+
+/// As [`comma_list`], for entries that are already quoted.
+#[must_use]
+pub fn comma_list_of(entries: impl IntoIterator<Item = String>) -> String {
+    let (mut shown, more) = bounded(entries);
+    match (shown.len(), more) {
+        (_, 0) => {}
+        (0, more) => shown.push(format!("{more} that are too long to show")),
+        (_, more) => shown.push(format!("and {more} more")),
+    }
+    shown.join(", ")
+}
+
+/// Joins values as in a sentence: `a`, `a or b`, `a, b, or c`. As many as in a [`comma_list`].
+#[must_use]
+pub fn or_list<T: fmt::Display>(choices: &[T]) -> String {
+    let (mut shown, more) = bounded(choices.iter().map(|choice| format!("`{choice}`")));
+    if more > 0 {
+        shown.push(format!("{more} more"));
+    }
+    match shown.as_slice() {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first, last] => format!("{first} or {last}"),
+        [first @ .., last] => format!("{}, or {last}", first.join(", ")),
+    }
+}
+
+/// The first entries of a list that a message can contain, and how many more there are.
+fn bounded(entries: impl IntoIterator<Item = String>) -> (Vec<String>, usize) {
+    let length = |c: char| if is_beyond_bmp(c) { 10 } else { c.len_utf8() };
+    let mut left = MAX_LIST;
+    let mut has_room = |entry: &String| {
+        let longer = left.checked_sub(entry.chars().map(length).sum());
+        left = longer.unwrap_or_default();
+        longer.is_some()
+    };
+    let mut entries = entries.into_iter().peekable();
+    let mut shown = Vec::new();
+    while shown.len() < MAX_LISTED
+        && let Some(entry) = entries.next_if(&mut has_room)
+    {
+        shown.push(entry);
+    }
+    (shown, entries.count())
+}
+
 /// Whether a line of the log may contain a character: no control characters (C0, C1), and no invisible
 /// characters that reorder or hide text (Unicode's bidirectional controls, zero-width characters, line
 /// separators, tags).
@@ -134,20 +223,6 @@ pub fn well_formed(json: &[u8]) -> Cow<'_, [u8]> {
     json_with
 }
 
-/// Joins values as in a sentence: `a`, `a or b`, `a, b, or c`.
-#[must_use]
-pub fn or_list<T: fmt::Display>(choices: &[T]) -> String {
-    match choices {
-        [] => String::new(),
-        [only] => format!("`{only}`"),
-        [first, last] => format!("`{first}` or `{last}`"),
-        [first @ .., last] => {
-            let first: Vec<String> = first.iter().map(|choice| format!("`{choice}`")).collect();
-            format!("{}, or `{last}`", first.join(", "))
-        }
-    }
-}
-
 /// The candidate that is most similar to `word`: up to a third of the word may differ. Case, hyphens, and
 /// underscores are ignored (`clientId`, `client-id`).
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -192,6 +267,45 @@ mod tests {
         let quote = Quote::new(&text);
         secrets::register(&SecretString::from("late-registered-value"));
         assert!(!quote.to_string().contains("late-"), "{quote}");
+    }
+
+    #[test]
+    fn lists_end_after_40_names_or_before_they_are_too_long() {
+        let names: Vec<String> = (0..50).map(|n| format!("tool_{n}")).collect();
+        let text = comma_list(names.iter().map(String::as_str));
+        assert!(text.ends_with("`tool_39`, and 10 more"), "{text}");
+        let long = "\u{1f600}".repeat(100);
+        let text = comma_list([long.as_str(), &long]);
+        assert_eq!(text, format!("`{long}`, and 1 more"));
+        let longest = "\u{1f600}".repeat(LONGEST_QUOTE);
+        assert_eq!(
+            comma_list([longest.as_str(), "a"]),
+            "2 that are too long to show"
+        );
+        assert_eq!(or_list(&["a", "b", "c"]), "`a`, `b`, or `c`");
+        assert!(or_list(&[7; 50]).ends_with("`7`, or 10 more"));
+        assert_eq!(comma_list([]), "");
+    }
+
+    #[test]
+    fn an_input_is_shown_only_as_it_is() {
+        for (value, expected) in [
+            ("europe", "`europe`"),
+            ("gr\u{fc}n", "`gr\u{fc}n`"),
+            ("a  b", "a text that is not shown (it has 4 characters)"),
+            ("a\nb", "a text that is not shown (it has 3 characters)"),
+            (
+                "a\u{1f600}",
+                "a text that is not shown (it contains U+1F600)",
+            ),
+        ] {
+            assert_eq!(as_given(value), expected);
+        }
+        let long = "x".repeat(LONGEST_QUOTE + 1);
+        assert_eq!(
+            as_given(&long),
+            "a text that is not shown (it has 301 characters)"
+        );
     }
 
     #[test]

@@ -270,15 +270,7 @@ impl Pattern {
             pattern.json.dedup();
             let bytes = secret.as_bytes();
             pattern.hexadecimal = Some(hexadecimal(bytes));
-            for shift in 0..3 {
-                let rest = &bytes[shift..];
-                let whole = &rest[..rest.len() / 3 * 3];
-                pattern.base64.push(BASE64_STANDARD_NO_PAD.encode(whole));
-                let url_safe = BASE64_URL_SAFE_NO_PAD.encode(whole);
-                if !pattern.base64.contains(&url_safe) {
-                    pattern.base64.push(url_safe);
-                }
-            }
+            pattern.base64 = stems(bytes);
         }
         pattern
     }
@@ -402,7 +394,28 @@ fn in_json(text: &str) -> String {
     json[1..json.len() - 1].to_owned()
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// What is the same in base64 and base64url of any text that contains `bytes`: there, they begin at the first, second,
+/// or third byte of a group, and their whole groups do not depend on the text around them.
+pub(crate) fn stems(bytes: &[u8]) -> Vec<String> {
+    let mut stems = Vec::new();
+    for shift in 0..3.min(bytes.len()) {
+        let whole = whole_groups(&bytes[shift..]);
+        stems.push(BASE64_STANDARD_NO_PAD.encode(whole));
+        let url_safe = BASE64_URL_SAFE_NO_PAD.encode(whole);
+        if !stems.contains(&url_safe) {
+            stems.push(url_safe);
+        }
+    }
+    stems
+}
+
+/// The groups of three bytes that base64 encodes on their own.
+pub(crate) fn whole_groups(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len() / 3 * 3]
+}
+
+/// Bytes in hexadecimal, in lower case.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");

@@ -3,7 +3,7 @@
 use super::RunContext;
 use super::file::{OneOf, When};
 use crate::access::pattern::Glob;
-use crate::text::{Quote, or_list};
+use crate::text::{Quote, as_given, or_list};
 
 impl When {
     /// Each condition that `run` does not meet, as a clause.
@@ -16,7 +16,7 @@ impl When {
             .map(|(name, condition)| {
                 let found = match run.attribute(name) {
                     None => "unknown".to_owned(),
-                    Some(attribute) => format!("`{}`", Quote::new(attribute)),
+                    Some(attribute) => as_given(attribute),
                 };
                 let patterns = condition.patterns().iter().map(|p| Quote::new(p));
                 let patterns: Vec<Quote> = patterns.collect();

@@ -22,7 +22,7 @@ use std::fmt;
 use clap::Args;
 
 use super::pattern::Patterns;
-use crate::text::Quote;
+use crate::text::{Quote, as_given};
 pub use check::{AccessRequest, Allowed};
 use file::{Allow, Entry, File};
 
@@ -98,7 +98,7 @@ impl fmt::Display for RunContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let attributes = self.attributes().map(|(name, value)| match value {
             None => format!("{name} unknown"),
-            Some(value) => format!("{name} `{}`", Quote::new(value)),
+            Some(value) => format!("{name} {}", as_given(value)),
         });
         f.write_str(&attributes.join(", "))
     }
