@@ -18,14 +18,14 @@ COPY tests/fake-port/Cargo.toml tests/fake-port/
 RUN mkdir -p benches src tests/faults tests/runner-double/src tests/fake-port/src \
     && touch benches/tools.rs tests/faults/main.rs src/lib.rs tests/runner-double/src/lib.rs tests/fake-port/src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked --bin port-mcp --features embedded-roots
+    && cargo build --release --locked --bin port-mcp
 
 # COPY keeps the modification times of files. Without `touch`, Cargo would treat the
 # empty crate as newer.
 COPY src src
 ARG REVISION=unknown
 RUN touch src/lib.rs src/main.rs \
-    && PORT_MCP_REVISION="${REVISION}" cargo build --release --locked --bin port-mcp --features embedded-roots \
+    && PORT_MCP_REVISION="${REVISION}" cargo build --release --locked --bin port-mcp \
     && mkdir /image \
     && cp target/*/release/port-mcp /image/ \
     && ln -s port-mcp /image/connect \
@@ -45,9 +45,6 @@ LABEL org.opencontainers.image.title="port-mcp-action" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /image/ /
-
-# The container of the action ends with its step, so a gateway is another container.
-ENV PORT_MCP_IMAGE_GATEWAY=container
 
 # No USER: only root can write GITHUB_OUTPUT and the other files that the runner mounts.
 ENTRYPOINT ["/connect"]

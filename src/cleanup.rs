@@ -4,30 +4,33 @@
 
 use crate::gateway::{Counts, launch};
 use crate::runner::summary::{Cell, Summary};
-use crate::runner::{Environment, Log, temp};
-use crate::text::{Quote, comma_list_of};
-
-/// The name of the state with the name of the configuration file.
-pub const CONFIG_FILE: &str = "config_file";
-/// The name of the state that says whether the gateway's calls go to the job summary.
-pub const GATEWAY_SUMMARY: &str = "gateway_summary";
+use crate::runner::{Environment, Log, state, temp};
+use crate::text::{Quote, as_given, comma_list_of};
 
 const TITLE: &str = "Port MCP";
 
 /// Removes the configuration file, and stops the gateway, if the main phase started one.
 ///
-/// The file is first: a gateway that does not respond cannot delay it.
+/// The file is first: a gateway that does not respond cannot delay it. What is not of this action in the saved state is
+/// a warning, and nothing is done with it.
 ///
 /// # Errors
 /// When the file exists and cannot be removed.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     let removed = remove_config_file(environment, log);
-    let state = |name: &str| environment.get(&format!("STATE_{name}"));
     // act does not pass the state to the post phase.
-    let summary = state(GATEWAY_SUMMARY).or_else(|| environment.get("INPUT_SUMMARY"));
+    let summary = state::get(environment, state::GATEWAY_SUMMARY);
+    let summary = summary.or_else(|| environment.get("INPUT_SUMMARY"));
+    let mut kept = Summary::kept(environment);
     for stopped in launch::stop(environment, log).await {
         match stopped {
-            Ok(counts) => report(&counts, summary != Some("false"), environment, log),
+            Ok(counts) => {
+                report(&counts, log);
+                if summary != Some("false") {
+                    kept.add(&calls(&counts));
+                    write(&std::mem::take(&mut kept), environment, log);
+                }
+            }
             Err(error) => log.warning(TITLE, error.to_string()),
         }
     }
@@ -35,20 +38,29 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
 }
 
 fn remove_config_file(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
-    let Some(name) = environment.get(&format!("STATE_{CONFIG_FILE}")) else {
+    let Some(name) = state::get(environment, state::CONFIG_FILE) else {
         log.debug("no configuration file to remove");
         return Ok(());
     };
-    if temp::remove(environment, name)? {
-        log.info("Removed the MCP configuration file.");
-    } else {
-        log.info("The MCP configuration file was already removed.");
+    match temp::remove(environment, name) {
+        Ok(true) => log.info("Removed the MCP configuration file."),
+        Ok(false) => log.info("The MCP configuration file was already removed."),
+        Err(error) if error.is::<temp::NameError>() => log.warning(
+            TITLE,
+            format!(
+                "The saved state names the configuration file {}, and {error}, so it was not removed. Check whether a \
+                 step sets the variable `{}`.",
+                as_given(name),
+                state::variable(state::CONFIG_FILE)
+            ),
+        ),
+        Err(error) => return Err(error),
     }
     Ok(())
 }
 
 /// Reports what the agent called.
-fn report(counts: &Counts, has_summary: bool, environment: &Environment, log: &mut Log<'_>) {
+fn report(counts: &Counts, log: &mut Log<'_>) {
     let rejected = counts.tools.iter().filter(|(_, tool)| tool.rejected > 0);
     let rejected = comma_list_of(
         rejected.map(|(name, tool)| format!("`{}` ({})", Quote::new(name), tool.rejected)),
@@ -68,9 +80,10 @@ fn report(counts: &Counts, has_summary: bool, environment: &Environment, log: &m
         counts.rejected + counts.tools.values().map(|tool| tool.rejected).sum::<u64>(),
         counts.renewals,
     ));
-    if !has_summary {
-        return;
-    }
+}
+
+/// The calls of each tool.
+fn calls(counts: &Counts) -> Summary {
     let mut summary = Summary::new("Port MCP: calls");
     summary.facts([
         ("Sessions", Some(Cell::text(counts.sessions))),
@@ -87,6 +100,10 @@ fn report(counts: &Counts, has_summary: bool, environment: &Environment, log: &m
         ]
     });
     summary.table(["Tool", "Calls", "Errors", "Rejected", "Slowest"], rows);
+    summary
+}
+
+fn write(summary: &Summary, environment: &Environment, log: &mut Log<'_>) {
     if let Err(error) = summary.write(environment) {
         log.warning(TITLE, format!("The job summary was not written: {error:#}"));
     }

@@ -30,6 +30,9 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Whether the program was started under the name of a phase, with arguments, which do not count.
+    #[arg(skip)]
+    has_ignored_arguments: bool,
 }
 
 /// How a command ended that did not fail.
@@ -108,7 +111,13 @@ impl Cli {
     /// # Errors
     /// When they are invalid, and for `--help` and `--version`.
     pub fn parse_from_args(args: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
-        Self::try_parse_from(with_phase(args.collect()))
+        let args: Vec<OsString> = args.collect();
+        let Some(phase) = phase(&args) else {
+            return Self::try_parse_from(args);
+        };
+        let mut cli = Self::try_parse_from([args[0].as_os_str(), phase.as_ref()])?;
+        cli.has_ignored_arguments = args.len() > 1;
+        Ok(cli)
     }
 
     /// Runs the command until `cancelled` resolves.
@@ -121,6 +130,12 @@ impl Cli {
         log: &mut Log<'_>,
         cancelled: impl Future<Output = ()>,
     ) -> Result<Outcome, Error> {
+        if self.has_ignored_arguments {
+            log.warning(
+                "Port MCP",
+                "The action takes no arguments: remove `args` from the `with:` of this step.",
+            );
+        }
         match self.command {
             // It ends by itself: running requests may finish, and the audit ends with the counts.
             Command::Gateway => gateway::serve::run(cancelled).await?,
@@ -156,15 +171,11 @@ impl Cli {
     }
 }
 
-/// Inserts the phase if the binary was started under its name: the runner passes the same arguments to
-/// every phase, and an entry point cannot contain arguments.
-fn with_phase(mut args: Vec<OsString>) -> Vec<OsString> {
-    let name = args.first().and_then(|path| Path::new(path).file_name());
-    let name = name.map(OsString::from);
-    if let Some(name) = name.filter(|name| PHASES.iter().any(|phase| name == *phase)) {
-        args.insert(1, name);
-    }
-    args
+/// The phase under whose name the program was started: an entry point cannot contain arguments, and those that a
+/// runner passes are the caller's (`args` in its `with:`).
+fn phase(args: &[OsString]) -> Option<&'static str> {
+    let name = Path::new(args.first()?).file_name()?;
+    PHASES.into_iter().find(|phase| name == *phase)
 }
 
 impl Tools {

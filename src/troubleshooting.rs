@@ -12,7 +12,7 @@ pub const PAGE: &str = "docs/troubleshooting.md";
 
 /// Every section about an error, in the order of the page. Of several phrases in one message, the first in
 /// this list counts.
-pub const HEADINGS: [&str; 89] = [
+pub const HEADINGS: [&str; 88] = [
     // Inputs
     "input … is empty",
     "input … is not an input of this action",
@@ -35,6 +35,7 @@ pub const HEADINGS: [&str; 89] = [
     "the response is not JSON",
     "the token expired",
     "the token contains characters that are invalid in bearer tokens",
+    "the token has only",
     // Network
     "the host name could not be resolved",
     "connection refused",
@@ -95,7 +96,6 @@ pub const HEADINGS: [&str; 89] = [
     "the agent's answer contains a secret of this job",
     // Gateway
     "is not available on Windows",
-    "`DOCKER_HOST` is",
     "no Docker socket in the action's container",
     "no Docker engine listens on",
     "access to the Docker socket … was denied",
@@ -110,7 +110,6 @@ pub const HEADINGS: [&str; 89] = [
     "is not set: not running in GitHub Actions",
     "does not name a file",
     "no temporary directory",
-    "the saved state names a file",
     "could not",
 ];
 

@@ -14,14 +14,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::Error;
 use crate::access::{self, AccessError, AccessErrors, Decision, KnownTools, Resolution};
 use crate::agents::{self, Agent, AgentOutputs, Connection, Effect, ToolEnforcement};
-use crate::cleanup;
-use crate::http::{Http, ProxySettings, ROOTS_VARIABLES};
+use crate::http::{Http, IGNORED_VARIABLES, ProxySettings};
 use crate::inputs::{Inputs, Settings};
 use crate::mcp::{self, Tool};
 use crate::port::{self, Endpoints, Token};
 use crate::runner::temp::NewFile;
-use crate::runner::{Environment, Log, files, temp};
-use crate::text::{Quote, comma_list, secrets};
+use crate::runner::{Environment, Log, files, state, temp};
+use crate::text::{comma_list, secrets};
 use policy::PolicyDecision;
 use presented::Presented;
 pub(crate) use token::RejectedError;
@@ -39,6 +38,10 @@ const TITLE: &str = "Port MCP";
 /// available, a server that cannot be used, or outputs that cannot be written. Outputs are written
 /// last, so a step that fails has no outputs and leaves no file.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {
+    if let Err(error) = state::clear(environment) {
+        // Reported below if the step needs to save something.
+        log.debug(format!("no state: {error:#}"));
+    }
     let settings = settings(environment, log)?;
     check_runner(&settings, environment)?;
     warn_of_environment(&settings, environment, log);
@@ -93,7 +96,15 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
     }
     log.mask_lines(&presented.secret)?;
     let closing_line = report::closing_line(&settings, &endpoints, token.flow, &presented, &tools);
-    write_outputs(&settings, environment, presented, &tools, &rendered, log)?;
+    write_outputs(
+        &settings,
+        environment,
+        presented,
+        &tools,
+        &ungranted,
+        &rendered,
+        log,
+    )?;
     log.info(closing_line);
     if settings.summary {
         let summary = report::summary(
@@ -104,7 +115,12 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
             &resolution,
             rendered.limits.filter(|_| !is_gateway),
         );
-        if let Err(error) = summary.write(environment) {
+        let written = summary.write(environment);
+        let kept = written.and_then(|()| match settings.connection {
+            Connection::Gateway => summary.keep(environment),
+            _ => Ok(()),
+        });
+        if let Err(error) = kept {
             log.warning(TITLE, format!("The job summary was not written: {error:#}"));
         }
     }
@@ -198,7 +214,7 @@ fn settings(environment: &Environment, log: &mut Log<'_>) -> Result<Settings, Er
     Ok(Settings::from_inputs(inputs, environment)?)
 }
 
-/// Warns of a short secret, and of variables that an earlier step may have set.
+/// Warns of a short secret, and reports variables that do not count.
 fn warn_of_environment(settings: &Settings, environment: &Environment, log: &mut Log<'_>) {
     let secret = settings.credentials.client_secret.expose_secret();
     let length = secret.chars().count();
@@ -211,16 +227,12 @@ fn warn_of_environment(settings: &Settings, environment: &Environment, log: &mut
             ),
         );
     }
-    for variable in ROOTS_VARIABLES {
-        if let Some(path) = environment.path(variable) {
-            log.notice(
-                TITLE,
-                format!(
-                    "`{variable}` selects the trusted certificate authorities: {}. If this is not \
-                     intended, check which step sets it.",
-                    Quote::new(&path.to_string_lossy())
-                ),
-            );
+    for variable in IGNORED_VARIABLES {
+        if environment.path(variable).is_some() {
+            log.info(format!(
+                "`{variable}` is ignored, because any earlier step can set it. To trust another certificate \
+                 authority, set `ca_certificate`."
+            ));
         }
     }
 }
@@ -390,6 +402,7 @@ fn write_outputs(
     environment: &Environment,
     presented: Presented,
     tools: &[String],
+    ungranted: &[String],
     rendered: &AgentOutputs,
     log: &mut Log<'_>,
 ) -> anyhow::Result<()> {
@@ -416,7 +429,7 @@ fn write_outputs(
         ("tools", text(&serde_json::json!(tools).to_string())),
         ("agent_args", rendered.agent_args.clone()),
     ];
-    report::warn_of_outputs(settings, rendered, &outputs, log);
+    report::warn_of_outputs(settings, rendered, &outputs, ungranted, log);
     files::set(environment, files::OUTPUT, &outputs)?;
     presented.audit_file.map_or(Ok(()), NewFile::keep)?;
     file.map_or(Ok(()), NewFile::keep)
@@ -433,6 +446,6 @@ fn write_config_file(
         &rendered.config_file_text,
     )?;
     let saved = SecretString::from(file.name.as_str());
-    files::set(environment, files::STATE, &[(cleanup::CONFIG_FILE, saved)])?;
+    state::save(environment, &[(state::CONFIG_FILE, saved)])?;
     Ok(file)
 }

@@ -6,13 +6,12 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::TITLE;
-use crate::cleanup;
 use crate::gateway::handover::HandOver;
 use crate::gateway::{keys, launch};
 use crate::inputs::Settings;
 use crate::port::{Endpoints, Token};
 use crate::runner::temp::NewFile;
-use crate::runner::{Environment, Log, files};
+use crate::runner::{Environment, Log, files, state};
 
 /// What the agent presents, and where.
 pub(super) struct Presented {
@@ -84,8 +83,7 @@ impl Presented {
             place,
         };
         let summary = SecretString::from(settings.summary.to_string());
-        let saved = [(cleanup::GATEWAY_SUMMARY, summary)];
-        files::set(environment, files::STATE, &saved)?;
+        state::save(environment, &[(state::GATEWAY_SUMMARY, summary)])?;
         let launched = launch::start(&options, hand_over, environment, log).await?;
         exempt_from_proxy(&launched.url, environment, log)?;
         Ok(Self {

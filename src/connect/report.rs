@@ -155,6 +155,7 @@ pub(super) fn warn_of_outputs(
     settings: &Settings,
     rendered: &AgentOutputs,
     outputs: &[(&str, SecretString)],
+    ungranted: &[String],
     log: &mut Log<'_>,
 ) {
     if rendered.has_replaced {
@@ -169,17 +170,41 @@ pub(super) fn warn_of_outputs(
     }
     for (name, value) in outputs {
         let size = value.expose_secret().len();
-        if size > LARGEST_VARIABLE {
+        // The next step uses the file then.
+        let is_used = *name != "mcp_config" || !settings.config_file;
+        if size > LARGEST_VARIABLE && is_used {
             log.warning(
                 TITLE,
                 format!(
                     "The output `{name}` is {} KiB; the limit for an environment variable is {} KiB, so \
-                     a step that uses it may not start. Grant fewer tools, or use `config_file`.",
+                     a step that uses it may not start. {}.",
                     size / 1024,
-                    LARGEST_VARIABLE / 1024
+                    LARGEST_VARIABLE / 1024,
+                    shorter(name, settings, rendered, ungranted)
                 ),
             );
         }
+    }
+}
+
+/// How the output `name` becomes shorter: a clause about the largest part of it.
+fn shorter(
+    name: &str,
+    settings: &Settings,
+    rendered: &AgentOutputs,
+    ungranted: &[String],
+) -> &'static str {
+    let is_list = matches!(name, "allowed_tools" | "tools");
+    let hidden: usize = ungranted.iter().map(String::len).sum();
+    let base_config = settings.base_config.file_text().len();
+    let granted = rendered.allowed_tools.len();
+    if is_list || granted >= hidden.max(base_config) {
+        "Grant fewer tools"
+    } else if base_config > hidden {
+        "Shorten `base_config`, or use `config_file` if the agent can read a file"
+    } else {
+        "Most of it are the names of the tools that are not granted, which the agent hides: set `connection: gateway`, \
+         which hides them itself"
     }
 }
 

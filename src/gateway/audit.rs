@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::text::Quote;
 use crate::text::secrets::redact;
+use crate::text::{Quote, without_command};
 
 /// The maximum length of a line in bytes.
 const LARGEST_LINE: usize = 8 * 1024;
@@ -209,6 +209,8 @@ impl Audit {
             line.insert("arguments".to_owned(), TOO_LONG.into());
             text = json!(line).to_string();
         }
+        // A later step can print the audit.
+        text = without_command(text);
         // One write for the line, so that a reader of the file never sees a part of it.
         text.push('\n');
         let mut outs = self.outs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -33,7 +33,7 @@ use super::sessions::Session;
 use super::upstream::{UpstreamError, forwarded};
 use super::{Active, Gateway};
 use crate::text::secrets::{Redactor, is_any_in, redact};
-use crate::text::{Quote, well_formed};
+use crate::text::{Quote, well_formed, without_command};
 
 /// The path of the MCP server, as at Port.
 pub(super) const PATH: &str = "/v1";
@@ -764,7 +764,8 @@ fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
 }
 
 fn json_text(status: StatusCode, json: String) -> Response<Body> {
-    let mut response = text(status, json);
+    // The log of the agent's step can contain it.
+    let mut response = text(status, without_command(json));
     let kind = HeaderValue::from_static(JSON);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response

@@ -55,7 +55,7 @@ const LARGEST_BODY: usize = 1024 * 1024;
 /// How to reach the network.
 #[derive(Clone, Debug, Default)]
 pub struct HttpSettings {
-    /// Certificate authorities to trust in addition to the default ones ([`ROOTS_VARIABLES`]).
+    /// Certificate authorities to trust in addition to the default ones.
     pub ca_certificates: Vec<CertificateDer<'static>>,
     /// The time limit for all requests together, including retries.
     pub timeout: Duration,
@@ -137,19 +137,9 @@ fn passwords(url: &str) -> Vec<SecretString> {
     all.into_iter().map(SecretString::from).collect()
 }
 
-/// The variables that choose the trusted certificate authorities, unless these are built in.
-///
-/// The image has built-in authorities (the feature `embedded-roots`), so no variable that an earlier step
-/// may have set decides which servers receive the credentials. macOS and Windows have their own verifiers.
-pub const ROOTS_VARIABLES: &[&str] = if cfg!(any(
-    feature = "embedded-roots",
-    target_os = "macos",
-    windows
-)) {
-    &[]
-} else {
-    &["SSL_CERT_FILE", "SSL_CERT_DIR"]
-};
+/// The variables with which other programs choose the trusted certificate authorities. They decide which servers
+/// receive the credentials, and any earlier step can set them.
+pub const IGNORED_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// The HTTP client, and the deadline that its requests share.
 #[derive(Clone, Debug)]
@@ -400,8 +390,8 @@ impl Http {
     }
 }
 
-/// Trusts the built-in authorities, and `more`.
-#[cfg(feature = "embedded-roots")]
+/// Trusts Mozilla's authorities, which are compiled in, and `more`. macOS and Windows have verifiers of their own.
+#[cfg(not(any(target_os = "macos", windows)))]
 fn trusting(
     builder: ClientBuilder,
     more: &[CertificateDer<'static>],
@@ -421,7 +411,7 @@ fn trusting(
 }
 
 /// Trusts the system's authorities, and `more`.
-#[cfg(not(feature = "embedded-roots"))]
+#[cfg(any(target_os = "macos", windows))]
 fn trusting(
     builder: ClientBuilder,
     more: &[CertificateDer<'static>],

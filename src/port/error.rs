@@ -40,6 +40,8 @@ pub enum TokenError {
     Missing(&'static str),
     #[error("the token contains characters that are invalid in bearer tokens")]
     InvalidCharacters,
+    #[error("the token has only {0} characters")]
+    TooShort(usize),
     #[error("the token expired {} ago, according to {}", seconds(*.0), .1)]
     Expired(Duration, Clock),
 }
@@ -90,7 +92,7 @@ impl http::Cause for TokenError {
                 "check `api_url` and `mcp_url`, or try the other `auth_method` (`api` or `oauth`); if \
                  the error persists, open an issue with the trace ID"
             }
-            Self::InvalidCharacters => {
+            Self::InvalidCharacters | Self::TooShort(_) => {
                 "open an issue with the trace ID; the token was not used, because it could not be \
                  masked reliably"
             }

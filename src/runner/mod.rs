@@ -1,7 +1,7 @@
 //! The interface of GitHub's runner to an action.
 //!
 //! All output of this process goes through this module: the log and its masks ([`Log`]), outputs and
-//! state ([`files`]), the job summary ([`summary`]), and temporary files ([`temp`]). The sources are
+//! state ([`files`], [`state`]), the job summary ([`summary`]), and temporary files ([`temp`]). The sources are
 //! `actions/runner` and
 //! [GitHub's reference of workflow commands](https://docs.github.com/actions/reference/workflow-commands-for-github-actions).
 
@@ -10,6 +10,7 @@ mod environment;
 pub mod files;
 mod log;
 mod masks;
+pub mod state;
 pub mod summary;
 pub mod temp;
 

@@ -2,11 +2,18 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::{Environment, files};
+use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
+
+use super::{Environment, files, state, temp};
 use crate::text::Quote;
+use crate::text::secrets::hexadecimal;
 
 /// The maximum size of the summary in bytes. GitHub drops the whole summary of a step above 1 MiB.
 const LARGEST: usize = 512 * 1024;
+
+/// The maximum size of a kept section in bytes. A table ends with the row after [`LARGEST`].
+const LARGEST_KEPT: u64 = 2 * LARGEST as u64;
 
 /// A cell of a table.
 #[derive(Clone, Debug)]
@@ -91,6 +98,52 @@ impl Summary {
     pub fn write(&self, environment: &Environment) -> anyhow::Result<()> {
         files::append(environment, files::SUMMARY, &self.0)
     }
+
+    /// Keeps the section for the summary of the post phase, if that would replace it: in a composite action, both have
+    /// the same name (<https://github.com/actions/runner/issues/2020>).
+    ///
+    /// # Errors
+    /// When the file or the state cannot be written.
+    pub fn keep(&self, environment: &Environment) -> anyhow::Result<()> {
+        // The runner sets it only there.
+        if environment.get("GITHUB_ACTION_PATH").is_none() {
+            return Ok(());
+        }
+        let text = SecretString::from(self.0.as_str());
+        let file = temp::create(environment, ".md", &text)?;
+        let saved = [
+            (state::SUMMARY_FILE, file.name.as_str().into()),
+            (state::SUMMARY_DIGEST, digest(&self.0).into()),
+        ];
+        state::save(environment, &saved)?;
+        file.keep()
+    }
+
+    /// Takes the section that the main phase kept, and removes its file. Without one, or if another program has
+    /// changed it, nothing.
+    #[must_use]
+    pub fn kept(environment: &Environment) -> Self {
+        let saved = |name: &str| state::get(environment, name);
+        let text = saved(state::SUMMARY_FILE).and_then(|name| {
+            let text = temp::read(environment, name, LARGEST_KEPT).ok();
+            let _ = temp::remove(environment, name);
+            text
+        });
+        let digest_of_main = saved(state::SUMMARY_DIGEST);
+        Self(
+            text.filter(|text| digest_of_main == Some(&digest(text)))
+                .unwrap_or_default(),
+        )
+    }
+
+    /// Adds another section.
+    pub fn add(&mut self, other: &Self) {
+        self.0.push_str(&other.0);
+    }
+}
+
+fn digest(text: &str) -> String {
+    hexadecimal(&Sha256::digest(text))
 }
 
 /// Text as code. Replaces `|`, which ends a cell: GitHub does not honor a backslash before it everywhere.

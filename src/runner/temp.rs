@@ -1,8 +1,7 @@
 //! Files for the next steps of the job, in the runner's temporary directory.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -15,6 +14,12 @@ const DISK_HINT: &str = "\nhint: check the free space and the permissions of the
 
 /// The prefix of every file name, so that the post phase removes no other files.
 const PREFIX: &str = "port-mcp-";
+
+/// The number of random characters after the prefix.
+const RANDOM_LENGTH: usize = 16;
+
+/// `HOME` relative to `RUNNER_TEMP`.
+const HOME_RELATIVE: &str = "_github_home/";
 
 /// The directory for the files, which the other steps of the job can read.
 struct Directory {
@@ -38,7 +43,7 @@ impl Directory {
         if let Some(path) = mounted("RUNNER_TEMP") {
             Ok(Self { path, relative: "" })
         } else if let Some(path) = mounted("HOME").filter(|path| is_of_runner(path)) {
-            let relative = "_github_home/";
+            let relative = HOME_RELATIVE;
             Ok(Self { path, relative })
         } else {
             bail!(
@@ -125,7 +130,7 @@ pub fn create(
     let mut file = tempfile::Builder::new()
         .prefix(PREFIX)
         .suffix(suffix)
-        .rand_bytes(16)
+        .rand_bytes(RANDOM_LENGTH)
         .tempfile_in(&directory.path)
         .with_context(|| format!("could not create a file in {shown}{DISK_HINT}"))?;
     file.write_all(contents.expose_secret().as_bytes())
@@ -159,7 +164,7 @@ pub fn create_shared(environment: &Environment, writer: u32) -> anyhow::Result<N
     let directory = Directory::find(environment)?;
     let own = tempfile::Builder::new()
         .prefix(PREFIX)
-        .rand_bytes(16)
+        .rand_bytes(RANDOM_LENGTH)
         .tempdir_in(&directory.path)
         .with_context(|| {
             let shown = directory.path.display();
@@ -205,24 +210,46 @@ fn give_to_owner(_file: &File, _directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Reads a file that [`create`] wrote, by the name that it returned.
+///
+/// # Errors
+/// When the name is not of such a file, or the file is missing, larger than `limit` bytes, or not UTF-8.
+pub fn read(environment: &Environment, name: &str, limit: u64) -> anyhow::Result<String> {
+    let path = Directory::find(environment)?.path.join(own_name(name)?);
+    let mut text = String::new();
+    if fs::symlink_metadata(&path)?.is_file() {
+        let file = File::open(&path)?;
+        file.take(limit).read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
 /// Removes a file that [`create`] wrote, by the name that it returned. Returns whether the file existed.
 ///
 /// # Errors
-/// When this action did not write the file, which is then not removed, or the file cannot be removed.
+/// [`NameError`] when the name is not of such a file, or why the file cannot be removed.
 pub fn remove(environment: &Environment, name: &str) -> anyhow::Result<bool> {
-    let file = Path::new(name)
-        .file_name()
-        .and_then(OsStr::to_str)
-        .filter(|file| file.starts_with(PREFIX))
-        .context(
-            "the saved state names a file that this action did not write\n\
-             hint: check which step or program changes the state of this step",
-        )?;
+    let file = own_name(name)?;
     let directory = Directory::find(environment)?;
     // `remove_file` removes a symlink itself, never what it points to.
-    match std::fs::remove_file(directory.path.join(file)) {
+    match fs::remove_file(directory.path.join(file)) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("could not remove {file}{DISK_HINT}")),
     }
+}
+
+/// A name is not that of a file of this action.
+#[derive(Debug, thiserror::Error)]
+#[error("it is not the name of a file that this action writes")]
+pub struct NameError;
+
+/// The last part of a name that [`create`] returned.
+fn own_name(name: &str) -> Result<&str, NameError> {
+    let file = name.strip_prefix(HOME_RELATIVE).unwrap_or(name);
+    let rest = file.strip_prefix(PREFIX).ok_or(NameError)?;
+    let (random, suffix) = rest.split_once('.').ok_or(NameError)?;
+    let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    let is_own = random.len() == RANDOM_LENGTH && is_plain(random) && is_plain(suffix);
+    is_own.then_some(file).ok_or(NameError)
 }

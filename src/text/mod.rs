@@ -131,6 +131,17 @@ pub fn comma_list_of(entries: impl IntoIterator<Item = String>) -> String {
     shown.join(", ")
 }
 
+/// JSON in which `##[` is escaped: in a line of the log of GitHub's runner, it can begin a command. Outside of strings,
+/// JSON does not contain it.
+#[must_use]
+pub fn without_command(json: String) -> String {
+    if json.contains("##[") {
+        json.replace("##[", r"\u0023#[")
+    } else {
+        json
+    }
+}
+
 /// Joins values as in a sentence: `a`, `a or b`, `a, b, or c`. As many as in a [`comma_list`].
 #[must_use]
 pub fn or_list<T: fmt::Display>(choices: &[T]) -> String {

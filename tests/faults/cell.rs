@@ -194,9 +194,8 @@ impl Step {
             inputs.push(("verify", "false".to_owned()));
         }
         if request == Request::Engine {
-            job.var("PORT_MCP_IMAGE_GATEWAY", "container")
-                .var("GITHUB_ACTION", "connect")
-                .var("DOCKER_HOST", &format!("tcp://{}", relay.address()));
+            job.var("GITHUB_ACTION", "connect")
+                .var("PORT_MCP_STUB_ENGINE", &relay.address().to_string());
         }
         Self {
             port,

@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use super::engine::{Engine, EngineError, has_ended};
-use super::{Launched, Options, START_TIMEOUT, StopError};
+use super::{Launched, Options, START_TIMEOUT, StopError, is_unsaved};
 use crate::gateway::audit::{Counts, MOST_STOP_LINES};
 use crate::gateway::door::PATH;
 use crate::gateway::handover::{HandOver, Place};
@@ -25,7 +25,7 @@ use crate::gateway::keys;
 use crate::gateway::serve::{LARGEST_REPLY, Reply};
 use crate::http::seconds;
 use crate::runner::temp::{self, NewFile};
-use crate::runner::{Environment, Log, files};
+use crate::runner::{Environment, Log, files, state};
 use crate::text::Quote;
 
 /// The user and group of the gateway: neither root nor the runner's user.
@@ -50,6 +50,9 @@ const REPORT_TIME: Duration = Duration::from_mins(10);
 const IMAGE_LABEL: &str = "org.opencontainers.image.title=port-mcp-action";
 /// The label that only gateways have. Its value is a random name.
 const NAME: &str = "port-mcp-action.gateway";
+/// What the name begins with, and the number of random characters after it.
+const NAME_PREFIX: &str = "port-mcp-";
+const NAME_LENGTH: usize = 16;
 /// The label with the end of the gateway's life, in seconds since the Unix epoch.
 const END: &str = "port-mcp-action.gateway.end";
 /// The labels of the job, and the variables or the mount that they come from.
@@ -62,21 +65,19 @@ const JOB: [(&str, &str); 3] = [
 /// The label of the step.
 const STEP: (&str, &str) = ("port-mcp-action.gateway.step", "GITHUB_ACTION");
 
-/// The name of the state with the name of the gateway.
-const STATE: &str = "gateway_name";
-
 /// Starts a gateway.
 ///
 /// # Errors
 /// When the Docker engine does not start the container, the gateway does not listen in time, or the state cannot
 /// be saved. The container is removed then.
 pub(super) async fn start(
+    engine: Option<SocketAddr>,
     options: &Options,
     hand_over: impl FnOnce(Place) -> HandOver,
     environment: &Environment,
     log: &mut Log<'_>,
 ) -> anyhow::Result<Launched> {
-    let engine = Engine::connect(environment, options.timeout).await?;
+    let engine = Engine::connect(engine, options.timeout).await?;
     let own = engine.own_container(IMAGE_LABEL).await?;
     let owner = Owner::new(&own, environment);
     // Many gateways, or an engine that does not respond, must not delay the step.
@@ -110,8 +111,7 @@ pub(super) async fn start(
         let address = network.address(&engine, &name, options).await?;
         settings.place.hosts = address.hosts;
         let listens_at = hand_over_to(attached, &settings).await?;
-        let saved = [(STATE, name.as_str().into())];
-        files::set(environment, files::STATE, &saved)?;
+        state::save(environment, &[(state::GATEWAY_NAME, name.as_str().into())])?;
         anyhow::Ok(address.url.unwrap_or(listens_at))
     };
     match started.await {
@@ -127,15 +127,18 @@ pub(super) async fn start(
 /// Stops the gateways of this step: those that have its labels. Also works without the saved state, which act
 /// does not pass to the post phase.
 pub(super) async fn stop(
+    engine: Option<SocketAddr>,
     environment: &Environment,
     log: &mut Log<'_>,
 ) -> Vec<Result<Counts, StopError>> {
-    let saved = environment.get(&format!("STATE_{STATE}"));
-    let connection = environment.get("INPUT_CONNECTION").map(str::trim);
-    if saved.is_none() && connection != Some("gateway") {
+    let saved = state::get(environment, state::GATEWAY_NAME);
+    if saved.is_none() && !is_unsaved(environment) {
         return Vec::new();
     }
-    let stopped = tokio::time::timeout(STOP_TIME, stop_all(saved, environment));
+    if saved.is_some_and(|name| !is_name(name)) {
+        return vec![Err(StopError::Unnamed("`gateway_name` is not a name"))];
+    }
+    let stopped = tokio::time::timeout(STOP_TIME, stop_all(engine, saved, environment));
     let timeout = |_| Err(EngineError::Timeout("stop a container", STOP_TIME));
     match stopped.await.unwrap_or_else(timeout) {
         Ok(stopped) if stopped.is_empty() && saved.is_some() => {
@@ -151,10 +154,11 @@ pub(super) async fn stop(
 }
 
 async fn stop_all(
+    engine: Option<SocketAddr>,
     saved: Option<&str>,
     environment: &Environment,
 ) -> Result<Vec<Result<Option<Counts>, StopError>>, EngineError> {
-    let engine = Engine::connect(environment, Duration::MAX).await?;
+    let engine = Engine::connect(engine, Duration::MAX).await?;
     let own = engine.own_container(IMAGE_LABEL).await?;
     let owner = Owner::new(&own, environment);
     let mut ours = engine.containers(NAME).await?;
@@ -514,8 +518,14 @@ fn path_on_host(own: &ContainerInspectResponse, path: &Path) -> Option<PathBuf> 
 /// A random name, which is also a host name.
 fn name() -> anyhow::Result<String> {
     let key = keys::random()?;
-    let random = key.expose_secret()[..16].to_ascii_lowercase();
-    Ok(format!("port-mcp-{random}"))
+    let random = key.expose_secret()[..NAME_LENGTH].to_ascii_lowercase();
+    Ok(format!("{NAME_PREFIX}{random}"))
+}
+
+/// Whether a text has the form of such a name.
+fn is_name(text: &str) -> bool {
+    let random = text.strip_prefix(NAME_PREFIX).unwrap_or_default();
+    random.len() == NAME_LENGTH && random.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 fn seconds_since_epoch() -> u64 {

@@ -31,7 +31,6 @@ use tokio::time::Instant;
 
 use crate::gateway::keys;
 use crate::http::{innermost, seconds};
-use crate::runner::Environment;
 use crate::text::Quote;
 
 /// Where the runner mounts the socket.
@@ -56,12 +55,6 @@ const CHANGES: &str = "list the files of a container";
 /// Why the Docker engine did not do what the action requested.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EngineError {
-    /// `DOCKER_HOST` names another machine.
-    #[error(
-        "`DOCKER_HOST` is `{0}`, and the gateway receives credentials through the Docker engine\n\
-         hint: unset `DOCKER_HOST` for this step, or use the binary action (`/binary`), which does not need Docker"
-    )]
-    Host(Quote),
     /// Nothing is mounted.
     #[error(
         "no Docker socket in the action's container: `{0}` does not exist\n\
@@ -115,20 +108,18 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Connects to the engine, and negotiates the version of its API.
+    /// Connects to the engine at `address`, or on the socket, and negotiates the version of its API. It receives
+    /// credentials, so `DOCKER_HOST`, which any earlier step can set, does not count.
     ///
     /// # Errors
     /// When there is no engine on this machine, or it does not respond.
     pub(super) async fn connect(
-        environment: &Environment,
+        address: Option<SocketAddr>,
         timeout: Duration,
     ) -> Result<Self, EngineError> {
         let timeout = timeout.min(TIMEOUT);
         let what = "negotiate the version of its API";
-        let host = environment.get("DOCKER_HOST").map(loopback).transpose()?;
-        let address = host.flatten();
         if address.is_none() {
-            // A path in `DOCKER_HOST` is one on the runner's machine.
             probe(Path::new(SOCKET))?;
         }
         let docker = Docker::connect_with_custom_transport(
@@ -381,32 +372,13 @@ impl Marker {
             fs::File::create_new(&path)?;
             Ok(Self(path))
         };
-        create(Path::new("/")).or_else(|_: io::Error| create(&std::env::temp_dir()))
+        create(Path::new("/")).or_else(|_: io::Error| create(Path::new("/tmp")))
     }
 }
 
 impl Drop for Marker {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// The address in `DOCKER_HOST`. `None` for a socket.
-///
-/// An earlier step could set the variable to another machine, which would receive the credentials. So the text
-/// must be exactly a loopback address and a port: URL parsers differ in what else they read as the host.
-fn loopback(host: &str) -> Result<Option<SocketAddr>, EngineError> {
-    if host.starts_with("unix://") {
-        return Ok(None);
-    }
-    let address = host.strip_prefix("tcp://").map(|address| {
-        let port = address.strip_prefix("localhost:");
-        port.map_or_else(|| address.to_owned(), |port| format!("127.0.0.1:{port}"))
-    });
-    let address = address.and_then(|address| address.parse::<SocketAddr>().ok());
-    match address.filter(|address| address.ip().is_loopback()) {
-        Some(address) => Ok(Some(address)),
-        None => Err(EngineError::Host(Quote::new(host))),
     }
 }
 
@@ -474,35 +446,5 @@ mod tests {
         let text = texts.join("\n\n");
         let text = text.replace(&directory.path().display().to_string(), "[DIRECTORY]");
         insta::assert_snapshot!(text);
-    }
-
-    #[test]
-    fn only_loopback_addresses_are_used() {
-        for (host, address) in [
-            ("tcp://127.0.0.1:2375", "127.0.0.1:2375"),
-            ("tcp://localhost:2375", "127.0.0.1:2375"),
-            ("tcp://[::1]:2375", "[::1]:2375"),
-        ] {
-            assert_eq!(loopback(host).unwrap(), Some(address.parse().unwrap()));
-        }
-        assert_eq!(loopback("unix:///run/user/1000/docker.sock").unwrap(), None);
-        for host in [
-            "tcp://10.0.0.1:2375",
-            "tcp://0.0.0.0:2375",
-            "tcp://127.0.0.1.example.com:2375",
-            "tcp://127.0.0.1@example.com:2375",
-            r"tcp://example.com:8080\@127.0.0.1:2375",
-            "tcp://127.0.0.1:2375/@example.com",
-            "tcp://localhost:2375@example.com",
-            "TCP://example.com:2375",
-            " tcp://example.com:2375",
-            "tcp://127.0.0.1",
-            "https://127.0.0.1:2376",
-            "ssh://localhost:22",
-            "localhost:2375",
-            "",
-        ] {
-            assert!(loopback(host).is_err(), "{host}");
-        }
     }
 }

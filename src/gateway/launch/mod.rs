@@ -7,6 +7,8 @@ mod container;
 mod engine;
 mod process;
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -15,13 +17,13 @@ use url::Url;
 use super::audit::Counts;
 use super::handover::{HandOver, Place};
 use crate::runner::temp::NewFile;
-use crate::runner::{Environment, Log};
+use crate::runner::{Environment, Log, state};
 
 /// How long a step waits until the gateway listens.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The variable that the image sets: in it, a gateway is a container.
-const IMAGE: &str = "PORT_MCP_IMAGE_GATEWAY";
+/// The path of the program in the image of the action. The binary action has it in the runner's temporary directory.
+const PROGRAM_OF_IMAGE: &str = "/port-mcp";
 
 const WINDOWS: &str = "`connection: gateway` is not available on Windows yet\n\
                        hint: use a Linux or macOS runner, or another `connection`";
@@ -57,10 +59,18 @@ pub(crate) async fn start(
     if cfg!(windows) {
         bail!(WINDOWS);
     }
-    if is_image(environment) {
-        Box::pin(container::start(options, hand_over, environment, log)).await
-    } else {
-        process::start(options, hand_over, environment, log).await
+    match Form::of(environment) {
+        Form::Container(engine) => {
+            Box::pin(container::start(
+                engine,
+                options,
+                hand_over,
+                environment,
+                log,
+            ))
+            .await
+        }
+        Form::Process => process::start(options, hand_over, environment, log).await,
     }
 }
 
@@ -81,6 +91,12 @@ pub(crate) enum StopError {
         "The gateway could not be stopped. If it still runs, it ends at `gateway_lifetime`: {0:#}"
     )]
     Running(anyhow::Error),
+    /// The main phase saved no gateway, although the step has one, or something that is none.
+    #[error(
+        "The saved state of this step does not name its gateway ({0}), so it was not stopped. If it runs, it ends \
+         at `gateway_lifetime`. Check whether a step sets a variable that begins with `STATE_`."
+    )]
+    Unnamed(&'static str),
 }
 
 impl StopError {
@@ -94,15 +110,51 @@ pub(crate) async fn stop(
     environment: &Environment,
     log: &mut Log<'_>,
 ) -> Vec<Result<Counts, StopError>> {
-    if is_image(environment) {
-        container::stop(environment, log).await
-    } else {
-        process::stop(environment, log).await.into_iter().collect()
+    match Form::of(environment) {
+        Form::Container(engine) => container::stop(engine, environment, log).await,
+        Form::Process => process::stop(environment, log).await.into_iter().collect(),
     }
 }
 
-fn is_image(environment: &Environment) -> bool {
-    environment.get(IMAGE) == Some("container")
+/// Whether the step has a gateway, but nothing of it was saved, not even that there is none: the main phase saves that
+/// first of all.
+fn is_unsaved(environment: &Environment) -> bool {
+    let connection = environment.get("INPUT_CONNECTION").map(str::trim);
+    let names = [state::GATEWAY_NAME, state::GATEWAY_URL];
+    connection == Some("gateway") && !names.iter().any(|name| state::has(environment, name))
+}
+
+/// What a gateway is.
+enum Form {
+    /// A container, next to that of the step. The address of the engine, if it is not the socket that the runner
+    /// mounts.
+    Container(Option<SocketAddr>),
+    Process,
+}
+
+impl Form {
+    /// The form of this process's gateways. No variable decides it in a release: any earlier step can set one.
+    fn of(environment: &Environment) -> Self {
+        let stub = stub_engine(environment);
+        let program = std::env::current_exe();
+        let is_image = program.is_ok_and(|program| program == Path::new(PROGRAM_OF_IMAGE));
+        if is_image || stub.is_some() {
+            Self::Container(stub)
+        } else {
+            Self::Process
+        }
+    }
+}
+
+/// The engine of a test, which stands in for that of the runner's machine.
+#[cfg(feature = "stub-engine")]
+fn stub_engine(environment: &Environment) -> Option<SocketAddr> {
+    environment.get("PORT_MCP_STUB_ENGINE")?.parse().ok()
+}
+
+#[cfg(not(feature = "stub-engine"))]
+fn stub_engine(_environment: &Environment) -> Option<SocketAddr> {
+    None
 }
 
 #[cfg(test)]

@@ -11,19 +11,14 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{Child, Command};
 use url::Url;
 
-use super::{Launched, Options, START_TIMEOUT, StopError};
+use super::{Launched, Options, START_TIMEOUT, StopError, is_unsaved};
 use crate::gateway::audit::Counts;
 use crate::gateway::handover::{HandOver, Place};
 use crate::gateway::keys;
 use crate::gateway::serve::{LARGEST_REPLY, Reply};
-use crate::http::{Http, HttpSettings, NetworkError, ROOTS_VARIABLES, seconds};
+use crate::http::{Http, HttpSettings, NetworkError, seconds};
 use crate::inputs::is_loopback_http;
-use crate::runner::{Environment, Log, files, temp};
-
-/// The name of the state with the URL of the gateway.
-const URL: &str = "gateway_url";
-/// The name of the state with the key that stops the gateway.
-const STOP_KEY: &str = "gateway_stop_key";
+use crate::runner::{Environment, Log, state, temp};
 
 /// The time limit for stopping the gateway, which drains for up to 2 seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,16 +51,19 @@ pub(super) async fn start(
         audit_output: false,
         audit_file: audit_file.as_ref().map(|file| file.path().to_owned()),
     });
-    let (process, url) = spawn(&settings, environment).await?;
-    let saved = [(URL, url.as_str().into()), (STOP_KEY, stop_key)];
-    files::set(environment, files::STATE, &saved)?;
+    let (process, url) = spawn(&settings).await?;
+    let saved = [
+        (state::GATEWAY_URL, url.as_str().into()),
+        (state::GATEWAY_STOP_KEY, stop_key),
+    ];
+    state::save(environment, &saved)?;
     // From here on, the post phase ends the process, and dropping it must not.
     std::mem::forget(process);
     Ok(Launched { url, audit_file })
 }
 
 /// Starts the process, which ends when it is dropped.
-async fn spawn(settings: &HandOver, environment: &Environment) -> anyhow::Result<(Child, Url)> {
+async fn spawn(settings: &HandOver) -> anyhow::Result<(Child, Url)> {
     let program = std::env::current_exe().context(
         "the gateway could not start: the path of this program is unknown\n\
          hint: check that `/proc` is mounted",
@@ -78,11 +76,6 @@ async fn spawn(settings: &HandOver, environment: &Environment) -> anyhow::Result
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    for name in ROOTS_VARIABLES {
-        if let Some(value) = environment.path(name) {
-            command.env(name, value);
-        }
-    }
     #[cfg(unix)]
     command.current_dir("/");
     let line = settings.to_line()?;
@@ -109,14 +102,17 @@ async fn spawn(settings: &HandOver, environment: &Environment) -> anyhow::Result
     }
 }
 
-/// Stops the gateway that the saved state names. `None` if it names none.
+/// Stops the gateway that the saved state names. `None` if there is none.
 pub(super) async fn stop(
     environment: &Environment,
     log: &mut Log<'_>,
 ) -> Option<Result<Counts, StopError>> {
-    let state = |name: &str| environment.get(&format!("STATE_{name}"));
-    let (url, key) = state(URL).zip(state(STOP_KEY))?;
-    let key = SecretString::from(key);
+    let saved = |name: &str| state::get(environment, name);
+    let (url, key) = match (saved(state::GATEWAY_URL), saved(state::GATEWAY_STOP_KEY)) {
+        (Some(url), Some(key)) => (url, SecretString::from(key)),
+        (None, None) if !is_unsaved(environment) => return None,
+        _ => return Some(Err(StopError::Unnamed("a value is missing"))),
+    };
     // If the log is closed, it cannot show the key either.
     let _ = log.mask(&key);
     Some(request_stop(url, &key).await)
@@ -125,8 +121,7 @@ pub(super) async fn stop(
 async fn request_stop(url: &str, key: &SecretString) -> Result<Counts, StopError> {
     let url = Url::parse(url).ok().filter(is_loopback_http);
     let url = url.and_then(|url| url.join("/stop").ok());
-    let url =
-        url.ok_or_else(|| StopError::Running(anyhow!("the saved state names another server")))?;
+    let url = url.ok_or(StopError::Unnamed("`gateway_url` is not its URL"))?;
     let http = Http::new(HttpSettings {
         timeout: STOP_TIMEOUT,
         ..HttpSettings::default()
