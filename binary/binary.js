@@ -144,7 +144,7 @@ function mirror(url, file) {
 
 /** Downloads with curl, because it uses the proxy and the certificate authorities of the system. */
 async function download({ url, name, isSafe }, file) {
-  const options = "--silent --show-error --fail --location --globoff --retry 4 --retry-connrefused --max-time 120";
+  const options = "--disable --silent --show-error --fail --location --globoff --retry 4 --retry-connrefused --max-time 120";
   const args = [...options.split(" "), "--output", file, "--url", url];
   let why;
   try {
@@ -172,6 +172,7 @@ function curlError(stderr) {
     .replace(/ ["'`].*/s, " …")
     .replace(/[^ ]*[/@?=\\][^ ]*/g, "…")
     .replace(/\p{Cc}/gu, " ")
+    .slice(0, 300)
     .trimEnd();
 }
 
@@ -216,7 +217,15 @@ function annotation(message) {
   const page = "docs/troubleshooting.md#binary-action";
   const link = server && repository && ref ? `${server}/${repository}/blob/${ref}/${page}` : page;
   const text = `${message}\nsee: ${link}`;
-  return `::error title=Port MCP::${text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A")}`;
+  return `::error title=Port MCP::${withoutPairs(text).replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A")}`;
+}
+
+/**
+ * Returns the text with the number of each character that UTF-16 writes as a pair: the runner cuts errors, and a cut
+ * inside of a pair ends it, without a post step.
+ */
+function withoutPairs(text) {
+  return text.replace(/[\u2039\u{10000}-\u{10ffff}]/gu, (c) => `\u2039U+${c.codePointAt(0).toString(16).toUpperCase()}\u203a`);
 }
 
 module.exports = { run };

@@ -48,8 +48,8 @@ fn remove_config_file(environment: &Environment, log: &mut Log<'_>) -> anyhow::R
         Err(error) if error.is::<temp::NameError>() => log.warning(
             TITLE,
             format!(
-                "The saved state names the configuration file {}, and {error}, so it was not removed. Check whether a \
-                 step sets the variable `{}`.",
+                "The saved state names the configuration file {}, but {error}, so nothing was removed. Check whether \
+                 a step sets the variable `{}`.",
                 as_given(name),
                 state::variable(state::CONFIG_FILE)
             ),

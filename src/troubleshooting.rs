@@ -12,7 +12,7 @@ pub const PAGE: &str = "docs/troubleshooting.md";
 
 /// Every section about an error, in the order of the page. Of several phrases in one message, the first in
 /// this list counts.
-pub const HEADINGS: [&str; 88] = [
+pub const HEADINGS: [&str; 89] = [
     // Inputs
     "input … is empty",
     "input … is not an input of this action",
@@ -34,6 +34,7 @@ pub const HEADINGS: [&str; 88] = [
     "the response contains no token",
     "the response is not JSON",
     "the token expired",
+    "a secret contains `&+`",
     "the token contains characters that are invalid in bearer tokens",
     "the token has only",
     // Network

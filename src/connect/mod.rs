@@ -38,11 +38,12 @@ const TITLE: &str = "Port MCP";
 /// available, a server that cannot be used, or outputs that cannot be written. Outputs are written
 /// last, so a step that fails has no outputs and leaves no file.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {
-    if let Err(error) = state::clear(environment) {
-        // Reported below if the step needs to save something.
+    // An error is reported below if the step needs to save something.
+    let cleared = state::clear(environment);
+    let settings = settings(environment, log)?;
+    if let Err(error) = cleared {
         log.debug(format!("no state: {error:#}"));
     }
-    let settings = settings(environment, log)?;
     check_runner(&settings, environment)?;
     warn_of_environment(&settings, environment, log);
     let http = Http::new(settings.http.clone())?;

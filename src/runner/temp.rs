@@ -241,7 +241,7 @@ pub fn remove(environment: &Environment, name: &str) -> anyhow::Result<bool> {
 
 /// A name is not that of a file of this action.
 #[derive(Debug, thiserror::Error)]
-#[error("it is not the name of a file that this action writes")]
+#[error("this action writes no file of that name")]
 pub struct NameError;
 
 /// The last part of a name that [`create`] returned.

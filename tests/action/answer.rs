@@ -172,7 +172,7 @@ fn l17_a_file_without_an_answer_is_an_annotation() {
         errors(&run)
     };
     assert!(inputs("").contains("input `file` is empty"));
-    assert!(inputs("/no/such/file").contains("the file /no/such/file does not exist"));
+    assert!(inputs("/no/such/file").contains("the file `/no/such/file` does not exist"));
     assert!(inputs(".").contains("is not a file"));
 }
 

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::gateway::Gateway;
 use crate::harness::{Step, annotations, errors};
+use crate::hostile::environment::{FORGED, forge};
 
 const FILE: &str = "port-mcp-linux-x64";
 
@@ -812,4 +813,74 @@ async fn the_post_phase_stops_the_gateway_and_reports_the_calls() {
     }
     let ping = gateway.client.get(gateway.url()).send().await;
     assert!(ping.is_err(), "it is gone");
+}
+
+/// As in the other forms: `hostile::environment`. The runner refuses none of these variables but those of its own.
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn variables_of_an_earlier_step_change_nothing() {
+    let trap = TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let address = trap.local_addr().unwrap().to_string();
+    for (name, value) in FORGED {
+        let value = value.replace("{trap}", &address);
+        for is_before in [true, false] {
+            let what = format!("{name}, before: {is_before}");
+            let RealBinary {
+                step,
+                _release,
+                temp: _temp,
+            } = RealBinary::new();
+            let step = step
+                .input("connection", "gateway")
+                .input("allowed_tools", "list_blueprints");
+            if is_before {
+                forge(&step, name, &value);
+            }
+            let run = step.run();
+            assert_eq!(run.exit, Some(0), "{what}: {}", run.log());
+            if !is_before {
+                forge(&step, name, &value);
+            }
+            let post = step.clean_up();
+            assert_eq!(post.exit, Some(0), "{what}: {}", post.log());
+            assert!(
+                post.log().contains("Stopped the gateway."),
+                "{what}: {}",
+                post.log()
+            );
+            assert!(
+                trap.accept().is_err(),
+                "{what}: a connection to another address"
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn curl_reads_no_configuration_of_an_earlier_step() {
+    let real = RealBinary::new();
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("elsewhere");
+    fs::write(
+        home.path().join(".curlrc"),
+        format!("output = {}\n", file.display()),
+    )
+    .unwrap();
+    let step = real
+        .step
+        .variable("CURL_HOME", home.path().to_str().unwrap());
+    step.succeed();
+    assert!(!file.exists());
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn an_error_names_what_would_end_the_runner() {
+    let mut action = BinaryAction::new();
+    let missing = action.temp.path().join("missing-\u{1f600}");
+    action = action.variable("RUNNER_TEMP", missing.to_str().unwrap());
+    let text = action.fail();
+    assert!(text.contains("missing-\u{2039}U+1F600\u{203a}\n"), "{text}");
 }

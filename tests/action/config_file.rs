@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::harness::{Step, assert_snapshot};
+use crate::harness::{Step, annotations, assert_snapshot};
 
 fn step() -> Step {
     Step::new().input("config_file", "true")
@@ -76,6 +76,7 @@ fn the_post_phase_removes_only_files_of_this_action() {
     let step = Step::new().variable("STATE_config_file", "../catalog/precious.txt");
     let step = step.file("precious.txt", "x");
     let post = step.clean_up();
-    assert_eq!(post.exit, Some(1));
+    assert_eq!(post.exit, Some(0));
+    assert_snapshot!(annotations(&post, "warning"), @"The saved state names the configuration file `../catalog/precious.txt`, but this action writes no file of that name, so nothing was removed. Check whether a step sets the variable `STATE_config_file`.");
     assert!(step.job.workspace().join("precious.txt").exists());
 }

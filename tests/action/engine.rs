@@ -299,6 +299,12 @@ fn markers() -> Value {
 }
 
 impl State {
+    /// A gateway runs, and stops when it is asked to.
+    pub(crate) fn stops(&mut self) {
+        self.ended = json!({"Running": true});
+        self.log = "{\"event\":\"stop\",\"sessions\":0,\"rejected\":0,\"renewals\":0}\n".to_owned();
+    }
+
     /// What the engine does in place of its response to this request.
     fn now_hostile(&self) -> Option<Hostile> {
         if self.fault == Some(EngineFault::NoResponse) {
@@ -588,6 +594,11 @@ fn a_gateway_that_has_just_ended_is_kept() {
 /// Runs the main phase, then the post phase with this gateway and these others.
 fn stopped(engine: &Engine, step: &Step, others: &[Value]) -> Finished {
     step.succeed();
+    clean_up(engine, step, others)
+}
+
+/// Runs the post phase with the gateway that the main phase has created, and these others.
+pub(crate) fn clean_up(engine: &Engine, step: &Step, others: &[Value]) -> Finished {
     let mut state = engine.state.lock().unwrap();
     let labels = state.created["Labels"].clone();
     state.gateways = vec![json!({"Id": "ours", "State": "running", "Labels": labels})];
@@ -634,11 +645,7 @@ fn the_post_phase_stops_its_own_gateway_and_reads_the_counts_in_its_log() {
 
 #[test]
 fn the_post_phase_works_without_the_saved_state() {
-    let engine = Engine::start().with(|state| {
-        state.ended = json!({"Running": true});
-        state.log =
-            "{\"event\":\"stop\",\"sessions\":0,\"rejected\":0,\"renewals\":0}\n".to_owned();
-    });
+    let engine = Engine::start().with(State::stops);
     let step = engine.step().variable("STATE_gateway_name", "");
     let finished = stopped(&engine, &step, &[]);
     assert!(finished.log().contains("Stopped the gateway. Sessions: 0"));

@@ -89,7 +89,7 @@ fn patterns_are_limited_to_what_the_policy_allows() {
     assert!(!run.outputs["tools"].contains("list_plugins"));
     assert!(run.outputs["mcp_config"].contains(r#""x-allowed-actions-to-run":"deploy,restart""#));
     assert_snapshot!(annotations(&run, "notice"), @"
-    `allowed_actions: *` is limited to what rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main allows: deploy, restart.
+    `allowed_actions: *` is limited to what rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main allows: `deploy`, `restart`.
 
     `allowed_tools` is limited to what rule 2 (`agents on main`) of acme/.github/policies/port-mcp.yml@main allows. Not granted: `get_action_permissions`, `get_workflow_run`, `get_integration_sync_metrics`, `get_sidebar`, `list_plugins`.
     ");

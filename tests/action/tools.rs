@@ -222,9 +222,9 @@ fn a_tool_with_an_invalid_name_is_never_granted() {
 fn outputs_that_exceed_the_limit_of_variables() {
     let run = Step::against(FakePort::builder().tools(10_000).page_size(1000)).succeed();
     assert_snapshot!(annotations(&run, "warning"), @"
-    The output `allowed_tools` is 145 KiB; the limit for an environment variable is 128 KiB, so a step that uses it may not start. Grant fewer tools, or use `config_file`.
+    The output `allowed_tools` is 145 KiB; the limit for an environment variable is 128 KiB, so a step that uses it may not start. Grant fewer tools.
 
-    The output `agent_args` is 145 KiB; the limit for an environment variable is 128 KiB, so a step that uses it may not start. Grant fewer tools, or use `config_file`.
+    The output `agent_args` is 145 KiB; the limit for an environment variable is 128 KiB, so a step that uses it may not start. Grant fewer tools.
     ");
     assert!(run.log().len() < 20_000);
 }

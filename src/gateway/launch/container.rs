@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use super::engine::{Engine, EngineError, has_ended};
-use super::{Launched, Options, START_TIMEOUT, StopError, is_unsaved};
+use super::{Launched, Options, START_TIMEOUT, StopError, is_requested};
 use crate::gateway::audit::{Counts, MOST_STOP_LINES};
 use crate::gateway::door::PATH;
 use crate::gateway::handover::{HandOver, Place};
@@ -124,19 +124,20 @@ pub(super) async fn start(
     }
 }
 
-/// Stops the gateways of this step: those that have its labels. Also works without the saved state, which act
-/// does not pass to the post phase.
+/// Stops the gateways of this step: those that have its labels. Also works without the saved name: act passes no
+/// state to the post phase, and a step can be killed before it saves the name.
 pub(super) async fn stop(
     engine: Option<SocketAddr>,
     environment: &Environment,
     log: &mut Log<'_>,
 ) -> Vec<Result<Counts, StopError>> {
     let saved = state::get(environment, state::GATEWAY_NAME);
-    if saved.is_none() && !is_unsaved(environment) {
+    if saved.is_none() && !is_requested(environment) {
         return Vec::new();
     }
     if saved.is_some_and(|name| !is_name(name)) {
-        return vec![Err(StopError::Unnamed("`gateway_name` is not a name"))];
+        let reason = "`gateway_name` is not a name";
+        return vec![Err(StopError::unnamed(reason, environment))];
     }
     let stopped = tokio::time::timeout(STOP_TIME, stop_all(engine, saved, environment));
     let timeout = |_| Err(EngineError::Timeout("stop a container", STOP_TIME));

@@ -17,7 +17,8 @@ use url::Url;
 use super::audit::Counts;
 use super::handover::{HandOver, Place};
 use crate::runner::temp::NewFile;
-use crate::runner::{Environment, Log, state};
+use crate::runner::{Environment, Log};
+use crate::text::as_given;
 
 /// How long a step waits until the gateway listens.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,15 +94,27 @@ pub(crate) enum StopError {
     Running(anyhow::Error),
     /// The main phase saved no gateway, although the step has one, or something that is none.
     #[error(
-        "The saved state of this step does not name its gateway ({0}), so it was not stopped. If it runs, it ends \
-         at `gateway_lifetime`. Check whether a step sets a variable that begins with `STATE_`."
+        "The saved state of this step does not name its gateway ({reason}), so it was not stopped. If it runs, it ends \
+         {lifetime} after its start (`gateway_lifetime`). Check whether a step sets a variable that begins with \
+         `STATE_`."
     )]
-    Unnamed(&'static str),
+    Unnamed {
+        reason: &'static str,
+        lifetime: String,
+    },
 }
 
 impl StopError {
     fn ended(reason: impl Into<String>) -> Self {
         Self::Ended(reason.into())
+    }
+
+    fn unnamed(reason: &'static str, environment: &Environment) -> Self {
+        let lifetime = environment.get("INPUT_GATEWAY_LIFETIME");
+        Self::Unnamed {
+            reason,
+            lifetime: as_given(lifetime.unwrap_or("6h")),
+        }
     }
 }
 
@@ -116,12 +129,9 @@ pub(crate) async fn stop(
     }
 }
 
-/// Whether the step has a gateway, but nothing of it was saved, not even that there is none: the main phase saves that
-/// first of all.
-fn is_unsaved(environment: &Environment) -> bool {
-    let connection = environment.get("INPUT_CONNECTION").map(str::trim);
-    let names = [state::GATEWAY_NAME, state::GATEWAY_URL];
-    connection == Some("gateway") && !names.iter().any(|name| state::has(environment, name))
+/// Whether the step connects through a gateway. The runner sets the inputs of a step itself, in every phase.
+fn is_requested(environment: &Environment) -> bool {
+    environment.get("INPUT_CONNECTION").map(str::trim) == Some("gateway")
 }
 
 /// What a gateway is.

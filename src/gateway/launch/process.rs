@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{Child, Command};
 use url::Url;
 
-use super::{Launched, Options, START_TIMEOUT, StopError, is_unsaved};
+use super::{Launched, Options, START_TIMEOUT, StopError, is_requested};
 use crate::gateway::audit::Counts;
 use crate::gateway::handover::{HandOver, Place};
 use crate::gateway::keys;
@@ -110,18 +110,27 @@ pub(super) async fn stop(
     let saved = |name: &str| state::get(environment, name);
     let (url, key) = match (saved(state::GATEWAY_URL), saved(state::GATEWAY_STOP_KEY)) {
         (Some(url), Some(key)) => (url, SecretString::from(key)),
-        (None, None) if !is_unsaved(environment) => return None,
-        _ => return Some(Err(StopError::Unnamed("a value is missing"))),
+        // The main phase saves first of all that there is none.
+        (None, None) if state::has(environment, state::GATEWAY_URL) => return None,
+        (None, None) if !is_requested(environment) => return None,
+        _ => return Some(Err(StopError::unnamed("a value is missing", environment))),
+    };
+    let Some(url) = stop_url(url) else {
+        let reason = "`gateway_url` is not its URL";
+        return Some(Err(StopError::unnamed(reason, environment)));
     };
     // If the log is closed, it cannot show the key either.
     let _ = log.mask(&key);
-    Some(request_stop(url, &key).await)
+    Some(request_stop(&url, &key).await)
 }
 
-async fn request_stop(url: &str, key: &SecretString) -> Result<Counts, StopError> {
-    let url = Url::parse(url).ok().filter(is_loopback_http);
-    let url = url.and_then(|url| url.join("/stop").ok());
-    let url = url.ok_or(StopError::Unnamed("`gateway_url` is not its URL"))?;
+/// The URL that stops the gateway at `url`. `None` if no gateway has such a URL.
+fn stop_url(url: &str) -> Option<Url> {
+    let url = Url::parse(url).ok().filter(is_loopback_http)?;
+    url.join("/stop").ok()
+}
+
+async fn request_stop(url: &Url, key: &SecretString) -> Result<Counts, StopError> {
     let http = Http::new(HttpSettings {
         timeout: STOP_TIMEOUT,
         ..HttpSettings::default()
@@ -130,9 +139,9 @@ async fn request_stop(url: &str, key: &SecretString) -> Result<Counts, StopError
     let request = http.client().post(url.clone());
     let request = request.bearer_auth(key.expose_secret());
     let stopped = http.with_timeout(STOP_TIMEOUT, async {
-        let response = http.send(request, &url).await?;
+        let response = http.send(request, url).await?;
         let status = response.status();
-        let body = http.body(response, &url, LARGEST_COUNTS).await?;
+        let body = http.body(response, url, LARGEST_COUNTS).await?;
         Ok::<_, NetworkError>((status, body))
     });
     match stopped.await {

@@ -4,7 +4,7 @@ use fake_port::{FakePort, Tool};
 use runner_double::Finished;
 use serde_json::{Value, json};
 
-use crate::harness::{Step, annotations, config, port_mcp, program};
+use crate::harness::{Step, annotations, config, errors, port_mcp};
 
 const POLICY: &str = "acme/.github/port-mcp.yml@main";
 
@@ -627,8 +627,7 @@ fn b04_exclusions_work_in_conditions() {
     assert!(errors.starts_with("no rule in policy"), "{errors}");
 }
 
-/// In the image, no variable of the job selects the trusted certificate authorities. Elsewhere, the step
-/// reports such a variable.
+/// No variable of the job selects the trusted certificate authorities, and the step says so.
 #[test]
 fn m3_variables_that_select_the_trusted_roots() {
     let step = Step::behind_a_proxy(FakePort::builder()).input("ca_certificate", "");
@@ -636,16 +635,14 @@ fn m3_variables_that_select_the_trusted_roots() {
     let file = step.job.workspace().join("evil.pem");
     std::fs::write(&file, pem).unwrap();
     let step = step.variable("SSL_CERT_FILE", file.to_str().unwrap());
-    if program().is_image() {
-        assert!(step.fail().contains("TLS failed"));
-        assert!(step.port.received().is_empty(), "no credentials were sent");
-    } else {
-        let notices = annotations(&step.succeed(), "notice");
-        assert!(
-            notices.contains("`SSL_CERT_FILE` selects the trusted certificate authorities"),
-            "{notices}"
-        );
-    }
+    let run = step.run();
+    assert!(errors(&run).contains("TLS failed"), "{}", run.log());
+    assert!(
+        run.log().starts_with("`SSL_CERT_FILE` is ignored"),
+        "{}",
+        run.log()
+    );
+    assert!(step.port.received().is_empty(), "no credentials were sent");
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! Variables that are not text, too many, or too large.
+//! Variables that are not text, too many, too large, or set by an earlier step.
+
+use std::net::TcpListener;
 
 use port_mcp_action::inputs::INPUTS;
 
 use super::after;
+use crate::engine::{self, Engine};
 use crate::harness::{Step, annotations, assert_explained, errors};
 
 /// The longest string that Linux passes to a program, with its name and the byte at its end.
@@ -14,9 +17,9 @@ fn not_utf8(name: &str) -> String {
 }
 
 /// Every variable that the program reads, except the inputs.
-const VARIABLES: [&str; 27] = [
+const VARIABLES: [&str; 32] = [
     "ALL_PROXY",
-    "DOCKER_HOST",
+    "GITHUB_ACTION_PATH",
     "GITHUB_ACTION",
     "GITHUB_ACTION_REF",
     "GITHUB_ACTION_REPOSITORY",
@@ -36,12 +39,17 @@ const VARIABLES: [&str; 27] = [
     "HOME",
     "HTTPS_PROXY",
     "NO_PROXY",
-    "PORT_MCP_IMAGE_GATEWAY",
     "RUNNER_DEBUG",
     "RUNNER_TEMP",
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
     "STATE_config_file",
+    "STATE_gateway_name",
+    "STATE_gateway_stop_key",
+    "STATE_gateway_summary",
+    "STATE_gateway_url",
+    "STATE_summary_digest",
+    "STATE_summary_file",
 ];
 
 #[test]
@@ -54,7 +62,6 @@ fn variables_that_are_not_utf8_are_not_ignored() {
         let run = step.run();
         let expected = match variable {
             "ALL_PROXY" | "HTTPS_PROXY" => "`https_proxy` is not a URL of an HTTP proxy",
-            "SSL_CERT_DIR" | "SSL_CERT_FILE" => "TLS could not be set up",
             _ => "",
         };
         assert_eq!(
@@ -63,8 +70,7 @@ fn variables_that_are_not_utf8_are_not_ignored() {
             "{variable}"
         );
         assert!(errors(&run).contains(expected), "{variable}: {}", run.log());
-        let expected = i32::from(variable == "STATE_config_file");
-        assert_eq!(step.clean_up().exit, Some(expected), "{variable}");
+        assert_eq!(step.clean_up().exit, Some(0), "{variable}");
     }
     let step = Step::new().input("policy", "acme/.github/p.yml@main");
     let errors = step.program(after(&not_utf8("GITHUB_API_URL"))).fail();
@@ -138,4 +144,153 @@ fn each_input_can_be_as_large_as_a_variable() {
     let step = step.program(after("ulimit -d 98304"));
     let errors = step.input("base_config", "large.json").fail();
     assert!(errors.contains("is larger than 64 KiB"), "{errors}");
+}
+
+/// What an earlier step can set, and a value that would change where the credentials go, what the gateway is, or what
+/// the post phase does. `{trap}` is an address that must not be used. Proxies are missing: they count on purpose.
+pub(crate) const FORGED: [(&str, &str); 41] = [
+    ("CURL_CA_BUNDLE", "/nonexistent"),
+    ("CURL_HOME", "/nonexistent"),
+    ("DOCKER_API_VERSION", "1.0"),
+    ("DOCKER_CONFIG", "/nonexistent"),
+    ("DOCKER_CONTEXT", "other"),
+    ("DOCKER_HOST", "tcp://{trap}"),
+    ("DOCKER_TLS_VERIFY", "1"),
+    ("GITHUB_ACTIONS", "false"),
+    ("GITHUB_API_URL", "http://{trap}"),
+    ("GITHUB_OUTPUT", "/nonexistent/output"),
+    ("GITHUB_STATE", "/nonexistent/state"),
+    ("GITHUB_WORKSPACE", "/nonexistent"),
+    ("HOME", "/nonexistent"),
+    ("HOSTALIASES", "/nonexistent"),
+    ("INPUT_API_URL", "http://{trap}"),
+    ("INPUT_CLIENT_SECRET", "another-secret-of-another-step"),
+    ("INPUT_CONNECTION", "direct"),
+    ("INPUT_MCP_URL", "http://{trap}"),
+    ("LOCALDOMAIN", "example.com"),
+    ("NODE_EXTRA_CA_CERTS", "/nonexistent"),
+    ("NODE_TLS_REJECT_UNAUTHORIZED", "0"),
+    ("PATH", "/nonexistent"),
+    ("PORT_MCP_BINARIES", "http://{trap}"),
+    ("PORT_MCP_IMAGE_GATEWAY", ""),
+    ("PORT_MCP_IMAGE_GATEWAY", "container"),
+    ("RES_OPTIONS", "ndots:15"),
+    ("RUNNER_TEMP", "/nonexistent"),
+    ("RUST_BACKTRACE", "full"),
+    ("RUST_LOG", "trace"),
+    ("SSLKEYLOGFILE", "/nonexistent"),
+    ("SSL_CERT_DIR", "/nonexistent"),
+    ("SSL_CERT_FILE", "/nonexistent"),
+    ("STATE_config_file", "port-mcp-x"),
+    ("STATE_gateway_name", "port-mcp-0123456789abcdef"),
+    ("STATE_gateway_stop_key", "another-key"),
+    ("STATE_gateway_summary", "false"),
+    ("STATE_gateway_url", "http://{trap}/v1"),
+    ("STATE_started", ""),
+    ("STATE_summary_digest", "0"),
+    ("STATE_summary_file", "../catalog/precious"),
+    ("TMPDIR", "/nonexistent"),
+];
+
+/// Sets a variable for the next steps of the job.
+pub(crate) fn forge(step: &Step, name: &str, value: &str) {
+    step.earlier_step(&format!("echo '{name}={value}' >> \"$GITHUB_ENV\""));
+}
+
+/// With each of these variables set before the step, and between its phases, a gateway of both forms starts and stops,
+/// reports its calls, and nothing is sent anywhere else.
+#[test]
+fn variables_of_an_earlier_step_change_nothing() {
+    let trap = TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let address = trap.local_addr().unwrap().to_string();
+    for (name, value) in FORGED {
+        let value = value.replace("{trap}", &address);
+        for is_container in [false, true] {
+            for is_before in [true, false] {
+                let what = format!("{name}, container: {is_container}, before: {is_before}");
+                let engine = is_container.then(|| Engine::start().with(engine::State::stops));
+                let step = Step::new().input("config_file", "true");
+                let step = match &engine {
+                    Some(engine) => engine.run(step),
+                    None => step
+                        .input("connection", "gateway")
+                        .input("allowed_tools", "list_blueprints"),
+                };
+                if is_before {
+                    forge(&step, name, &value);
+                }
+                let run = step.run();
+                assert_eq!(run.exit, Some(0), "{what}: {}", run.log());
+                let file = step.job.temp().join(&run.outputs["config_file"]);
+                assert!(file.exists(), "{what}");
+                if !is_before {
+                    forge(&step, name, &value);
+                }
+                let post = match &engine {
+                    Some(engine) => engine::clean_up(engine, &step, &[]),
+                    None => step.clean_up(),
+                };
+                assert_eq!(post.exit, Some(0), "{what}: {}", post.log());
+                assert!(
+                    post.log().contains("Stopped the gateway. Sessions: 0"),
+                    "{what}: {}",
+                    post.log()
+                );
+                assert!(post.summary.contains("Port MCP: calls"), "{what}");
+                assert_eq!(annotations(&post, "warning"), "", "{what}");
+                assert!(!file.exists(), "{what}");
+                if let Some(engine) = engine {
+                    assert_eq!(engine.removed().len(), 1, "{what}");
+                }
+                assert!(
+                    trap.accept().is_err(),
+                    "{what}: a connection to another address"
+                );
+            }
+        }
+    }
+}
+
+/// The main phase did not start, so nothing is saved: what a step has set instead is reported, and nothing is done
+/// with it.
+#[test]
+fn forged_state_without_saved_state_is_a_warning() {
+    for (name, value, expected) in [
+        (
+            "STATE_config_file",
+            "x",
+            "The saved state names the configuration file `x`",
+        ),
+        (
+            "STATE_config_file",
+            "port-mcp-../catalog/x",
+            "The saved state names the configuration file",
+        ),
+        (
+            "STATE_gateway_url",
+            "http://127.0.0.1:1/v1",
+            "does not name its gateway",
+        ),
+        ("STATE_gateway_stop_key", "x", "does not name its gateway"),
+        ("STATE_summary_file", "/etc/passwd", ""),
+        ("STATE_gateway_summary", "\u{1f600}", ""),
+    ] {
+        let step = Step::new().file("x", "precious");
+        forge(&step, name, value);
+        let post = step.clean_up();
+        assert_eq!(post.exit, Some(0), "{name}: {}", post.log());
+        let warnings = annotations(&post, "warning");
+        assert!(warnings.contains(expected), "{name}: {warnings}");
+        assert_eq!(
+            warnings.is_empty(),
+            expected.is_empty(),
+            "{name}: {warnings}"
+        );
+        assert!(step.job.workspace().join("x").exists());
+        assert_eq!(post.summary, "");
+    }
+    let step = Step::new().input("connection", "gateway");
+    let post = step.clean_up();
+    assert!(annotations(&post, "warning").contains("If it runs, it ends `6h` after its start"));
 }

@@ -192,30 +192,39 @@ fn a_changed_state_removes_nothing_else() {
     )
     .unwrap();
     let mut step = step;
-    for (name, exit) in [
-        ("foreign", 1),
-        ("..", 1),
-        ("../catalog", 1),
-        ("/", 1),
-        ("port-mcp-directory", 1),
-        ("port-mcp-directory/..", 1),
-        ("../catalog/port-mcp-precious", 0),
-        (workspace.join("port-mcp-precious").to_str().unwrap(), 0),
-        ("port-mcp-link", 0),
-        (&*"port-mcp-x".repeat(10_000), 1),
+    for name in [
+        "foreign",
+        "..",
+        "../catalog",
+        "/",
+        "port-mcp-directory",
+        "port-mcp-directory/..",
+        "../catalog/port-mcp-precious",
+        workspace.join("port-mcp-precious").to_str().unwrap(),
+        "port-mcp-link",
+        &*"port-mcp-x".repeat(10_000),
     ] {
         step = step.variable("STATE_config_file", name);
         let post = step.clean_up();
-        assert_eq!(post.exit, Some(exit), "{name}");
-        assert_explained(&post);
-        let error = errors(&post);
-        let expected = ["the saved state names a file", "could not remove port-mcp-"];
-        let is_named = expected.iter().any(|text| error.starts_with(text));
-        assert_eq!(is_named, exit == 1, "{error}");
+        assert_eq!(post.exit, Some(0), "{name}");
+        let warnings = annotations(&post, "warning");
+        let expected = "The saved state names the configuration file ";
+        assert!(warnings.starts_with(expected), "{warnings}");
         assert!(workspace.join("port-mcp-precious").exists(), "{name}");
         assert!(temp.join("foreign").exists() && temp.join("port-mcp-directory").exists());
     }
-    assert!(!temp.join("port-mcp-link").exists());
+    // A name of the right form: a link itself is removed, and a directory is not.
+    let name = "port-mcp-0123456789abcdef.json";
+    fs::rename(temp.join("port-mcp-link"), temp.join(name)).unwrap();
+    step = step.variable("STATE_config_file", name);
+    assert_eq!(step.clean_up().exit, Some(0));
+    assert!(!temp.join(name).is_symlink());
+    assert!(workspace.join("port-mcp-precious").exists());
+    fs::rename(temp.join("port-mcp-directory"), temp.join(name)).unwrap();
+    let post = step.clean_up();
+    assert_eq!(post.exit, Some(1));
+    assert_explained(&post);
+    assert!(errors(&post).starts_with("could not remove port-mcp-"));
 
     for url in [
         "http://192.0.2.1/v1",
@@ -229,7 +238,9 @@ fn a_changed_state_removes_nothing_else() {
         let post = step.clean_up();
         assert_eq!(post.exit, Some(0));
         let warning = annotations(&post, "warning");
-        assert!(warning.contains("names another server"), "{warning}");
+        let expected =
+            "The saved state of this step does not name its gateway (`gateway_url` is not its URL)";
+        assert!(warning.starts_with(expected), "{warning}");
     }
 }
 

@@ -5,7 +5,7 @@
 mod clients;
 mod clock;
 mod engine;
-mod environment;
+pub(crate) mod environment;
 mod files;
 mod signals;
 mod streams;

@@ -73,7 +73,7 @@ gateway_on() {
     fail 'the counts are wrong'
 }
 
-# phase ENTRY_POINT NETWORK JOB_CONTAINER ADDRESS
+# phase ENTRY_POINT NETWORK JOB_CONTAINER ADDRESS: with variables of an earlier step, none of which counts.
 phase() {
   local status=0
   [[ $1 != connect ]] || : >"$commands/output"
@@ -82,6 +82,8 @@ phase() {
     --env INPUT_CA_CERTIFICATE="$authority" --env INPUT_ALLOWED_TOOLS=list_blueprints --env INPUT_CONNECTION=gateway \
     --env INPUT_JOB_CONTAINER="$3" --env GITHUB_RUN_ID=1 --env GITHUB_RUN_ATTEMPT=1 --env GITHUB_JOB=e2e --env GITHUB_ACTION=port \
     --env GITHUB_OUTPUT=/github/file_commands/output --env GITHUB_STATE=/github/file_commands/state \
+    --env DOCKER_HOST=tcp://127.0.0.1:9 --env PORT_MCP_STUB_ENGINE=127.0.0.1:9 --env PORT_MCP_IMAGE_GATEWAY= \
+    --env SSL_CERT_FILE=/nonexistent --env STATE_gateway_url=http://127.0.0.1:9/v1 \
     --env GITHUB_STEP_SUMMARY=/github/file_commands/summary --volume "$commands:/github/file_commands" \
     --volume /var/run/docker.sock:/var/run/docker.sock "$image" >"$commands/log" || status=$?
   cat "$commands/log"
