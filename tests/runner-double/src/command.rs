@@ -1,3 +1,6 @@
+use crate::culture::{begins_with, find, same_name};
+use crate::properties::{self, Properties};
+
 /// A workflow command: `::name property=value::data`, or the older
 /// `##[name property=value]data`.
 ///
@@ -16,7 +19,7 @@ pub struct Command {
 /// The commands that the runner processes. A line with any other name is an ordinary line.
 ///
 /// Source: the extensions in `src/Runner.Worker/ActionCommandManager.cs`.
-const REGISTERED: [&str; 15] = [
+pub(crate) const REGISTERED: [&str; 15] = [
     "add-mask",
     "add-matcher",
     "add-path",
@@ -57,78 +60,105 @@ impl Command {
     /// The command that the runner finds in `line`, if any.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
-        Self::parse_known(line, is_registered)
+        Parsed::from_line(line, is_registered).map(|parsed| parsed.command)
     }
 
     /// The value of a property. The runner ignores the case of its name.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&str> {
-        let mut properties = self.properties.iter();
-        properties
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        properties::get(&self.properties, name)
     }
 
     /// Whether this is the command `name`. Case is ignored.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name)
+        same_name(&self.name, name)
     }
+}
 
-    pub(crate) fn parse_known(line: &str, known: impl Fn(&str) -> bool) -> Option<Self> {
-        Self::parse_current(line, &known).or_else(|| Self::parse_older(line, &known))
+/// A command as the runner finds it.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) command: Command,
+    /// The half of a surrogate pair before the data. In the command's data, it is U+FFFD.
+    pub(crate) half: Option<u16>,
+}
+
+impl Parsed {
+    /// The command in a line, if its name is known.
+    pub(crate) fn from_line(line: &str, known: impl Fn(&str) -> bool) -> Option<Self> {
+        current(line, &known).or_else(|| older(line, &known))
     }
+}
 
-    /// `TryParseV2`: only whitespace can precede the command.
-    fn parse_current(line: &str, known: impl Fn(&str) -> bool) -> Option<Self> {
-        let (head, data) = line.trim_start().strip_prefix("::")?.split_once("::")?;
-        let (name, properties) = head.split_once(' ').unwrap_or((head, ""));
-        known(name).then(|| Self {
+/// `TryParseV2`: only whitespace can precede the command.
+fn current(line: &str, known: impl Fn(&str) -> bool) -> Option<Parsed> {
+    let message = line.trim_start();
+    if !begins_with(message, "::") {
+        return None;
+    }
+    let (head, end) = message[2..].split_at(find(&message[2..], "::")?);
+    let (name, properties) = head.split_once(' ').unwrap_or((head, ""));
+    let (half, data) = after_colons(end);
+    let data = unescape(data, &DATA);
+    is_named(name, known).then(|| Parsed {
+        command: Command {
             name: name.to_owned(),
             properties: read_properties(properties.trim(), ',', &PROPERTY),
-            data: unescape(data, &DATA),
-        })
-    }
+            data: half.map(|_| '\u{fffd}').into_iter().collect::<String>() + &data,
+        },
+        half,
+    })
+}
 
-    /// `TryParse`: the command can be anywhere in the line. Only the first `##[` is considered.
-    fn parse_older(line: &str, known: impl Fn(&str) -> bool) -> Option<Self> {
-        let (_, command) = line.split_once("##[")?;
-        let (head, data) = command.split_once(']')?;
-        let (name, properties) = head.split_once(' ').unwrap_or((head, ""));
-        known(name).then(|| Self {
+/// The data after the last two colons. The runner skips two units, the second of which can be that of
+/// an ignorable character between the colons, or half of it.
+fn after_colons(end: &str) -> (Option<u16>, &str) {
+    let mut rest = end.chars();
+    rest.next();
+    let second = rest.next().unwrap_or_default();
+    let mut pair = [0; 2];
+    let half = second.encode_utf16(&mut pair).get(1).copied();
+    (half, rest.as_str())
+}
+
+/// `TryParse`: the command can be anywhere in the line. Only the first `##[` is considered.
+fn older(line: &str, known: impl Fn(&str) -> bool) -> Option<Parsed> {
+    let from = &line[find(line, "##[")?..];
+    let (head, data) = from.split_once(']')?;
+    let head = head.strip_prefix("##[")?;
+    let (name, properties) = head.split_once(' ').unwrap_or((head, ""));
+    is_named(name, known).then(|| Parsed {
+        command: Command {
             name: name.to_owned(),
             properties: read_properties(properties, ';', &OLDER),
             data: unescape(data, &OLDER),
-        })
-    }
+        },
+        half: None,
+    })
+}
+
+fn is_named(name: &str, known: impl Fn(&str) -> bool) -> bool {
+    !name.is_empty() && known(name)
 }
 
 pub(crate) fn is_registered(name: &str) -> bool {
-    REGISTERED
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(name))
+    REGISTERED.iter().any(|known| same_name(known, name))
 }
 
-fn read_properties(text: &str, separator: char, escapes: &[(&str, &str)]) -> Vec<(String, String)> {
-    let mut properties: Vec<(String, String)> = Vec::new();
+fn read_properties(text: &str, separator: char, escapes: &[(&str, &str)]) -> Properties {
+    let mut read = Properties::new();
     for property in text.split(separator) {
         // .NET's split without empty entries drops every `=` before the name and before the value.
         let Some((name, value)) = property.trim_start_matches('=').split_once('=') else {
             continue;
         };
         let value = unescape(value.trim_start_matches('='), escapes);
-        if value.is_empty() {
-            continue;
-        }
-        match properties
-            .iter_mut()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-        {
-            Some((_, earlier)) => *earlier = value,
-            None => properties.push((name.to_owned(), value)),
+        if !value.is_empty() {
+            properties::set(&mut read, name, value);
         }
     }
-    properties
+    read
 }
 
 fn unescape(text: &str, escapes: &[(&str, &str)]) -> String {
@@ -229,6 +259,25 @@ mod tests {
         let command = Command::parse("::error title=a,Title=b::m").expect("a command");
         assert_eq!(command.properties.len(), 1);
         assert_eq!(command.property("TITLE"), Some("b"));
+    }
+
+    #[test]
+    fn a_combining_mark_after_the_last_colons_makes_the_line_no_command() {
+        assert_eq!(Command::parse("::add-mask::\u{301}secret"), None);
+        assert_eq!(
+            parsed("##[add-mask]\u{301}x"),
+            owned("add-mask", &[], "\u{301}x")
+        );
+    }
+
+    #[test]
+    fn an_ignorable_character_between_the_last_colons_shifts_the_data() {
+        assert_eq!(parsed("::warning:\u{ad}:d"), owned("warning", &[], ":d"));
+        assert_eq!(
+            parsed("::warning:\u{e0001}:d"),
+            owned("warning", &[], "\u{fffd}:d")
+        );
+        assert_eq!(Command::parse(":\u{ad}:warning::d"), None);
     }
 
     #[test]

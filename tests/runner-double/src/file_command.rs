@@ -8,31 +8,44 @@
 /// Source: `EnvFileKeyValuePairs` in `src/Runner.Worker/FileCommandManager.cs`.
 ///
 /// # Errors
-/// The runner's own message. The runner then fails the step.
+/// The runner's own message. The runner then fails the step, but keeps the pairs before it.
 pub fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
-    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut pairs = Vec::new();
-    while let Some((line, _)) = next_line(&mut rest) {
-        if line.is_empty() {
-            continue;
-        }
-        let (name, value) = match (line.split_once('='), line.split_once("<<")) {
-            (Some((name, value)), heredoc)
-                if heredoc.is_none_or(|(other, _)| name.len() < other.len()) =>
-            {
-                (name, value.to_owned())
+    read_pairs(text.strip_prefix('\u{feff}').unwrap_or(text)).collect()
+}
+
+/// The pairs up to the first malformed line.
+pub(crate) fn read_pairs(text: &str) -> impl Iterator<Item = Result<(String, String), String>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let pair = loop {
+            let (line, _) = next_line(&mut rest)?;
+            if !line.is_empty() {
+                break pair(line, &mut rest);
             }
-            (_, Some((name, delimiter))) if name.is_empty() || delimiter.is_empty() => {
-                return Err(format!(
-                    "Invalid format '{line}'. Name must not be empty and delimiter must not be empty"
-                ));
-            }
-            (_, Some((name, delimiter))) => (name, heredoc(&mut rest, delimiter)?),
-            _ => return Err(format!("Invalid format '{line}'")),
         };
-        pairs.push((name.to_owned(), value));
-    }
-    Ok(pairs)
+        if pair.is_err() {
+            rest = "";
+        }
+        Some(pair)
+    })
+}
+
+fn pair(line: &str, rest: &mut &str) -> Result<(String, String), String> {
+    let (name, value) = match (line.split_once('='), line.split_once("<<")) {
+        (Some((name, value)), heredoc)
+            if heredoc.is_none_or(|(other, _)| name.len() < other.len()) =>
+        {
+            (name, value.to_owned())
+        }
+        (_, Some((name, delimiter))) if name.is_empty() || delimiter.is_empty() => {
+            return Err(format!(
+                "Invalid format '{line}'. Name must not be empty and delimiter must not be empty"
+            ));
+        }
+        (_, Some((name, delimiter))) => (name, heredoc(rest, delimiter)?),
+        _ => return Err(format!("Invalid format '{line}'")),
+    };
+    Ok((name.to_owned(), value))
 }
 
 fn heredoc(rest: &mut &str, delimiter: &str) -> Result<String, String> {

@@ -1,25 +1,32 @@
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
 
+use crate::annotation::{Annotation, Issue};
 use crate::command::Command;
-use crate::file_command::pairs;
-use crate::job::{Files, Memory, Places};
+use crate::decode::decode;
+use crate::job::lock;
 use crate::leak::{self, Leak, Place};
-use crate::log::{Log, lines};
+use crate::log::Log;
 use crate::masker::Masker;
-
-/// The largest job summary, in bytes.
-///
-/// Source: `AttachmentSizeLimit` in `src/Runner.Worker/FileCommandManager.cs`.
-const LONGEST_SUMMARY: usize = 1024 * 1024;
+use crate::program::Ending;
+use crate::reader::Reader;
+use crate::running::Rest;
 
 /// The results of a finished step, as the runner interprets them.
+///
+/// After a [crash](Finished::crashed), GitHub gets nothing of a step: no log, annotations, outputs, state,
+/// or variables. What the program printed, and its files, remain.
 #[derive(Debug)]
 pub struct Finished {
     /// The exit status. `None` if a signal ended the process. If a signal ended a container, it is
-    /// 128 plus the number of the signal.
+    /// 128 plus the number of the signal. Also `None` if the runner ended the step before its process.
     pub exit: Option<i32>,
+    /// How the step ends for the job.
+    pub conclusion: Conclusion,
+    /// The annotations, in the order of [`Finished::log`].
+    pub annotations: Vec<Annotation>,
     /// The standard output as printed, without masking.
     pub stdout: String,
     /// The standard error as printed, without masking.
@@ -28,24 +35,52 @@ pub struct Finished {
     pub commands: Vec<Command>,
     /// The masks that `add-mask` registered: each value and, if it has several lines, each line.
     pub masks: Vec<String>,
-    /// The outputs, which later steps read from `steps.<id>.outputs`.
+    /// The outputs, which later steps read from `steps.<id>.outputs`. Their names have no case: of two
+    /// names that differ in case, this is the first.
     pub outputs: BTreeMap<String, String>,
     /// The saved state, which [`Phase::Post`](crate::Phase::Post) reads from the variables
-    /// `STATE_<name>`.
+    /// `STATE_<name>`. Names as in [`Finished::outputs`].
     pub state: BTreeMap<String, String>,
-    /// The variables that the step set for all later steps.
+    /// The variables that the step set for all later steps. The runner's own variables of the same names
+    /// override them.
     pub env: BTreeMap<String, String>,
-    /// The directories that the step prepended to `PATH` for all later steps.
+    /// The directories that the step prepended to `PATH` for all later steps, in the order of `PATH`.
     pub path: Vec<String>,
     /// The job summary as written; see [`Finished::published_summary`].
     pub summary: String,
-    /// The runner's error for each command that failed. Each of them fails the step.
+    /// The runner's errors for each command, and each file of commands, that failed. Each of them fails
+    /// the step.
     pub command_errors: Vec<String>,
     /// The files in `RUNNER_TEMP`, in `HOME`, and in the workspace at the end of the step, except
     /// unchanged files that existed before the first step.
     pub files: BTreeMap<PathBuf, Vec<u8>>,
+    published_summary: String,
+    lines: Vec<String>,
     log: String,
     masker: Masker,
+}
+
+/// How a step ends for its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conclusion {
+    /// The step succeeded, or it failed with `continue-on-error`.
+    Success,
+    /// The program failed, or one of its commands.
+    Failure,
+    /// The runner itself died: the job has no result, and its later steps and post phases do not run.
+    Crash,
+}
+
+/// The end of a step.
+pub(crate) struct End {
+    pub(crate) exit: Exit,
+    pub(crate) printed: Printed,
+}
+
+pub(crate) enum Exit {
+    Status(ExitStatus),
+    /// The runner stopped reading, for this reason. The process lives on.
+    Stopped(&'static str),
 }
 
 pub(crate) struct Printed {
@@ -54,79 +89,136 @@ pub(crate) struct Printed {
 }
 
 impl Finished {
-    pub(crate) fn read(
-        exit: Option<i32>,
-        Printed { stdout, stderr }: Printed,
-        files: &Files,
-        places: &Places,
-        memory: &mut Memory,
-        debug: bool,
-    ) -> Self {
-        let mut log = Log::new(std::mem::take(&mut memory.masker), debug);
-        log.read(&stderr);
-        log.read(&stdout);
+    pub(crate) fn read(end: End, reader: Reader, rest: Rest) -> Self {
+        let Reader {
+            mut log, matchers, ..
+        } = reader;
+        report_exit(&end.exit, rest.ending, &mut log);
+        // The runner reads the files before it reports why it stopped.
+        let published_summary = rest.files.process(&mut log);
+        if let Exit::Stopped(reason) = end.exit {
+            log.error(reason);
+            log.command_errors.push(reason.to_owned());
+        }
 
-        // The parser accepts an empty name. So does the state, but not outputs and variables.
-        let mut outputs = log.outputs;
-        outputs.extend(named("output", read_pairs("output", &files.output)));
-        let env: BTreeMap<_, _> = named("env", read_pairs("env", &files.env)).collect();
-        assert!(
-            !env.keys()
-                .any(|name| name.eq_ignore_ascii_case("NODE_OPTIONS")),
-            "Can't store NODE_OPTIONS output parameter using '$GITHUB_ENV' command."
-        );
-        let mut state = log.state;
-        state.extend(read_pairs("state", &files.state));
+        let has_crashed = log.kills_the_runner();
+        let exit = end.exit.code();
+        let has_failed = exit != Some(0) || !log.command_errors.is_empty();
+        let conclusion = match has_failed && !rest.settings.continues_on_error {
+            _ if has_crashed => Conclusion::Crash,
+            true => Conclusion::Failure,
+            false => Conclusion::Success,
+        };
+        let mut memory = lock(&rest.memory);
+        memory.has_crashed |= has_crashed;
+        memory.keep(&log, matchers);
+        let mut files = rest.places.files();
+        let initial = memory.initial_files.iter().flatten();
+        for (path, bytes) in initial {
+            if files.get(path) == Some(bytes) {
+                files.remove(path);
+            }
+        }
+        drop(memory);
 
-        memory.masker = log.masker.clone();
-        memory.state.extend(state.clone());
-        memory.environment.extend(env.clone());
-
-        let initial = memory.initial_files.take().unwrap_or_default();
-        let mut remaining = places.files();
-        remaining.retain(|path, bytes| initial.get(path) != Some(bytes));
-        memory.initial_files = Some(initial);
-
-        Self {
+        let finished = Self {
             exit,
-            stdout,
-            stderr,
+            conclusion,
+            annotations: log.issues.iter().filter_map(Issue::annotation).collect(),
+            stdout: end.printed.stdout,
+            stderr: end.printed.stderr,
             commands: log.commands,
             masks: log.masks,
-            outputs,
-            state,
-            env,
-            path: text(&files.path)
-                .lines()
-                .filter(|line| !line.is_empty())
-                .map(str::to_owned)
-                .collect(),
-            summary: text(&files.summary),
+            outputs: log.outputs,
+            state: log.state,
+            env: log.env,
+            path: log.path.into_iter().rev().collect(),
+            summary: decode(&std::fs::read(&rest.files.summary).unwrap_or_default()),
             command_errors: log.command_errors,
-            files: remaining,
-            log: log.text,
+            files,
+            published_summary,
+            log: log.lines.iter().map(|line| format!("{line}\n")).collect(),
+            lines: log.lines,
             masker: log.masker,
+        };
+        if has_crashed {
+            finished.unreported()
+        } else {
+            finished
         }
     }
 
-    /// Whether the step succeeded: it exited with 0, and none of its commands failed.
+    /// Without all that GitHub does not get after a crash.
+    fn unreported(self) -> Self {
+        Self {
+            annotations: Vec::new(),
+            outputs: BTreeMap::new(),
+            state: BTreeMap::new(),
+            env: BTreeMap::new(),
+            path: Vec::new(),
+            published_summary: String::new(),
+            lines: Vec::new(),
+            log: String::new(),
+            ..self
+        }
+    }
+
+    /// Whether the step succeeded: it exited with 0, none of its commands failed, and the runner lives.
+    /// `continue-on-error` makes no difference.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        self.exit == Some(0) && self.command_errors.is_empty()
+        self.exit == Some(0) && self.command_errors.is_empty() && !self.crashed()
+    }
+
+    /// Whether the runner died at the end of the step. It quotes the first three errors and warnings of a
+    /// step in its own log, each cut at 256 UTF-16 units after masking, and dies if a cut or a mask leaves
+    /// half of a surrogate pair.
+    ///
+    /// Source: `PublishStepTelemetry` in `src/Runner.Worker/ExecutionContext.cs`.
+    #[must_use]
+    pub fn crashed(&self) -> bool {
+        self.conclusion == Conclusion::Crash
     }
 
     /// The log as the runner stores it: commands are processed, and secrets are masked from the
     /// line that registers them.
     ///
-    /// All of stderr is first. The runner collects both streams, and processes the stderr that it
-    /// has before the stdout. A mask on stdout can therefore be too late for a line on stderr that
-    /// is printed after it. Here, it always is.
+    /// The lines of the runner at the start of a step, such as `Post job cleanup.`, are not included.
+    ///
+    /// All of stderr is first, up to a pause in the output of half a second. The runner collects both
+    /// streams, and processes the stderr that it has before the stdout. A mask on stdout can therefore be
+    /// too late for a line on stderr that is printed after it. Without such a pause, it always is here.
     ///
     /// Source: `ProcessOutput` in `src/Runner.Sdk/ProcessInvoker.cs`, and `Write` in
     /// `src/Runner.Worker/ExecutionContext.cs`.
     #[must_use]
     pub fn log(&self) -> &str {
         &self.log
+    }
+
+    /// The lines of [`Finished::log`]. The line of an annotation can contain line breaks.
+    #[must_use]
+    pub fn log_lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// The annotations that show a secret which a mask hides in the log: in the title or the file, which
+    /// the runner does not mask, or in a message that was printed before the mask.
+    #[must_use]
+    pub fn unmasked_annotations(&self) -> Vec<&Annotation> {
+        let shows = |text: &String| self.masker.changes(text);
+        let annotations = self.annotations.iter();
+        annotations
+            .filter(|annotation| {
+                let Annotation {
+                    title,
+                    file,
+                    message,
+                    ..
+                } = annotation;
+                title.iter().chain(file).chain([message]).any(shows)
+            })
+            .collect()
     }
 
     /// The commands with a name, in order: `run.commands_of("error")`.
@@ -141,12 +233,7 @@ impl Finished {
     /// Source: `CreateStepSummaryCommand` in `src/Runner.Worker/FileCommandManager.cs`.
     #[must_use]
     pub fn published_summary(&self) -> String {
-        if self.summary.len() > LONGEST_SUMMARY {
-            return String::new();
-        }
-        lines(&self.summary)
-            .map(|line| self.masker.mask(line) + "\n")
-            .collect()
+        self.published_summary.clone()
     }
 
     /// The output as another job receives it. `None` if it is empty, or if it contains a secret,
@@ -156,7 +243,23 @@ impl Finished {
     #[must_use]
     pub fn job_output(&self, name: &str) -> Option<&str> {
         let value = self.outputs.get(name)?;
-        (!value.is_empty() && self.masker.mask(value) == *value).then_some(value)
+        (!value.is_empty() && !self.masker.changes(value)).then_some(value)
+    }
+
+    /// The runner's warnings about outputs that another job does not receive because they contain a
+    /// secret.
+    ///
+    /// Source: as [`Finished::job_output`].
+    #[must_use]
+    pub fn job_log(&self, names: &[&str]) -> Vec<String> {
+        let is_dropped = |name: &&&str| {
+            let value = self.outputs.get(**name);
+            value.is_some_and(|value| self.masker.changes(value))
+        };
+        let dropped = names.iter().filter(is_dropped);
+        dropped
+            .map(|name| format!("##[warning]Skip output '{name}' since it may contain secret."))
+            .collect()
     }
 
     /// Masks every secret in `text` that the job knows at the end of this step.
@@ -215,28 +318,25 @@ impl Finished {
     }
 }
 
-fn read_pairs(command: &str, path: &Path) -> Vec<(String, String)> {
-    pairs(&text(path)).unwrap_or_else(|message| unreadable(command, &message))
-}
-
-/// The pairs, none of which has an empty name.
-///
-/// Source: `SetOutput` and `SetEnvContext` in `src/Runner.Worker/ExecutionContext.cs`.
-fn named(
-    command: &str,
-    pairs: Vec<(String, String)>,
-) -> impl Iterator<Item = (String, String)> + use<> {
-    if pairs.iter().any(|(name, _)| name.is_empty()) {
-        unreadable(command, "Value cannot be null. (Parameter 'name')");
+impl Exit {
+    fn code(&self) -> Option<i32> {
+        match self {
+            Self::Status(status) => status.code(),
+            Self::Stopped(_) => None,
+        }
     }
-    pairs.into_iter()
 }
 
-fn unreadable(command: &str, message: &str) -> ! {
-    panic!("Unable to process file command '{command}' successfully.\n{message}")
-}
-
-/// The text of a file. Empty if the step removed the file, which the runner permits.
-fn text(path: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+fn report_exit(exit: &Exit, ending: Ending, log: &mut Log) {
+    let Exit::Status(status) = exit else { return };
+    let signal = status.signal().map_or(0, |signal| 128 + signal);
+    let code = status.code().unwrap_or(signal);
+    match ending {
+        Ending::Docker => log.debug(&format!(
+            "Docker Action run completed with exit code {code}"
+        )),
+        Ending::Node => log.debug(&format!("Node Action run completed with exit code {code}")),
+        Ending::Run if code == 0 => {}
+        Ending::Run => log.error(&format!("Process completed with exit code {code}.")),
+    }
 }

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,9 +7,15 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::finished::Finished;
+use crate::log::{Log, prepend, set};
 use crate::masker::{Masker, masks_of};
+use crate::matcher::Matchers;
+use crate::places::Places;
 use crate::program::{Mount, Program, Start};
-use crate::running::Running;
+use crate::running::{Rest, Running};
+use crate::settings::Settings;
+use crate::step_files::Files;
+use crate::variables::{RUNTIME_TOKEN, Variables};
 
 /// The entry point of an action that a step runs.
 ///
@@ -55,7 +60,8 @@ pub struct Job {
     temp: PathBuf,
     workspace: PathBuf,
     /// `None` removes a variable that the runner would set.
-    variables: BTreeMap<String, Option<String>>,
+    pub(crate) variables: BTreeMap<String, Option<String>>,
+    continues_on_error: bool,
     memory: Arc<Mutex<Memory>>,
 }
 
@@ -63,68 +69,34 @@ pub struct Job {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) masker: Masker,
+    pub(crate) matchers: Matchers,
     pub(crate) state: BTreeMap<String, String>,
     pub(crate) environment: BTreeMap<String, String>,
+    /// The directories for `PATH`, the last one first.
+    pub(crate) path: Vec<String>,
     /// The files in the job's directories before its first step.
     pub(crate) initial_files: Option<BTreeMap<PathBuf, Vec<u8>>>,
+    pub(crate) has_crashed: bool,
     steps: u32,
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The files that a step appends to, by the variable that names each.
-///
-/// Source: the extensions in `src/Runner.Worker/FileCommandManager.cs`.
-#[derive(Debug)]
-pub(crate) struct Files {
-    pub(crate) output: PathBuf,
-    pub(crate) env: PathBuf,
-    pub(crate) path: PathBuf,
-    pub(crate) state: PathBuf,
-    pub(crate) summary: PathBuf,
-}
-
-/// The directories in which a step can leave files.
-#[derive(Debug)]
-pub(crate) struct Places {
-    root: PathBuf,
-    /// Directories with files of the runner itself, or with file commands.
-    skipped: [PathBuf; 2],
-}
-
-impl Places {
-    /// Every file, by its path relative to the job's directory.
-    pub(crate) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut files = BTreeMap::new();
-        self.collect(&self.root, &mut files);
-        files
-    }
-
-    /// Adds all files of a directory. Does not follow symbolic links, which can lead out of the
-    /// job.
-    fn collect(&self, directory: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
-        for entry in readable(directory, fs::read_dir(directory)) {
-            let entry = readable(directory, entry);
-            let path = entry.path();
-            let kind = readable(&path, entry.file_type());
-            if kind.is_dir() && !self.skipped.contains(&path) {
-                self.collect(&path, files);
-            } else if kind.is_file() {
-                let bytes = readable(&path, fs::read(&path));
-                let name = path.strip_prefix(&self.root).unwrap_or(&path);
-                files.insert(name.to_owned(), bytes);
-            }
+impl Memory {
+    /// Keeps what later steps get of a step.
+    pub(crate) fn keep(&mut self, log: &Log, matchers: Matchers) {
+        self.masker.extend(log.masker.clone());
+        self.matchers = matchers;
+        self.environment.extend(log.env.clone());
+        for (name, value) in &log.state {
+            set(&mut self.state, name, value.clone());
+        }
+        for directory in &log.path {
+            prepend(&mut self.path, directory);
         }
     }
 }
 
-/// Panics if a file is not readable: the container runs as root, but the runner and the test may
-/// not.
-fn readable<T>(path: &Path, result: io::Result<T>) -> T {
-    let unreadable = |error| panic!("the next step cannot read {}: {error}", path.display());
-    result.unwrap_or_else(unreadable)
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Job {
@@ -143,8 +115,10 @@ impl Job {
             workspace: root.path().join("catalog"),
             root,
             variables: BTreeMap::new(),
+            continues_on_error: false,
             memory: Arc::default(),
         };
+        lock(&job.memory).masker.add(RUNTIME_TOKEN);
         for directory in [
             job.home(),
             job.file_commands(),
@@ -188,13 +162,22 @@ impl Job {
         self
     }
 
-    /// Makes `value` a secret of the repository. The value and each of its lines are masked before
-    /// the first step.
+    /// Sets `continue-on-error` of the steps that follow, also of their post phases: a failed step then
+    /// counts as a success for the job. A crash is no failure, and ends the job nevertheless.
+    ///
+    /// Source: `ApplyContinueOnError` in `src/Runner.Worker/ExecutionContext.cs`.
+    pub fn continue_on_error(&mut self, continues: bool) -> &mut Self {
+        self.continues_on_error = continues;
+        self
+    }
+
+    /// Makes `value` a secret of the repository. The trimmed value and each of its lines are masked
+    /// before the first step.
     ///
     /// Source: `InitializeSecretMasker` in `src/Runner.Worker/Worker.cs`.
     pub fn secret(&mut self, value: &str) -> &mut Self {
         let mut memory = lock(&self.memory);
-        for mask in masks_of(value) {
+        for mask in masks_of(value.trim()) {
             memory.masker.add(&mask);
         }
         drop(memory);
@@ -233,84 +216,68 @@ impl Job {
     /// Starts a step. [`Running::wait`] reads its results, also for later steps.
     ///
     /// # Panics
-    /// If the program cannot be started.
+    /// If the program cannot be started. Also after a [crash](Finished::crashed): the runner has died, and
+    /// neither a later step nor a post phase runs.
     #[must_use]
     pub fn spawn(&self, program: &Program, phase: Phase, inputs: &[(&str, &str)]) -> Running {
         let mut memory = lock(&self.memory);
+        assert!(
+            !memory.has_crashed,
+            "the runner has crashed in an earlier step: no later step runs"
+        );
         let places = self.places();
         memory.initial_files.get_or_insert_with(|| places.files());
         memory.steps += 1;
         let step = memory.steps;
-        let files = self.create_files(step);
-        let environment = self.environment(&memory, &files, phase, inputs);
+        let files = Files::create(&self.file_commands(), step);
+        let variables = Variables {
+            job: self,
+            memory: &memory,
+            files: &files,
+            program,
+            phase,
+            inputs,
+        };
+        let variables = variables.collect();
         drop(memory);
 
         let name = self
-            .root
-            .path()
+            .root()
             .file_name()
             .unwrap_or_default()
             .to_string_lossy();
         let name = format!("{name}-{step}");
         let command = program.command(&Start {
             phase,
-            environment: &environment,
+            environment: &variables,
             mounts: &self.mounts(),
             workspace: &self.workspace,
             name: &name,
         });
-        let debug = environment
-            .get("RUNNER_DEBUG")
-            .is_some_and(|value| value == "1");
         let container = program.is_image().then_some(name);
-        Running::start(
-            command,
-            container,
+        let rest = Rest {
             files,
             places,
-            Arc::clone(&self.memory),
-            debug,
-        )
+            memory: Arc::clone(&self.memory),
+            settings: self.settings(program, &variables),
+            ending: program.ending(),
+        };
+        Running::start(command, container, rest)
     }
 
-    /// The variables of a step. As in the runner, later entries override earlier ones: `GITHUB_ENV`
-    /// cannot replace a variable of the runner. The test's own variables override all others.
-    fn environment(
-        &self,
-        memory: &Memory,
-        files: &Files,
-        phase: Phase,
-        inputs: &[(&str, &str)],
-    ) -> BTreeMap<String, String> {
-        let mut environment = memory.environment.clone();
-        if phase == Phase::Post {
-            let state = memory.state.iter();
-            environment.extend(state.map(|(name, value)| (format!("STATE_{name}"), value.clone())));
+    fn settings(&self, program: &Program, variables: &BTreeMap<String, String>) -> Settings {
+        let debug = self.variables.get("RUNNER_DEBUG");
+        Settings {
+            workspace: self.workspace.clone(),
+            mounts: if program.is_image() {
+                self.mounts()
+            } else {
+                Vec::new()
+            },
+            debug: debug == Some(&Some("1".to_owned())),
+            continues_on_error: self.continues_on_error,
+            ..Settings::from_variables(variables)
         }
-        let inputs = inputs.iter();
-        environment.extend(inputs.map(|(name, value)| (input_variable(name), (*value).to_owned())));
-        environment.extend(STATIC.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        let paths = [
-            ("GITHUB_ENV", &files.env),
-            ("GITHUB_EVENT_PATH", &self.workflow().join("event.json")),
-            ("GITHUB_OUTPUT", &files.output),
-            ("GITHUB_PATH", &files.path),
-            ("GITHUB_STATE", &files.state),
-            ("GITHUB_STEP_SUMMARY", &files.summary),
-            ("GITHUB_WORKSPACE", &self.workspace),
-            ("HOME", &self.home()),
-            ("RUNNER_TEMP", &self.temp),
-        ];
-        environment.extend(
-            paths.map(|(name, path)| (name.to_owned(), path.to_string_lossy().into_owned())),
-        );
-        for (name, value) in &self.variables {
-            match value {
-                Some(value) => environment.insert(name.clone(), value.clone()),
-                None => environment.remove(name),
-            };
-        }
-        environment
     }
 
     fn mounts(&self) -> Vec<Mount> {
@@ -329,21 +296,6 @@ impl Job {
             .collect()
     }
 
-    fn create_files(&self, step: u32) -> Files {
-        let create = |prefix| {
-            let path = self.file_commands().join(format!("{prefix}_{step}"));
-            fs::write(&path, "").expect("a file for commands");
-            path
-        };
-        Files {
-            output: create("set_output"),
-            env: create("set_env"),
-            path: create("add_path"),
-            state: create("save_state"),
-            summary: create("step_summary"),
-        }
-    }
-
     fn places(&self) -> Places {
         Places {
             root: self.root.path().to_owned(),
@@ -356,11 +308,15 @@ impl Job {
             .expect("the event's payload");
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        self.root.path()
+    }
+
     fn file_commands(&self) -> PathBuf {
         self.temp.join("_runner_file_commands")
     }
 
-    fn workflow(&self) -> PathBuf {
+    pub(crate) fn workflow(&self) -> PathBuf {
         self.temp.join("_github_workflow")
     }
 }
@@ -368,70 +324,5 @@ impl Job {
 impl Default for Job {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// The variable of an input. It keeps hyphens.
-///
-/// Source: `AddInputsToEnvironment` in `src/Runner.Worker/Handlers/Handler.cs`.
-fn input_variable(name: &str) -> String {
-    format!("INPUT_{}", name.replace(' ', "_").to_uppercase())
-}
-
-/// The variables that do not depend on the job's directories.
-///
-/// Source of the names: `src/Runner.Worker/GitHubContext.cs`.
-const STATIC: [(&str, &str); 35] = [
-    ("CI", "true"),
-    ("GITHUB_ACTION", "port"),
-    ("GITHUB_ACTIONS", "true"),
-    ("GITHUB_ACTION_REF", "v1"),
-    ("GITHUB_ACTION_REPOSITORY", "acme/port-mcp-action"),
-    ("GITHUB_ACTOR", "octocat"),
-    ("GITHUB_ACTOR_ID", "583231"),
-    ("GITHUB_API_URL", "https://api.github.com"),
-    ("GITHUB_BASE_REF", ""),
-    ("GITHUB_EVENT_NAME", "workflow_dispatch"),
-    ("GITHUB_GRAPHQL_URL", "https://api.github.com/graphql"),
-    ("GITHUB_HEAD_REF", ""),
-    ("GITHUB_JOB", "agent"),
-    ("GITHUB_REF", "refs/heads/main"),
-    ("GITHUB_REF_NAME", "main"),
-    ("GITHUB_REF_PROTECTED", "true"),
-    ("GITHUB_REF_TYPE", "branch"),
-    ("GITHUB_REPOSITORY", "acme/catalog"),
-    ("GITHUB_REPOSITORY_ID", "1296269"),
-    ("GITHUB_REPOSITORY_OWNER", "acme"),
-    ("GITHUB_REPOSITORY_OWNER_ID", "9919"),
-    ("GITHUB_RETENTION_DAYS", "90"),
-    ("GITHUB_RUN_ATTEMPT", "1"),
-    ("GITHUB_RUN_ID", "16209841352"),
-    ("GITHUB_RUN_NUMBER", "42"),
-    ("GITHUB_SERVER_URL", "https://github.com"),
-    ("GITHUB_SHA", "6dcb09b5b57875f334f61aebed695e2e4193db5e"),
-    ("GITHUB_TRIGGERING_ACTOR", "octocat"),
-    ("GITHUB_WORKFLOW", "Agent"),
-    (
-        "GITHUB_WORKFLOW_REF",
-        "acme/catalog/.github/workflows/agent.yml@refs/heads/main",
-    ),
-    (
-        "GITHUB_WORKFLOW_SHA",
-        "6dcb09b5b57875f334f61aebed695e2e4193db5e",
-    ),
-    ("RUNNER_ARCH", "X64"),
-    ("RUNNER_ENVIRONMENT", "github-hosted"),
-    ("RUNNER_NAME", "GitHub Actions 1"),
-    ("RUNNER_OS", "Linux"),
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn inputs_become_variables() {
-        assert_eq!(input_variable("client_id"), "INPUT_CLIENT_ID");
-        assert_eq!(input_variable("who to-greet"), "INPUT_WHO_TO-GREET");
     }
 }

@@ -6,8 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::command::Command;
-use crate::log::lines;
-use crate::masker::ENCODERS;
+use crate::decode::lines;
+use crate::encoders::ENCODERS;
+use crate::utf16::shown;
 
 /// A place that contains a secret, and the form of the secret. It does not contain the secret
 /// itself, so an assertion can print it.
@@ -70,7 +71,7 @@ pub(crate) fn forms(secret: &str) -> Vec<Form> {
     forms.extend(
         ENCODERS
             .iter()
-            .map(|(name, encode)| (*name, encode(secret))),
+            .map(|(name, encode)| (*name, shown(&encode(secret)))),
     );
     for shift in 0..3 {
         // The encoding of whole groups of three bytes does not depend on the neighboring bytes. The

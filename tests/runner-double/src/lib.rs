@@ -21,21 +21,41 @@
 //! order of the data: [`job`](Job) and [`program`](Program) start a step, [`Running`] observes it,
 //! [`pairs`] reads its file commands, and [`Command`] and [`Masker`] read its output.
 //!
-//! Not included: problem matchers (`add-matcher` is accepted and ignored), and the transfer of annotations from the runner to GitHub.
+//! What the runner did with hundreds of small scripts is in `tests/observed.json`; a test compares the double
+//! with it.
+//!
+//! Not included: artifacts, containers for jobs, composite actions, and the stack traces of errors when
+//! debugging. Long messages of the runner are shortened.
 
+mod annotation;
 mod command;
+mod culture;
+mod decode;
+mod encoders;
 mod file_command;
 mod finished;
 mod job;
 mod leak;
 mod log;
 mod masker;
+mod matcher;
+mod messages;
+mod output;
+mod place;
+mod places;
 mod program;
+mod properties;
+mod reader;
 mod running;
+mod settings;
+mod step_files;
+mod utf16;
+mod variables;
 
+pub use annotation::{Annotation, Level};
 pub use command::Command;
 pub use file_command::pairs;
-pub use finished::Finished;
+pub use finished::{Conclusion, Finished};
 pub use job::{Job, Phase};
 pub use leak::{Leak, Place};
 pub use masker::Masker;

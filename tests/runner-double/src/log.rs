@@ -1,294 +1,257 @@
 use std::collections::BTreeMap;
 
-use crate::command::{Command, is_registered};
-use crate::masker::{Masker, masks_of};
+use crate::annotation::{Issue, Level};
+use crate::command::Command;
+use crate::culture::{equal, same_name};
+use crate::encoders::json_string;
+use crate::masker::Masker;
+use crate::properties::Properties;
+use crate::utf16::{Units, half_pair, shown, units};
 
-/// The longest message of an annotation, in characters. The runner also cuts the line in the log.
-///
-/// Source: `AddIssue` in `src/Runner.Worker/ExecutionContext.cs`.
+/// The longest message of an annotation, in UTF-16 units. The runner also cuts the line in the log.
 const LONGEST_ISSUE: usize = 4096;
+/// The annotations of each level that GitHub gets of a step. The log has all.
+const MOST_ISSUES: usize = 10;
+/// The errors and warnings of a step that the runner writes to its own log, and the length of each.
+const MOST_QUOTED: usize = 3;
+const LONGEST_QUOTED: usize = 256;
 
-/// The log of a step. It reads the step's output, runs the commands, and writes the lines.
+/// What the runner knows of a step: its log, its annotations, and its results.
 ///
-/// Source: `src/Runner.Worker/Handlers/OutputManager.cs` and
-/// `src/Runner.Worker/ActionCommandManager.cs`.
+/// Source: `src/Runner.Worker/ExecutionContext.cs`.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) masker: Masker,
-    pub(crate) text: String,
+    pub(crate) lines: Vec<String>,
+    pub(crate) issues: Vec<Issue>,
     pub(crate) commands: Vec<Command>,
     pub(crate) masks: Vec<String>,
     pub(crate) outputs: BTreeMap<String, String>,
     pub(crate) state: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
+    /// The directories for `PATH`, the last one first.
+    pub(crate) path: Vec<String>,
+    /// The error of each command, or file of commands, that failed.
     pub(crate) command_errors: Vec<String>,
-    debug: bool,
-    echo: bool,
-    stop_token: Option<String>,
+    /// Lines that the runner reports to its own log, unlike other lines.
+    pub(crate) reported: Vec<String>,
+    pub(crate) debug: bool,
 }
 
 impl Log {
-    /// Step debugging also enables the echo of commands.
     pub(crate) fn new(masker: Masker, debug: bool) -> Self {
         Self {
             masker,
             debug,
-            echo: debug,
             ..Self::default()
         }
     }
 
-    pub(crate) fn read(&mut self, output: &str) {
-        for line in lines(output) {
-            self.read_line(line);
-        }
+    /// Writes a line, masked.
+    ///
+    /// Source: `Write` in `ExecutionContext.cs`.
+    pub(crate) fn write(&mut self, line: &str) {
+        self.write_units(&units(line));
     }
 
-    fn read_line(&mut self, line: &str) {
-        let token = self.stop_token.as_deref();
-        let resumes = |name: &str| token.is_some_and(|token| token.eq_ignore_ascii_case(name));
-        match Command::parse_known(line, |name| is_registered(name) || resumes(name)) {
-            Some(command) if resumes(&command.name) => {
-                self.write(line);
-                self.stop_token = None;
-            }
-            Some(command) if token.is_none() => self.run(line, command),
-            _ => self.write(line),
-        }
+    fn write_units(&mut self, line: &[u16]) {
+        self.lines.push(shown(&self.masker.mask_units(line)));
     }
 
-    fn run(&mut self, line: &str, command: Command) {
-        let name = command.name.to_ascii_lowercase();
-        // These commands print another line, or none.
-        let silent = matches!(
-            name.as_str(),
-            "add-mask" | "debug" | "error" | "notice" | "warning"
-        );
-        if self.echo && !silent && name != "stop-commands" {
-            self.write(line);
-        }
-        if let Err(reason) = self.act(&name, &command, line) {
-            let shown = if silent { &name } else { line };
-            let message = format!("Unable to process command '{shown}' successfully.");
-            self.issue("error", &message);
-            self.issue("error", &reason);
-            self.command_errors.push(format!("{message} {reason}"));
-        }
-        self.commands.push(command);
-    }
-
-    fn act(&mut self, name: &str, command: &Command, line: &str) -> Result<(), String> {
-        let data = command.data.as_str();
-        let named = || {
-            let missing = || format!("Required field 'name' is missing in ##[{name}] command.");
-            command
-                .property("name")
-                .map(str::to_owned)
-                .ok_or_else(missing)
-        };
-        match name {
-            "add-mask" => self.add_mask(data),
-            "debug" => self.debug(data),
-            "error" | "notice" | "warning" => self.issue(name, data),
-            "group" => self.write(&format!("##[group]{data}")),
-            "endgroup" => self.write("##[endgroup]"),
-            "set-output" => {
-                self.outputs.insert(named()?, data.to_owned());
-            }
-            "save-state" => {
-                self.state.insert(named()?, data.to_owned());
-            }
-            "stop-commands" => self.stop(data, line)?,
-            "echo" => match data.trim().to_ascii_lowercase().as_str() {
-                "on" => self.echo = true,
-                "off" => self.echo = false,
-                _ => return Err(format!("Invalid echo command value: '{data}'.")),
-            },
-            "set-env" | "add-path" => return Err(format!("The `{name}` command is disabled.")),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn add_mask(&mut self, value: &str) {
-        if value.trim().is_empty() {
-            self.issue(
-                "warning",
-                "Can't add secret mask for empty string in ##[add-mask] command.",
-            );
-            return;
-        }
-        if self.echo {
-            self.write("::add-mask::***");
-        }
-        for mask in masks_of(value) {
-            self.masker.add(&mask);
-            self.masks.push(mask);
-        }
-    }
-
-    /// Stops commands. A token that is the name of a command could never resume them.
-    fn stop(&mut self, token: &str, line: &str) -> Result<(), String> {
-        if token.is_empty() || token.eq_ignore_ascii_case("pause-logging") || is_registered(token) {
-            return Err(format!(
-                "'{token}' cannot be the token that resumes commands."
-            ));
-        }
-        if token.encode_utf16().count() > 6 {
-            self.masker.add(token);
-        }
-        self.write(line);
-        self.stop_token = Some(token.to_owned());
-        Ok(())
-    }
-
-    /// Writes an annotation's line to the log. The line does not contain the title, which is not
-    /// masked.
-    fn issue(&mut self, level: &str, message: &str) {
-        let masked: String = self
-            .masker
-            .mask(message)
-            .chars()
-            .take(LONGEST_ISSUE)
-            .collect();
-        if !masked.is_empty() {
-            self.write(&format!("##[{level}]{masked}"));
-        }
-    }
-
-    fn debug(&mut self, message: &str) {
+    /// Writes a message line by line, if step debugging is on.
+    pub(crate) fn debug(&mut self, message: &str) {
         if self.debug {
-            for line in message.split('\n') {
-                self.write(&format!("##[debug]{}", line.trim_end_matches('\r')));
+            for line in message.replace("\r\n", "\n").split('\n') {
+                self.write(&format!("##[debug]{line}"));
             }
         }
     }
 
-    fn write(&mut self, line: &str) {
-        self.text.push_str(&self.masker.mask(line));
-        self.text.push('\n');
+    pub(crate) fn error(&mut self, message: &str) {
+        self.issue(Level::Error, &units(message), Properties::new());
+    }
+
+    pub(crate) fn warning(&mut self, message: &str) {
+        self.issue(Level::Warning, &units(message), Properties::new());
+    }
+
+    /// The errors of a command, or file of commands, that failed.
+    pub(crate) fn fail(&mut self, message: &str, reason: &str) {
+        self.error(message);
+        self.error(reason);
+        self.command_errors.push(format!("{message} {reason}"));
+    }
+
+    /// Adds an annotation, and writes its line to the log. The line does not contain the title, which
+    /// is not masked.
+    ///
+    /// Source: `AddIssue` in `ExecutionContext.cs`.
+    pub(crate) fn issue(&mut self, level: Level, message: &[u16], properties: Properties) {
+        let message = self.masked_message(message);
+        let line = self.tagged(level, &message);
+        self.add_issue(level, message, properties, &line);
+    }
+
+    /// As [`Log::issue`], with another line in the log: the one in which a problem was found.
+    pub(crate) fn problem(
+        &mut self,
+        level: Level,
+        message: &str,
+        properties: Properties,
+        line: &str,
+    ) {
+        let message = self.masked_message(&units(message));
+        let line = self.tagged(level, &units(line));
+        self.add_issue(level, message, properties, &line);
+    }
+
+    fn add_issue(&mut self, level: Level, message: Units, properties: Properties, line: &[u16]) {
+        let same = self.issues.iter().filter(|issue| issue.level == level);
+        if same.count() < MOST_ISSUES {
+            self.issues.push(Issue {
+                level,
+                message,
+                properties,
+            });
+        }
+        if !line.is_empty() {
+            self.write_units(line);
+        }
+    }
+
+    fn masked_message(&self, message: &[u16]) -> Units {
+        let mut masked = self.masker.mask_units(message);
+        masked.truncate(LONGEST_ISSUE);
+        masked
+    }
+
+    /// The line of an annotation: nothing without a text.
+    fn tagged(&self, level: Level, text: &[u16]) -> Units {
+        if text.is_empty() {
+            return Units::new();
+        }
+        let mut line = units(&format!("##[{level}]"));
+        line.extend(text);
+        line
+    }
+
+    pub(crate) fn set_output(&mut self, name: &str, value: String) {
+        set(&mut self.outputs, name, value);
+    }
+
+    pub(crate) fn save_state(&mut self, name: &str, value: String) {
+        self.debug(&format!("Save intra-action state {name} = {value}"));
+        set(&mut self.state, name, value);
+    }
+
+    pub(crate) fn set_env(&mut self, name: &str, value: String) {
+        self.debug(&format!("{name}='{value}'"));
+        self.env.insert(name.to_owned(), value);
+    }
+
+    pub(crate) fn prepend_path(&mut self, directory: &str) {
+        prepend(&mut self.path, directory);
+    }
+
+    /// Whether the runner dies at the end of the step. It writes the first errors and warnings to its own
+    /// log, each cut, and that log cannot contain half of a surrogate pair.
+    ///
+    /// Source: `PublishStepTelemetry` in `ExecutionContext.cs`, and
+    /// `src/Runner.Common/HostTraceListener.cs`.
+    pub(crate) fn kills_the_runner(&self) -> bool {
+        let mut quoted: Vec<Units> = self.reported.iter().map(|line| units(line)).collect();
+        let issues = self.issues.iter();
+        for issue in issues.filter(|issue| issue.level != Level::Notice) {
+            if !issue.message.is_empty() {
+                let end = issue.message.len().min(LONGEST_QUOTED);
+                quoted.push(issue.message[..end].to_vec());
+                if quoted.len() >= MOST_QUOTED {
+                    break;
+                }
+            }
+        }
+        let written: Units = quoted
+            .iter()
+            .flat_map(|text| [units("    \""), json_string(text), units("\",\n")].concat())
+            .collect();
+        half_pair(&self.masker.mask_units(&written)).is_some()
     }
 }
 
-/// The lines of a stream. A carriage return alone also ends a line, so a command can be in the
-/// apparent middle of a line.
-///
-/// Source: `StreamReader.ReadLine`, used in `src/Runner.Sdk/ProcessInvoker.cs`.
-pub(crate) fn lines(output: &str) -> impl Iterator<Item = &str> {
-    let mut rest = output;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let end = rest.find(['\r', '\n']).unwrap_or(rest.len());
-        let (line, tail) = rest.split_at(end);
-        rest = tail
-            .strip_prefix("\r\n")
-            .unwrap_or_else(|| tail.get(1..).unwrap_or_default());
-        Some(line)
-    })
+/// Sets a value. A name that is known in another case keeps its case.
+pub(crate) fn set(values: &mut BTreeMap<String, String>, name: &str, value: String) {
+    let known = values.keys().find(|known| same_name(known, name)).cloned();
+    values.insert(known.unwrap_or_else(|| name.to_owned()), value);
+}
+
+/// Adds a directory for `PATH`. An equal one moves to the new place.
+pub(crate) fn prepend(path: &mut Vec<String>, directory: &str) {
+    path.retain(|known| !equal(known, directory));
+    path.push(directory.to_owned());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn log(output: &str) -> Log {
-        let mut log = Log::new(Masker::new(), false);
-        log.read(output);
-        log
-    }
-
-    fn debug_log(output: &str) -> String {
-        let mut log = Log::new(Masker::new(), true);
-        log.read(output);
-        log.text
-    }
-
-    #[test]
-    fn a_carriage_return_ends_a_line() {
-        assert_eq!(
-            lines("a\r\nb\rc\n\nd").collect::<Vec<_>>(),
-            ["a", "b", "c", "", "d"]
-        );
-        assert_eq!(log("harmless\r::error::not so\n").commands.len(), 1);
-    }
-
-    #[test]
-    fn a_mask_applies_from_its_line_on() {
-        let log = log("secret\n::add-mask::secret\nsecret and c2VjcmV0\n");
-        assert_eq!(log.text, "secret\n*** and ***\n");
-        assert_eq!(log.masks, ["secret"]);
-    }
-
-    #[test]
-    fn each_line_of_a_mask_is_hidden() {
-        let log = log("::add-mask::first%0Asecond\nsecond, then first\n::error::first%0Asecond!\n");
-        assert_eq!(log.text, "***, then ***\n##[error]***!\n");
-        assert_eq!(log.masks, ["first\nsecond", "first", "second"]);
-    }
-
-    #[test]
-    fn an_empty_mask_is_a_warning() {
-        assert!(
-            log("::add-mask:: \n")
-                .text
-                .starts_with("##[warning]Can't add secret mask")
-        );
-    }
-
-    #[test]
-    fn issues_are_shown_without_their_title() {
-        let text = log("::error title=T::one\n::warning::two\n::notice::three\n::notice::\n").text;
-        assert_eq!(text, "##[error]one\n##[warning]two\n##[notice]three\n");
+    fn log() -> Log {
+        Log::new(Masker::new(), false)
     }
 
     #[test]
     fn a_long_issue_is_cut() {
-        let text = log(&format!("::error::{}\n", "x".repeat(5000))).text;
-        assert_eq!(text.trim_end().len(), "##[error]".len() + LONGEST_ISSUE);
+        let mut log = log();
+        log.error(&"x".repeat(5000));
+        assert_eq!(log.lines[0].len(), "##[error]".len() + LONGEST_ISSUE);
     }
 
     #[test]
-    fn debug_shows_and_echoes_only_when_on() {
-        let output = "::debug::a%0D%0Ab\n::add-mask::secret\n::set-output name=n::v\n";
-        assert_eq!(log(output).text, "");
-        assert_eq!(
-            debug_log(output),
-            "##[debug]a\n##[debug]b\n::add-mask::***\n::set-output name=n::v\n"
-        );
+    fn ten_issues_of_a_level_are_kept_and_all_are_shown() {
+        let mut log = log();
+        for _ in 0..12 {
+            log.error("e");
+            log.warning("w");
+        }
+        assert_eq!((log.issues.len(), log.lines.len()), (20, 24));
     }
 
     #[test]
-    fn groups_and_ordinary_lines_are_shown() {
-        let text = log("::group::G\nline\n::endgroup::\n::unknown::x\n").text;
-        assert_eq!(text, "##[group]G\nline\n##[endgroup]\n::unknown::x\n");
+    fn a_cut_pair_in_one_of_the_first_three_kills_the_runner() {
+        let cut = format!("{}😀", "x".repeat(255));
+        let dies = |before: usize, message: &str| {
+            let mut log = log();
+            (0..before).for_each(|_| log.warning("w"));
+            log.error(message);
+            log.kills_the_runner()
+        };
+        assert!(dies(0, &cut) && dies(2, &cut));
+        assert!(!dies(3, &cut));
+        assert!(!dies(0, &format!("x{cut}")));
+        assert!(!dies(0, &cut[1..]));
     }
 
     #[test]
-    fn stopped_commands_are_ordinary_lines() {
-        let log = log("::stop-commands::a-long-token\n::error::x\n::a-long-token::\n::error::y\n");
-        assert_eq!(
-            log.text,
-            "::stop-commands::***\n::error::x\n::***::\n##[error]y\n"
-        );
-        assert_eq!(log.commands.len(), 2);
+    fn a_mask_moves_the_cut() {
+        let mut log = log();
+        log.masker.add("SecretValue1");
+        log.warning(&format!("SecretValue1{}😀", "x".repeat(252)));
+        assert!(log.kills_the_runner());
     }
 
     #[test]
-    fn invalid_commands_are_errors() {
-        let log =
-            log("::set-env name=A::b\n::set-output::x\n::echo::maybe\n::stop-commands::error\n");
-        assert_eq!(log.command_errors.len(), 4);
-        assert!(
-            log.command_errors[1]
-                .contains("Required field 'name' is missing in ##[set-output] command.")
-        );
+    fn names_that_differ_in_case_are_one() {
+        let mut log = log();
+        log.set_output("a", "1".into());
+        log.set_output("A", "2".into());
+        assert_eq!(log.outputs, BTreeMap::from([("a".into(), "2".into())]));
     }
 
     #[test]
-    fn the_older_commands_still_set_outputs_and_state() {
-        let log = log("::set-output name=a::1\n::save-state name=b::2\n");
-        assert_eq!(log.outputs["a"], "1");
-        assert_eq!(log.state["b"], "2");
+    fn a_repeated_directory_moves() {
+        let mut log = log();
+        for directory in ["/a", "/b", "/a"] {
+            log.prepend_path(directory);
+        }
+        assert_eq!(log.path, ["/b", "/a"]);
     }
 }

@@ -7,7 +7,10 @@ use crate::job::Phase;
 
 /// The program of a step: the action's binary on this machine, its image, or its JavaScript.
 #[derive(Debug, Clone)]
-pub struct Program(Kind);
+pub struct Program {
+    kind: Kind,
+    image_variables: BTreeMap<String, String>,
+}
 
 #[derive(Debug, Clone)]
 enum Kind {
@@ -15,10 +18,23 @@ enum Kind {
     Wrapped(Vec<OsString>),
     Image(String),
     JavaScript(PathBuf),
+    Shell { main: String, post: String },
+    Run(String),
+}
+
+/// How the runner reports the end of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Of a container action, when debugging.
+    Docker,
+    /// Of a JavaScript action, when debugging.
+    Node,
+    /// Of a `run` step, as an error unless it is 0.
+    Run,
 }
 
 /// Docker's `PATH` for an image that does not set it. The runner does not pass its own `PATH`.
-const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A directory of the runner, which has another path in the container.
 #[derive(Debug, Clone)]
@@ -44,14 +60,14 @@ impl Program {
     /// as the image, with the paths of this machine.
     #[must_use]
     pub fn binary(path: impl Into<PathBuf>) -> Self {
-        Self(Kind::Binary(path.into()))
+        Self::of(Kind::Binary(path.into()))
     }
 
     /// A program that starts the binary, such as `env` or `strace`: its words, which end with the path of the
     /// binary. They are followed by `connect` or `cleanup`.
     #[must_use]
     pub fn wrapped(words: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
-        Self(Kind::Wrapped(words.into_iter().map(Into::into).collect()))
+        Self::of(Kind::Wrapped(words.into_iter().map(Into::into).collect()))
     }
 
     /// The image `name`, run by docker with the entry points `/connect` and `/cleanup`. Unlike on a
@@ -62,7 +78,7 @@ impl Program {
     /// `src/Runner.Worker/Container/DockerCommandManager.cs`.
     #[must_use]
     pub fn image(name: impl Into<String>) -> Self {
-        Self(Kind::Image(name.into()))
+        Self::of(Kind::Image(name.into()))
     }
 
     /// The JavaScript action in `directory`, run as `node main.js` and `node post.js`. Unlike a container, it
@@ -71,7 +87,42 @@ impl Program {
     /// Source: `src/Runner.Worker/Handlers/NodeScriptActionHandler.cs`.
     #[must_use]
     pub fn javascript(directory: impl Into<PathBuf>) -> Self {
-        Self(Kind::JavaScript(directory.into()))
+        Self::of(Kind::JavaScript(directory.into()))
+    }
+
+    /// A JavaScript action whose two scripts are shell scripts, run as `sh -e`.
+    #[must_use]
+    pub fn shell(main: impl Into<String>, post: impl Into<String>) -> Self {
+        let (main, post) = (main.into(), post.into());
+        Self::of(Kind::Shell { main, post })
+    }
+
+    /// The script of a `run` step with `shell: sh`.
+    ///
+    /// Source: `src/Runner.Worker/Handlers/ScriptHandler.cs`.
+    #[must_use]
+    pub fn run(script: impl Into<String>) -> Self {
+        Self::of(Kind::Run(script.into()))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            image_variables: BTreeMap::new(),
+        }
+    }
+
+    /// Sets variables that the image of a container action would set with `ENV`, for a binary in its
+    /// place. The runner's own variables, inputs, and `GITHUB_ENV` override them.
+    #[must_use]
+    pub fn with_image_variables<'a>(
+        mut self,
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let variables = variables.into_iter();
+        self.image_variables
+            .extend(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        self
     }
 
     /// The image that the environment variable `variable` names, if it is set. With it, the same
@@ -87,37 +138,65 @@ impl Program {
     /// Whether the program runs in a container.
     #[must_use]
     pub fn is_image(&self) -> bool {
-        matches!(self.0, Kind::Image(_))
+        matches!(self.kind, Kind::Image(_))
+    }
+
+    pub(crate) fn is_run(&self) -> bool {
+        self.ending() == Ending::Run
+    }
+
+    /// Whether the program runs on the machine of the runner, not in a container or in place of one.
+    pub(crate) fn is_on_machine(&self) -> bool {
+        self.ending() != Ending::Docker
+    }
+
+    pub(crate) fn image_variables(&self) -> &BTreeMap<String, String> {
+        &self.image_variables
+    }
+
+    pub(crate) fn ending(&self) -> Ending {
+        match self.kind {
+            Kind::Binary(_) | Kind::Wrapped(_) | Kind::Image(_) => Ending::Docker,
+            Kind::JavaScript(_) | Kind::Shell { .. } => Ending::Node,
+            Kind::Run(_) => Ending::Run,
+        }
     }
 
     pub(crate) fn command(&self, start: &Start) -> Command {
-        match &self.0 {
+        match &self.kind {
             Kind::Binary(path) => {
                 let mut command = Command::new(path);
                 command.arg(start.phase.entry_point());
-                on_this_machine(command, SEARCH_PATH.into(), start)
+                on_this_machine(command, start)
             }
             Kind::Wrapped(words) => {
                 let mut command = Command::new("env");
                 command.args(words).arg(start.phase.entry_point());
-                on_this_machine(command, SEARCH_PATH.into(), start)
+                on_this_machine(command, start)
             }
             Kind::JavaScript(directory) => {
                 let mut command = Command::new("node");
                 command.arg(directory.join(start.phase.script()));
-                let path = std::env::var_os("PATH").unwrap_or_else(|| SEARCH_PATH.into());
-                on_this_machine(command, path, start)
+                on_this_machine(command, start)
             }
+            Kind::Shell { post, .. } if start.phase == Phase::Post => shell(post, start),
+            Kind::Shell { main: script, .. } | Kind::Run(script) => shell(script, start),
             Kind::Image(image) => docker_run(image, start),
         }
     }
 }
 
-fn on_this_machine(mut command: Command, path: OsString, start: &Start) -> Command {
+fn shell(script: &str, start: &Start) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-e", "-c", script]);
+    on_this_machine(command, start)
+}
+
+fn on_this_machine(mut command: Command, start: &Start) -> Command {
     command
         .current_dir(start.workspace)
         .env_clear()
-        .env("PATH", path)
+        .env("PATH", SEARCH_PATH)
         .envs(start.environment);
     command
 }

@@ -1,15 +1,18 @@
-use std::io::Read;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::finished::{Finished, Printed};
-use crate::job::{Files, Memory, Places, lock};
-
-/// The time limit for a step in a test. After it, the step counts as hung.
-const TIMEOUT: Duration = Duration::from_mins(2);
+use crate::finished::{End, Exit, Finished, Printed};
+use crate::job::{Memory, lock};
+use crate::log::Log;
+use crate::output::{Lines, Output, State};
+use crate::places::Places;
+use crate::program::Ending;
+use crate::reader::{Reader, Stopped};
+use crate::settings::Settings;
+use crate::step_files::Files;
 
 /// A running step. Dropping it without [`Running::wait`] kills the step.
 #[derive(Debug)]
@@ -21,42 +24,18 @@ pub struct Running {
     rest: Option<Rest>,
 }
 
+/// What the runner needs at the end of the step.
 #[derive(Debug)]
-struct Rest {
-    files: Files,
-    places: Places,
-    memory: Arc<Mutex<Memory>>,
-    debug: bool,
-}
-
-/// The output so far on the two streams.
-#[derive(Debug, Default)]
-struct Output {
-    streams: Mutex<[Stream; 2]>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Stream {
-    bytes: Vec<u8>,
-    ended: bool,
-}
-
-impl Stream {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
-    }
+pub(crate) struct Rest {
+    pub(crate) files: Files,
+    pub(crate) places: Places,
+    pub(crate) memory: Arc<Mutex<Memory>>,
+    pub(crate) settings: Settings,
+    pub(crate) ending: Ending,
 }
 
 impl Running {
-    pub(crate) fn start(
-        mut command: Command,
-        container: Option<String>,
-        files: Files,
-        places: Places,
-        memory: Arc<Mutex<Memory>>,
-        debug: bool,
-    ) -> Self {
+    pub(crate) fn start(mut command: Command, container: Option<String>, rest: Rest) -> Self {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -65,18 +44,14 @@ impl Running {
             panic!("cannot start {}: {error}", command.get_program().display())
         });
         let output = Arc::new(Output::default());
-        Output::collect(&output, 0, child.stdout.take().expect("a pipe"));
-        Output::collect(&output, 1, child.stderr.take().expect("a pipe"));
+        output.collect(0, child.stdout.take().expect("a pipe"));
+        output.collect(1, child.stderr.take().expect("a pipe"));
+        output.watch(Pid::from_child(&child));
         Self {
             child,
             container,
             output,
-            rest: Some(Rest {
-                files,
-                places,
-                memory,
-                debug,
-            }),
+            rest: Some(rest),
         }
     }
 
@@ -89,8 +64,8 @@ impl Running {
         reason = "a test can wait without using the line"
     )]
     pub fn wait_for_line(&self, text: &str) -> String {
-        let found = |streams: &[Stream; 2]| {
-            streams.iter().find_map(|stream| {
+        let found = |state: &State| {
+            state.streams.iter().find_map(|stream| {
                 let text_so_far = stream.text();
                 let mut lines = text_so_far
                     .split_inclusive('\n')
@@ -100,11 +75,10 @@ impl Running {
                     .map(|line| line.trim_end().to_owned())
             })
         };
-        let over = |streams: &[Stream; 2]| streams.iter().all(|stream| stream.ended);
-        let streams = self
+        let state = self
             .output
-            .until(|streams| found(streams).is_some() || over(streams));
-        found(&streams).unwrap_or_else(|| panic!("no line with {text:?}{}", transcript(&streams)))
+            .until(|state| found(state).is_some() || state.all_ended());
+        found(&state).unwrap_or_else(|| panic!("no line with {text:?}{}", state.transcript()))
     }
 
     /// The id of the process: the program, or the docker client.
@@ -132,41 +106,56 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).expect("a process of ours");
     }
 
-    /// Waits for the end of the step, and reads its results.
+    /// Waits for the end of the step, and reads its results. A process that the step left behind with its
+    /// output open is waited for, for five seconds: what it prints later is lost.
+    ///
+    /// With an invalid token for `stop-commands`, the step ends while its process lives on.
     ///
     /// # Panics
-    /// If the step hangs. Also, with the runner's message, if it wrote a file command that the
-    /// runner cannot read: on a runner, the step would fail.
+    /// If the step hangs.
     #[must_use]
     pub fn wait(mut self) -> Finished {
-        let streams = self
-            .output
-            .until(|streams| streams.iter().all(|stream| stream.ended));
-        assert!(
-            streams.iter().all(|stream| stream.ended),
-            "the step hangs{}",
-            transcript(&streams)
-        );
-        let printed = Printed {
-            stdout: streams[0].text(),
-            stderr: streams[1].text(),
+        let rest = self.rest.take().expect("a step not yet waited for");
+        let memory = lock(&rest.memory);
+        let log = Log::new(memory.masker.clone(), rest.settings.debug);
+        let mut reader = Reader::new(log, rest.settings.clone(), memory.matchers.clone());
+        drop(memory);
+
+        let exit = match self.read(&mut reader) {
+            Ok(()) => Exit::Status(self.child.wait().expect("the step's exit status")),
+            Err(Stopped(reason)) => Exit::Stopped(reason),
         };
-        drop(streams);
-        let status = self.child.wait().expect("the step's exit status");
-        let Rest {
-            files,
-            places,
-            memory,
-            debug,
-        } = self.rest.take().expect("a step not yet waited for");
-        Finished::read(
-            status.code(),
-            printed,
-            &files,
-            &places,
-            &mut lock(&memory),
-            debug,
-        )
+        let printed = self.printed();
+        if matches!(exit, Exit::Stopped(_)) {
+            thread::spawn(move || self.child.wait());
+        }
+        Finished::read(End { exit, printed }, reader, rest)
+    }
+
+    /// Reads the output until its end.
+    fn read(&self, reader: &mut Reader) -> Result<(), Stopped> {
+        let mut lines = Lines::default();
+        loop {
+            let mut state = self.output.until(|state| lines.is_behind(state));
+            assert!(
+                lines.is_behind(&state),
+                "the step hangs{}",
+                state.transcript()
+            );
+            let is_over = state.is_over();
+            let read = lines.take(&mut state);
+            drop(state);
+            read.iter().try_for_each(|line| reader.read_line(line))?;
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+
+    fn printed(&self) -> Printed {
+        let state = self.output.until(|_| true);
+        let [stdout, stderr] = [0, 1].map(|stream| state.streams[stream].text());
+        Printed { stdout, stderr }
     }
 }
 
@@ -184,47 +173,4 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-impl Output {
-    fn collect(this: &Arc<Self>, stream: usize, mut pipe: impl Read + Send + 'static) {
-        let output = Arc::clone(this);
-        std::thread::spawn(move || {
-            let mut chunk = [0; 4096];
-            loop {
-                let read = pipe.read(&mut chunk).unwrap_or_default();
-                let mut streams = lock(&output.streams);
-                streams[stream].bytes.extend_from_slice(&chunk[..read]);
-                streams[stream].ended = read == 0;
-                drop(streams);
-                output.changed.notify_all();
-                if read == 0 {
-                    break;
-                }
-            }
-        });
-    }
-
-    /// Waits until `done` or until the time limit, and returns the streams.
-    fn until(&self, done: impl Fn(&[Stream; 2]) -> bool) -> MutexGuard<'_, [Stream; 2]> {
-        let deadline = Instant::now() + TIMEOUT;
-        let mut streams = lock(&self.streams);
-        while !done(&streams) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let woken = self.changed.wait_timeout(streams, left);
-            streams = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        streams
-    }
-}
-
-fn transcript(streams: &[Stream; 2]) -> String {
-    format!(
-        "\n--- stdout\n{}\n--- stderr\n{}",
-        streams[0].text(),
-        streams[1].text()
-    )
 }

@@ -1,0 +1,146 @@
+//! Runs a vector, and compares.
+
+mod expected;
+
+use std::collections::{BTreeMap, HashMap};
+
+use expected::{Compare, annotation, texts};
+use runner_double::{Conclusion, Finished, Job, Phase, Program};
+use serde_json::{Map, Value, json};
+
+/// The results of the runner that differ from those of the double.
+pub(crate) fn differences(vector: &Value) -> Vec<String> {
+    let job = job(vector);
+    let program = program(vector);
+    let main = job.step(&program, Phase::Main, &[]);
+    if main.crashed() {
+        let mut compare = Compare::new(vector, &job);
+        compare.value("conclusion", &json!("crash"));
+        return compare.differences;
+    }
+    let later = later_variables(&job);
+    let post = vector
+        .get("post")
+        .map(|_| job.step(&program, Phase::Post, &[]));
+
+    let mut compare = Compare::new(vector, &job);
+    if post.as_ref().is_some_and(Finished::crashed) {
+        compare.value("conclusion", &json!("crash"));
+        return compare.differences;
+    }
+    compare.value("conclusion", &conclusion(&main));
+    compare.lines("log", main.log_lines());
+    compare.list(
+        "annotations",
+        main.annotations.iter().map(annotation).collect(),
+    );
+    compare.map("outputs", &main.outputs);
+    compare.map("env", &environment(&main, &later, vector));
+    compare.value("path", &path(&main, &later));
+    let posted = post.as_ref().map(Finished::published_summary);
+    let summary = main.published_summary() + &posted.unwrap_or_default();
+    compare.text("summary", &summary);
+    compare_job(&mut compare, &main, vector);
+    if let Some(post) = &post {
+        compare.value("post_conclusion", &conclusion(post));
+        let first = "Post job cleanup.".to_owned();
+        let lines: Vec<String> = [first]
+            .into_iter()
+            .chain(post.log_lines().to_vec())
+            .collect();
+        compare.lines("post_log", &lines);
+        compare.list(
+            "post_annotations",
+            post.annotations.iter().map(annotation).collect(),
+        );
+    }
+    compare.differences
+}
+
+fn job(vector: &Value) -> Job {
+    let mut job = Job::new();
+    job.var("GITHUB_ACTION", "v");
+    for (name, value) in texts(&vector["step_env"]) {
+        job.var(&name, &value);
+    }
+    for (name, value) in texts(&vector["secrets"]) {
+        job.var(&name, &value).secret(&value);
+    }
+    if vector["debug"] == true {
+        job.var("RUNNER_DEBUG", "1");
+    }
+    job
+}
+
+fn program(vector: &Value) -> Program {
+    let script = vector["script"].as_str().expect("a script");
+    match vector["post"].as_str() {
+        Some(post) => Program::shell(script, post),
+        None => Program::run(script),
+    }
+}
+
+fn conclusion(finished: &Finished) -> Value {
+    match finished.conclusion {
+        Conclusion::Success => json!("success"),
+        Conclusion::Failure => json!("failure"),
+        Conclusion::Crash => json!("crash"),
+    }
+}
+
+/// The variables of a later step: those that its shell gets, which does not pass on all of them.
+fn later_variables(job: &Job) -> HashMap<String, String> {
+    let script = "/bin/cat /proc/$$/environ";
+    let later = job.step(&Program::run(script), Phase::Main, &[]);
+    let variables = later.stdout.split('\0');
+    variables
+        .filter_map(|variable| variable.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// The variables of a step that a later step had.
+fn environment(
+    main: &Finished,
+    later: &HashMap<String, String>,
+    vector: &Value,
+) -> BTreeMap<String, String> {
+    let is_name = |name: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let empty = Map::new();
+    let expected = vector["env"].as_object().unwrap_or(&empty);
+    let sees_all = !expected.keys().all(|name| is_name(name));
+    let reaches = |(name, value): &(&String, &String)| {
+        let value = value.split('\0').next().unwrap_or_default();
+        *name != "PATH" && later.get(*name).is_some_and(|later| later == value)
+    };
+    main.env
+        .iter()
+        .filter(reaches)
+        .filter(|(name, _)| sees_all || is_name(name))
+        .map(|(name, _)| (name.clone(), later[name].clone()))
+        .collect()
+}
+
+fn path(main: &Finished, later: &HashMap<String, String>) -> Value {
+    if main.env.contains_key("PATH") {
+        json!({"whole": later["PATH"]})
+    } else {
+        let directories = main.path.iter().flat_map(|path| path.split(':'));
+        json!(directories.collect::<Vec<_>>())
+    }
+}
+
+fn compare_job(compare: &mut Compare, main: &Finished, vector: &Value) {
+    let Some(names) = vector["job_outputs"].as_array() else {
+        return;
+    };
+    let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+    let passed = names
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), main.job_output(name)?.to_owned())));
+    compare.map("job", &passed.collect());
+    compare.lines("job_log", &main.job_log(&names));
+}
