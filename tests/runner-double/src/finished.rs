@@ -2,11 +2,13 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::{Arc, Mutex};
 
 use crate::annotation::{Annotation, Issue};
 use crate::command::Command;
+use crate::culture::same_name;
 use crate::decode::decode;
-use crate::job::lock;
+use crate::job::{Memory, lock};
 use crate::leak::{self, Leak, Place};
 use crate::log::Log;
 use crate::masker::Masker;
@@ -58,6 +60,8 @@ pub struct Finished {
     lines: Vec<String>,
     log: String,
     masker: Masker,
+    memory: Arc<Mutex<Memory>>,
+    debug: bool,
 }
 
 /// How a step ends for its job.
@@ -104,7 +108,7 @@ impl Finished {
         let has_crashed = log.kills_the_runner();
         let exit = end.exit.code();
         let has_failed = exit != Some(0) || !log.command_errors.is_empty();
-        let conclusion = match has_failed && !rest.settings.continues_on_error {
+        let conclusion = match has_failed && !rest.continues_on_error {
             _ if has_crashed => Conclusion::Crash,
             true => Conclusion::Failure,
             false => Conclusion::Success,
@@ -137,9 +141,11 @@ impl Finished {
             command_errors: log.command_errors,
             files,
             published_summary,
-            log: log.lines.iter().map(|line| format!("{line}\n")).collect(),
+            log: log.lines.iter().flat_map(|line| [line, "\n"]).collect(),
             lines: log.lines,
             masker: log.masker,
+            debug: log.debug,
+            memory: rest.memory,
         };
         if has_crashed {
             finished.unreported()
@@ -237,29 +243,41 @@ impl Finished {
     }
 
     /// The output as another job receives it. `None` if it is empty, or if it contains a secret,
-    /// because the runner then drops it.
+    /// because the runner then drops it. The masks of later steps count, too.
     ///
     /// Source: `FinalizeJob` in `src/Runner.Worker/JobExtension.cs`.
     #[must_use]
     pub fn job_output(&self, name: &str) -> Option<&str> {
-        let value = self.outputs.get(name)?;
-        (!value.is_empty() && !self.masker.changes(value)).then_some(value)
+        let value = self.output(name)?;
+        (!value.is_empty() && !self.is_dropped(value)).then_some(value)
     }
 
-    /// The runner's warnings about outputs that another job does not receive because they contain a
-    /// secret.
+    /// What the runner says of those outputs with these names that another job does not receive.
     ///
     /// Source: as [`Finished::job_output`].
     #[must_use]
     pub fn job_log(&self, names: &[&str]) -> Vec<String> {
-        let is_dropped = |name: &&&str| {
-            let value = self.outputs.get(**name);
-            value.is_some_and(|value| self.masker.changes(value))
-        };
-        let dropped = names.iter().filter(is_dropped);
-        dropped
-            .map(|name| format!("##[warning]Skip output '{name}' since it may contain secret."))
-            .collect()
+        let said = names
+            .iter()
+            .map(|name| match self.output(name).unwrap_or_default() {
+                "" if self.debug => format!("##[debug]Skip output '{name}' since it's empty"),
+                value if self.is_dropped(value) => {
+                    format!("##[warning]Skip output '{name}' since it may contain secret.")
+                }
+                _ => String::new(),
+            });
+        said.filter(|line| !line.is_empty()).collect()
+    }
+
+    fn output(&self, name: &str) -> Option<&str> {
+        let mut outputs = self.outputs.iter();
+        outputs
+            .find(|(known, _)| same_name(known, name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn is_dropped(&self, value: &str) -> bool {
+        lock(&self.memory).masker.changes(value)
     }
 
     /// Masks every secret in `text` that the job knows at the end of this step.

@@ -261,6 +261,7 @@ impl Job {
             memory: Arc::clone(&self.memory),
             settings: self.settings(program, &variables),
             ending: program.ending(),
+            continues_on_error: self.continues_on_error,
         };
         Running::start(command, container, rest)
     }
@@ -275,7 +276,6 @@ impl Job {
                 Vec::new()
             },
             debug: debug == Some(&Some("1".to_owned())),
-            continues_on_error: self.continues_on_error,
             ..Settings::from_variables(variables)
         }
     }

@@ -88,7 +88,7 @@ impl Log {
     /// Source: `AddIssue` in `ExecutionContext.cs`.
     pub(crate) fn issue(&mut self, level: Level, message: &[u16], properties: Properties) {
         let message = self.masked_message(message);
-        let line = self.tagged(level, &message);
+        let line = tagged(level, &message);
         self.add_issue(level, message, properties, &line);
     }
 
@@ -101,7 +101,7 @@ impl Log {
         line: &str,
     ) {
         let message = self.masked_message(&units(message));
-        let line = self.tagged(level, &units(line));
+        let line = tagged(level, &units(line));
         self.add_issue(level, message, properties, &line);
     }
 
@@ -123,16 +123,6 @@ impl Log {
         let mut masked = self.masker.mask_units(message);
         masked.truncate(LONGEST_ISSUE);
         masked
-    }
-
-    /// The line of an annotation: nothing without a text.
-    fn tagged(&self, level: Level, text: &[u16]) -> Units {
-        if text.is_empty() {
-            return Units::new();
-        }
-        let mut line = units(&format!("##[{level}]"));
-        line.extend(text);
-        line
     }
 
     pub(crate) fn set_output(&mut self, name: &str, value: String) {
@@ -176,6 +166,16 @@ impl Log {
             .collect();
         half_pair(&self.masker.mask_units(&written)).is_some()
     }
+}
+
+/// The line of an annotation: nothing without a text.
+fn tagged(level: Level, text: &[u16]) -> Units {
+    if text.is_empty() {
+        return Units::new();
+    }
+    let mut line = units(&format!("##[{level}]"));
+    line.extend(text);
+    line
 }
 
 /// Sets a value. A name that is known in another case keeps its case.

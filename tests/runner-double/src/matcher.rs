@@ -269,6 +269,7 @@ fn quoted(matchers: &[Matcher]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::annotation::Issue;
     use crate::masker::Masker;
     use serde_json::json;
 
@@ -278,7 +279,7 @@ mod tests {
         for line in lines {
             matchers.find_problem(line, &mut log);
         }
-        let annotations = log.issues.iter().filter_map(|issue| issue.annotation());
+        let annotations = log.issues.iter().filter_map(Issue::annotation);
         annotations
             .map(|found| (format!("{} {}", found.level, found.message), found.line))
             .collect()

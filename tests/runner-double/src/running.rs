@@ -32,6 +32,7 @@ pub(crate) struct Rest {
     pub(crate) memory: Arc<Mutex<Memory>>,
     pub(crate) settings: Settings,
     pub(crate) ending: Ending,
+    pub(crate) continues_on_error: bool,
 }
 
 impl Running {

@@ -14,7 +14,6 @@ pub(crate) struct Settings {
     pub(crate) debug: bool,
     pub(crate) allows_old_commands: bool,
     pub(crate) allows_any_stop_token: bool,
-    pub(crate) continues_on_error: bool,
 }
 
 impl Settings {

@@ -73,7 +73,7 @@ impl Files {
             String::new()
         });
         let read = for_each_pair(&self.state, log, |log, name, value| {
-            log.save_state(name, value);
+            log.save_state(name, value.to_owned());
             Ok(())
         });
         report("state", read, log);
@@ -106,12 +106,12 @@ fn read_path(path: &Path, log: &mut Log) -> Result<(), String> {
 fn for_each_pair(
     path: &Path,
     log: &mut Log,
-    mut take: impl FnMut(&mut Log, &str, String) -> Result<(), String>,
+    take: impl Fn(&mut Log, &str, &str) -> Result<(), String>,
 ) -> Result<(), String> {
     match fs::read(path) {
         Ok(bytes) => read_pairs(&decode(&bytes)).try_for_each(|pair| {
             let (name, value) = pair?;
-            take(log, &name, value)
+            take(log, &name, &value)
         }),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             log.debug(&format!("File does not exist '{}'", path.display()));
@@ -121,19 +121,19 @@ fn for_each_pair(
     }
 }
 
-fn set_env(log: &mut Log, name: &str, value: String) -> Result<(), String> {
+fn set_env(log: &mut Log, name: &str, value: &str) -> Result<(), String> {
     if same_name(name, "NODE_OPTIONS") {
         log.error("Can't store NODE_OPTIONS output parameter using '$GITHUB_ENV' command.");
     } else {
         needs_name(name)?;
-        log.set_env(name, value);
+        log.set_env(name, value.to_owned());
     }
     Ok(())
 }
 
-fn set_output(log: &mut Log, name: &str, value: String) -> Result<(), String> {
+fn set_output(log: &mut Log, name: &str, value: &str) -> Result<(), String> {
     needs_name(name)?;
-    log.set_output(name, value.clone());
+    log.set_output(name, value.to_owned());
     log.debug(&format!("Set output {name} = {value}"));
     Ok(())
 }

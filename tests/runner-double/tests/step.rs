@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use runner_double::{Finished, Job, Leak, Phase, Place, Program};
+use runner_double::{Conclusion, Finished, Job, Leak, Level, Phase, Place, Program};
 use serde_json::json;
 
 const SECRET: &str = "s3cr3t-tok3n-of-some-length";
@@ -113,19 +113,133 @@ fn the_post_phase_receives_state_variables_and_masks_of_main() {
 }
 
 #[test]
-#[should_panic(
-    expected = "Unable to process file command 'output' successfully.\nInvalid value. Matching delimiter not found 'E'"
-)]
-fn an_unreadable_output_file_panics_with_the_runners_message() {
-    let _ = run("printf 'a<<E\\nvalue\\n' >> $GITHUB_OUTPUT");
+fn an_unreadable_output_file_fails_the_step_with_the_runners_message() {
+    let run = run("printf 'a=1\\nb<<E\\nvalue\\n' >> $GITHUB_OUTPUT");
+    let reason = "Invalid value. Matching delimiter not found 'E'";
+    let first = "Unable to process file command 'output' successfully.";
+    assert_eq!(run.command_errors, [format!("{first} {reason}")]);
+    assert_eq!(run.log(), format!("##[error]{first}\n##[error]{reason}\n"));
+    assert_eq!((run.exit, run.conclusion), (Some(0), Conclusion::Failure));
+    assert_eq!(run.outputs["a"], "1");
 }
 
 #[test]
-#[should_panic(
-    expected = "Unable to process file command 'env' successfully.\nValue cannot be null. (Parameter 'name')"
-)]
 fn a_variable_needs_a_name() {
-    let _ = run("echo '=value' >> $GITHUB_ENV");
+    let run = run("echo '=value' >> $GITHUB_ENV");
+    let reason = "Value cannot be null. (Parameter 'name')";
+    assert!(run.command_errors[0].ends_with(reason));
+    assert!(!run.succeeded());
+}
+
+#[test]
+fn a_cut_emoji_kills_the_runner() {
+    let run = run(
+        "echo a=1 >> $GITHUB_OUTPUT; echo summary >> $GITHUB_STEP_SUMMARY
+        printf '::warning::%255s\\360\\237\\230\\200\\n' x",
+    );
+    assert!(run.crashed() && !run.succeeded());
+    assert_eq!((run.exit, run.log()), (Some(0), ""));
+    assert!(run.outputs.is_empty() && run.annotations.is_empty());
+    assert_eq!(
+        (run.published_summary(), run.job_output("a")),
+        (String::new(), None)
+    );
+    assert!(run.stdout.contains("::warning::"));
+}
+
+#[test]
+#[should_panic(expected = "the runner has crashed in an earlier step")]
+fn no_step_runs_after_a_crash() {
+    let job = Job::new();
+    let script = "printf '::error::%255s\\360\\237\\230\\200\\n' x";
+    let program = Program::shell(script, "true");
+    assert!(job.step(&program, Phase::Main, &[]).crashed());
+    let _ = job.step(&program, Phase::Post, &[]);
+}
+
+#[test]
+fn a_failure_counts_as_a_success_with_continue_on_error() {
+    let mut job = Job::new();
+    job.continue_on_error(true);
+    let program = Program::shell("exit 1", "exit 2");
+    for phase in [Phase::Main, Phase::Post] {
+        let run = job.step(&program, phase, &[]);
+        assert_eq!(
+            (run.conclusion, run.succeeded()),
+            (Conclusion::Success, false)
+        );
+    }
+}
+
+#[test]
+fn a_mask_does_not_reach_titles_and_files() {
+    let run = run("echo \"::add-mask::$INPUT_TOKEN\"
+        echo \"::notice title=$INPUT_TOKEN::a\"
+        echo \"::notice file=$INPUT_TOKEN::b\"
+        echo \"::notice title=T,file=f::$INPUT_TOKEN\"");
+    let shown: Vec<&str> = run
+        .unmasked_annotations()
+        .into_iter()
+        .map(|annotation| annotation.message.as_str())
+        .collect();
+    assert_eq!(shown, ["a", "b"]);
+    assert_eq!(run.annotations[2].message, "***");
+    assert_eq!(run.annotations[2].level, Level::Notice);
+}
+
+#[test]
+fn variables_of_earlier_steps_win_over_the_image_and_lose_to_the_runner_and_the_state() {
+    let job = Job::new();
+    write(
+        &job,
+        "connect",
+        "printf 'LEVEL=x\\nSTATE_id=forged\\nSTATE_other=y\\nCI=z\\nGITHUB_SHA=0\\n' >> $GITHUB_ENV
+        echo id=7 >> $GITHUB_STATE",
+    );
+    write(
+        &job,
+        "cleanup",
+        "echo \"$LEVEL,$BASE,$STATE_id,$STATE_other,$CI,${#GITHUB_SHA}\"",
+    );
+    let program = shell().with_image_variables([("LEVEL", "info"), ("BASE", "b"), ("CI", "no")]);
+    assert!(job.step(&program, Phase::Main, &[]).succeeded());
+    let post = job.step(&program, Phase::Post, &[]);
+    assert_eq!(post.log(), "x,b,7,y,z,40\n");
+}
+
+#[test]
+fn a_variable_for_nodejs_is_refused_and_the_step_succeeds() {
+    let run = run("printf 'NODE_OPTIONS=--inspect\\nA=b\\n' >> $GITHUB_ENV");
+    assert!(run.succeeded());
+    assert_eq!(run.annotations[0].level, Level::Error);
+    assert_eq!(run.env.keys().collect::<Vec<_>>(), ["A"]);
+}
+
+#[test]
+fn a_step_gets_variables_that_no_document_lists() {
+    let run = run(
+        "echo \"$ACTIONS_RUNTIME_TOKEN\"; echo \"$RUNNER_TOOL_CACHE $RUNNER_WORKSPACE\"
+        test -f \"$GITHUB_ARTIFACTS\"; test -f \"$GITHUB_ARTIFACTS_LIST\"",
+    );
+    assert!(run.succeeded(), "{}", run.log());
+    assert!(run.log().starts_with("***\n/opt/hostedtoolcache /"));
+}
+
+#[test]
+fn directories_for_the_search_path_reach_actions_outside_of_a_container() {
+    let job = Job::new();
+    let first = job.step(
+        &Program::run("printf '/opt/a\\n/opt/b\\n' >> $GITHUB_PATH"),
+        Phase::Main,
+        &[],
+    );
+    assert_eq!(first.path, ["/opt/b", "/opt/a"]);
+    let show = Program::run("echo \"$PATH\"");
+    let next = job.step(&show, Phase::Main, &[]);
+    assert!(next.log().starts_with("/opt/b:/opt/a:/"));
+    write(&job, "connect", "echo \"$PATH\"");
+    let container = job.step(&shell(), Phase::Main, &[]);
+    assert!(!container.log().contains("/opt/a"));
 }
 
 #[test]

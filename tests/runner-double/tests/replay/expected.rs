@@ -206,9 +206,9 @@ fn describes(description: &Map<String, Value>, text: &str) -> bool {
     };
     let digest = description["sha256"].as_str().unwrap_or_default();
     let has_digest = || {
-        let bytes = Sha256::digest(rest.as_bytes());
-        let hexadecimal: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        hexadecimal == digest && description["length"] == rest.chars().count()
+        let bytes = Sha256::digest(rest);
+        let hexadecimal: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        hexadecimal.concat() == digest && description["length"] == rest.chars().count()
     };
     let known = LONG_MESSAGES.iter().find(|(known, _)| *known == digest);
     match known {

@@ -18,7 +18,7 @@ pub(crate) fn differences(vector: &Value) -> Vec<String> {
         compare.value("conclusion", &json!("crash"));
         return compare.differences;
     }
-    let later = later_variables(&job);
+    let later = later_variables(&job, vector);
     let post = vector
         .get("post")
         .map(|_| job.step(&program, Phase::Post, &[]));
@@ -35,7 +35,7 @@ pub(crate) fn differences(vector: &Value) -> Vec<String> {
         main.annotations.iter().map(annotation).collect(),
     );
     compare.map("outputs", &main.outputs);
-    compare.map("env", &environment(&main, &later, vector));
+    compare.map("env", &environment(&main, &later));
     compare.value("path", &path(&main, &later));
     let posted = post.as_ref().map(Finished::published_summary);
     let summary = main.published_summary() + &posted.unwrap_or_default();
@@ -88,9 +88,19 @@ fn conclusion(finished: &Finished) -> Value {
     }
 }
 
-/// The variables of a later step: those that its shell gets, which does not pass on all of them.
-fn later_variables(job: &Job) -> HashMap<String, String> {
-    let script = "/bin/cat /proc/$$/environ";
+/// The variables of a later step. Its shell does not pass on names that are none in a shell, except if the
+/// vector has such names.
+fn later_variables(job: &Job, vector: &Value) -> HashMap<String, String> {
+    let is_name = |name: &String| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let mut names = vector["env"].as_object().into_iter().flat_map(Map::keys);
+    let script = if names.all(is_name) {
+        "/usr/bin/env -0"
+    } else {
+        "/bin/cat /proc/$$/environ"
+    };
     let later = job.step(&Program::run(script), Phase::Main, &[]);
     let variables = later.stdout.split('\0');
     variables
@@ -100,26 +110,13 @@ fn later_variables(job: &Job) -> HashMap<String, String> {
 }
 
 /// The variables of a step that a later step had.
-fn environment(
-    main: &Finished,
-    later: &HashMap<String, String>,
-    vector: &Value,
-) -> BTreeMap<String, String> {
-    let is_name = |name: &str| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit())
-    };
-    let empty = Map::new();
-    let expected = vector["env"].as_object().unwrap_or(&empty);
-    let sees_all = !expected.keys().all(|name| is_name(name));
+fn environment(main: &Finished, later: &HashMap<String, String>) -> BTreeMap<String, String> {
     let reaches = |(name, value): &(&String, &String)| {
         let value = value.split('\0').next().unwrap_or_default();
         *name != "PATH" && later.get(*name).is_some_and(|later| later == value)
     };
-    main.env
-        .iter()
-        .filter(reaches)
-        .filter(|(name, _)| sees_all || is_name(name))
+    let variables = main.env.iter().filter(reaches);
+    variables
         .map(|(name, _)| (name.clone(), later[name].clone()))
         .collect()
 }
