@@ -61,6 +61,7 @@ pub struct Job {
     workspace: PathBuf,
     /// `None` removes a variable that the runner would set.
     pub(crate) variables: BTreeMap<String, Option<String>>,
+    pub(crate) step_env: BTreeMap<String, String>,
     continues_on_error: bool,
     memory: Arc<Mutex<Memory>>,
 }
@@ -115,6 +116,7 @@ impl Job {
             workspace: root.path().join("catalog"),
             root,
             variables: BTreeMap::new(),
+            step_env: BTreeMap::new(),
             continues_on_error: false,
             memory: Arc::default(),
         };
@@ -152,6 +154,19 @@ impl Job {
     pub fn var(&mut self, name: &str, value: &str) -> &mut Self {
         self.variables
             .insert(name.to_owned(), Some(value.to_owned()));
+        self
+    }
+
+    /// Sets `env:` of the steps that follow, in place of an earlier one. It wins over `GITHUB_ENV`, and
+    /// loses to the saved state and to the runner's own variables.
+    pub fn step_env<'a>(
+        &mut self,
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> &mut Self {
+        let variables = variables.into_iter();
+        self.step_env = variables
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         self
     }
 

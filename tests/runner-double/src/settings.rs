@@ -19,13 +19,12 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads the variables of a step.
     pub(crate) fn from_variables(variables: &BTreeMap<String, String>) -> Self {
-        let is_any = |name: &str, yes: &[&str]| {
-            let value = variables.get(name).map(|value| value.to_ascii_lowercase());
-            value.is_some_and(|value| yes.contains(&value.trim()))
-        };
+        let value = |name| variables.get(name).map(|value| value.to_ascii_lowercase());
+        let is_any = |name, yes: &[&str]| value(name).is_some_and(|value| yes.contains(&&*value));
+        let old_commands = value("ACTIONS_ALLOW_UNSECURE_COMMANDS");
         Self {
             step: variables.get("GITHUB_ACTION").cloned().unwrap_or_default(),
-            allows_old_commands: is_any("ACTIONS_ALLOW_UNSECURE_COMMANDS", &["true"]),
+            allows_old_commands: old_commands.is_some_and(|value| value.trim() == "true"),
             allows_any_stop_token: is_any(
                 "ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS",
                 &["1", "true", "$true"],

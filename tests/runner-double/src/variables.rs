@@ -35,6 +35,7 @@ impl Variables<'_> {
     /// Source: `RunAsync` in `src/Runner.Worker/ActionRunner.cs`, and the handlers.
     pub(crate) fn collect(&self) -> BTreeMap<String, String> {
         let mut variables = self.memory.environment.clone();
+        variables.extend(self.job.step_env.clone());
         if self.phase == Phase::Post {
             let state = self.memory.state.iter();
             variables.extend(state.map(|(name, value)| (format!("STATE_{name}"), value.clone())));

@@ -10,15 +10,22 @@ use serde_json::{Map, Value, json};
 
 /// The results of the runner that differ from those of the double.
 pub(crate) fn differences(vector: &Value) -> Vec<String> {
-    let job = job(vector);
+    let mut job = job(vector);
     let program = program(vector);
+    let own: Vec<_> = [texts(&vector["step_env"]), texts(&vector["secrets"])].concat();
+    let own = own
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    job.step_env(own.clone());
     let main = job.step(&program, Phase::Main, &[]);
     if main.crashed() {
         let mut compare = Compare::new(vector, &job);
         compare.value("conclusion", &json!("crash"));
         return compare.differences;
     }
+    job.step_env([]);
     let later = later_variables(&job, vector);
+    job.step_env(own);
     let post = vector
         .get("post")
         .map(|_| job.step(&program, Phase::Post, &[]));
@@ -60,11 +67,8 @@ pub(crate) fn differences(vector: &Value) -> Vec<String> {
 fn job(vector: &Value) -> Job {
     let mut job = Job::new();
     job.var("GITHUB_ACTION", "v");
-    for (name, value) in texts(&vector["step_env"]) {
-        job.var(&name, &value);
-    }
-    for (name, value) in texts(&vector["secrets"]) {
-        job.var(&name, &value).secret(&value);
+    for (_, secret) in texts(&vector["secrets"]) {
+        job.secret(&secret);
     }
     if vector["debug"] == true {
         job.var("RUNNER_DEBUG", "1");
@@ -88,9 +92,13 @@ fn conclusion(finished: &Finished) -> Value {
     }
 }
 
-/// The variables of a later step. Its shell does not pass on names that are none in a shell, except if the
+/// The variables of a later step, unless it could not be observed. Its shell does not pass on names that are none in a shell, except if the
 /// vector has such names.
 fn later_variables(job: &Job, vector: &Value) -> HashMap<String, String> {
+    let unknown = vector["not_observed"].as_array();
+    if unknown.is_some_and(|names| names.contains(&json!("env"))) {
+        return HashMap::new();
+    }
     let is_name = |name: &String| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit())
@@ -123,7 +131,7 @@ fn environment(main: &Finished, later: &HashMap<String, String>) -> BTreeMap<Str
 
 fn path(main: &Finished, later: &HashMap<String, String>) -> Value {
     if main.env.contains_key("PATH") {
-        json!({"whole": later["PATH"]})
+        json!({"whole": later.get("PATH")})
     } else {
         let directories = main.path.iter().flat_map(|path| path.split(':'));
         json!(directories.collect::<Vec<_>>())
