@@ -105,24 +105,19 @@ impl Finished {
             log.command_errors.push(reason.to_owned());
         }
 
-        let has_crashed = log.kills_the_runner();
         let exit = end.exit.code();
         let has_failed = exit != Some(0) || !log.command_errors.is_empty();
-        let conclusion = match has_failed && !rest.continues_on_error {
-            _ if has_crashed => Conclusion::Crash,
-            true => Conclusion::Failure,
-            false => Conclusion::Success,
+        let conclusion = if log.kills_the_runner() {
+            Conclusion::Crash
+        } else if has_failed && !rest.continues_on_error {
+            Conclusion::Failure
+        } else {
+            Conclusion::Success
         };
         let mut memory = lock(&rest.memory);
-        memory.has_crashed |= has_crashed;
+        memory.has_crashed |= conclusion == Conclusion::Crash;
         memory.keep(&log, matchers);
-        let mut files = rest.places.files();
-        let initial = memory.initial_files.iter().flatten();
-        for (path, bytes) in initial {
-            if files.get(path) == Some(bytes) {
-                files.remove(path);
-            }
-        }
+        let files = memory.changed(rest.places.files());
         drop(memory);
 
         let finished = Self {
@@ -147,10 +142,9 @@ impl Finished {
             debug: log.debug,
             memory: rest.memory,
         };
-        if has_crashed {
-            finished.unreported()
-        } else {
-            finished
+        match conclusion {
+            Conclusion::Crash => finished.unreported(),
+            _ => finished,
         }
     }
 

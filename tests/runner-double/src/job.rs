@@ -94,6 +94,16 @@ impl Memory {
             prepend(&mut self.path, directory);
         }
     }
+
+    /// The files that were not there, or were others, before the first step.
+    pub(crate) fn changed(
+        &self,
+        mut files: BTreeMap<PathBuf, Vec<u8>>,
+    ) -> BTreeMap<PathBuf, Vec<u8>> {
+        let initial = self.initial_files.as_ref();
+        files.retain(|path, bytes| initial.and_then(|initial| initial.get(path)) != Some(bytes));
+        files
+    }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -157,7 +157,10 @@ impl Reader {
                 not_empty(data, "path")?;
                 self.log.prepend_path(data);
             }
-            _ => self.set_echo(data)?,
+            "echo" => self.set_echo(data)?,
+            _ => self.log.warning(&format!(
+                "Can't find command extension for ##[{name}.command]."
+            )),
         }
         Ok(())
     }
