@@ -46,6 +46,8 @@ struct Pattern {
 type Problem = [Option<String>; PARTS.len()];
 
 const PARTS: [&str; 5] = ["line", "column", "severity", "code", "message"];
+const SEVERITY: usize = 2;
+const MESSAGE: usize = 4;
 
 impl Matchers {
     pub(crate) fn add(
@@ -132,12 +134,24 @@ impl Matcher {
         let patterns = patterns
             .map(Pattern::parse)
             .collect::<Result<Vec<_>, _>>()?;
+        let severity = text("severity");
+        if !["", "error", "warning", "notice"].contains(&&*severity.to_ascii_lowercase()) {
+            return Err(format!(
+                "Matcher '{owner}' contains unexpected default severity '{severity}'"
+            ));
+        }
         if patterns.is_empty() {
             return Err(format!("Matcher '{owner}' does not contain any patterns"));
         }
+        if patterns
+            .iter()
+            .all(|pattern| pattern.groups[MESSAGE].is_none())
+        {
+            return Err("At least one pattern must set 'message'".into());
+        }
         Ok(Self {
             owner,
-            severity: text("severity"),
+            severity,
             found: vec![None; patterns.len() - 1],
             patterns,
         })
@@ -168,8 +182,8 @@ impl Matcher {
                 if loops && at > 0 {
                     self.found[at - 1] = before;
                 }
-                found[2] = found[2].take().filter(|text| !text.is_empty());
-                found[2].get_or_insert_with(|| self.severity.clone());
+                let severity = found[SEVERITY].take().filter(|text| !text.is_empty());
+                found[SEVERITY] = severity.or_else(|| Some(self.severity.clone()));
                 return Some(found);
             }
         }
@@ -309,8 +323,9 @@ mod tests {
     }
 
     #[test]
-    fn a_matcher_needs_an_owner_and_patterns() {
+    fn a_matcher_needs_an_owner_and_a_pattern_with_a_message() {
         assert!(Matcher::parse(&json!({"pattern": []})).is_err());
         assert!(Matcher::parse(&json!({"owner": "o"})).is_err());
+        assert!(Matcher::parse(&json!({"owner": "o", "pattern": [{"regexp": "x"}]})).is_err());
     }
 }
