@@ -91,7 +91,10 @@ pub fn jwt(data: &[u8]) {
         }
         let body = serde_json::json!({field: claims}).to_string();
         let token = parse(flow, StatusCode::OK, body.as_bytes());
-        assert!(matches!(token, Ok(_) | Err(TokenError::Expired(..))));
+        assert!(matches!(
+            token,
+            Ok(_) | Err(TokenError::Expired(..) | TokenError::TooShort(_))
+        ));
     }
 }
 

@@ -196,7 +196,7 @@ impl<'a> Log<'a> {
     fn annotation(&mut self, kind: &str, title: &'static str, message: &str) {
         self.line(&format!(
             "::{kind} title={}::{}",
-            escape_property(title),
+            escape_property(&redact(title)),
             apart(&escape_data(&fit(&redact(message))))
         ));
     }

@@ -78,6 +78,8 @@ pub(crate) struct Memory {
     /// The files in the job's directories before its first step.
     pub(crate) initial_files: Option<BTreeMap<PathBuf, Vec<u8>>>,
     pub(crate) has_crashed: bool,
+    /// Whether a crash, or an unmasked annotation, is a result like any other.
+    pub(crate) is_tolerant: bool,
     steps: u32,
 }
 
@@ -193,6 +195,13 @@ impl Job {
     /// Source: `ApplyContinueOnError` in `src/Runner.Worker/ExecutionContext.cs`.
     pub fn continue_on_error(&mut self, continues: bool) -> &mut Self {
         self.continues_on_error = continues;
+        self
+    }
+
+    /// Returns the results also of steps that end the runner, or whose annotations show what a mask hides in
+    /// the log. Otherwise, [`Running::wait`] panics: no action may do either.
+    pub fn tolerant(&mut self) -> &mut Self {
+        lock(&self.memory).is_tolerant = true;
         self
     }
 

@@ -113,7 +113,8 @@ impl Running {
     /// With an invalid token for `stop-commands`, the step ends while its process lives on.
     ///
     /// # Panics
-    /// If the step hangs.
+    /// If the step hangs. Unless the job is [tolerant](crate::Job::tolerant), also if it ends the runner, or
+    /// if its annotations show what a mask hides in the log.
     #[must_use]
     pub fn wait(mut self) -> Finished {
         let rest = self.rest.take().expect("a step not yet waited for");
@@ -130,7 +131,18 @@ impl Running {
         if matches!(exit, Exit::Stopped(_)) {
             thread::spawn(move || self.child.wait());
         }
-        Finished::read(End { exit, printed }, reader, rest)
+        let is_tolerant = lock(&rest.memory).is_tolerant;
+        let finished = Finished::read(End { exit, printed }, reader, rest);
+        if !is_tolerant {
+            assert!(
+                !finished.crashed(),
+                "the step ends the runner:\n{}",
+                finished.stdout
+            );
+            let unmasked = finished.unmasked_annotations();
+            assert!(unmasked.is_empty(), "a mask does not hide {unmasked:?}");
+        }
+        finished
     }
 
     /// Reads the output until its end.

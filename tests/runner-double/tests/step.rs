@@ -18,7 +18,8 @@ fn write(job: &Job, entry_point: &str, script: &str) {
 }
 
 fn run(script: &str) -> Finished {
-    let job = Job::new();
+    let mut job = Job::new();
+    job.tolerant();
     write(&job, "connect", script);
     job.step(&shell(), Phase::Main, &[("token", SECRET)])
 }
@@ -148,9 +149,24 @@ fn a_cut_emoji_kills_the_runner() {
 }
 
 #[test]
+#[should_panic(expected = "the step ends the runner")]
+fn a_crash_fails_a_test_that_does_not_expect_it() {
+    let program = Program::run("printf '::error::%255s\\360\\237\\230\\200\\n' x");
+    let _ = Job::new().step(&program, Phase::Main, &[]);
+}
+
+#[test]
+#[should_panic(expected = "a mask does not hide")]
+fn an_unmasked_title_fails_a_test_that_does_not_expect_it() {
+    let program = Program::run("echo ::add-mask::a-secret; echo ::notice title=a-secret::x");
+    let _ = Job::new().step(&program, Phase::Main, &[]);
+}
+
+#[test]
 #[should_panic(expected = "the runner has crashed in an earlier step")]
 fn no_step_runs_after_a_crash() {
-    let job = Job::new();
+    let mut job = Job::new();
+    job.tolerant();
     let script = "printf '::error::%255s\\360\\237\\230\\200\\n' x";
     let program = Program::shell(script, "true");
     assert!(job.step(&program, Phase::Main, &[]).crashed());
