@@ -27,7 +27,7 @@ const NUMBER_MARKS: [char; 2] = ['\u{2039}', '\u{203a}'];
 ///   of a line, but not in the syntax of a command.
 /// * No text can become a workflow command: data is escaped, and so is `##[`, which the runner interprets
 ///   in the middle of a line.
-/// * No text ends the runner: an annotation contains no character beyond U+FFFF ([`fit`]).
+/// * No text ends the runner: an annotation contains no character beyond U+FFFF (`fit`).
 /// * A mask is flushed before the call returns, since the runner reads both output streams concurrently.
 pub struct Log<'a> {
     out: Box<dyn Write + 'a>,
@@ -82,7 +82,7 @@ impl<'a> Log<'a> {
     }
 
     /// Registers `credential` with this process ([`secrets::register`]) and with the runner, also as people encode
-    /// it ([`masks::encoded`]).
+    /// it (`masks::encoded`).
     ///
     /// # Errors
     /// When the command could not be written and flushed, or the runner cannot mask the value. The caller must
@@ -93,7 +93,7 @@ impl<'a> Log<'a> {
         self.print_further_masks(masks::encoded(credential))
     }
 
-    /// Registers the lines in which programs print an encoded credential with the runner ([`masks::lines`]). For the
+    /// Registers the lines in which programs print an encoded credential with the runner (`masks::lines`). For the
     /// credential that the next steps get, after all other masks.
     ///
     /// # Errors

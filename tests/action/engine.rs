@@ -302,7 +302,8 @@ impl State {
     /// A gateway runs, and stops when it is asked to.
     pub(crate) fn stops(&mut self) {
         self.ended = json!({"Running": true});
-        self.log = "{\"event\":\"stop\",\"sessions\":0,\"rejected\":0,\"renewals\":0}\n".to_owned();
+        self.log =
+            String::from("{\"event\":\"stop\",\"sessions\":0,\"rejected\":0,\"renewals\":0}\n");
     }
 
     /// What the engine does in place of its response to this request.
