@@ -216,8 +216,10 @@ function annotation(message) {
   const { GITHUB_SERVER_URL: server, GITHUB_ACTION_REPOSITORY: repository, GITHUB_ACTION_REF: ref } = env;
   const page = "docs/troubleshooting.md#binary-action";
   const link = server && repository && ref ? `${server}/${repository}/blob/${ref}/${page}` : page;
-  const text = `${message}\nsee: ${link}`;
-  return `::error title=Port MCP::${withoutPairs(text).replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A")}`;
+  // The runner cuts after 4,096 characters. A long address or path must not take the hint with it.
+  const [what, ...hint] = withoutPairs(message).split("\nhint: ");
+  const text = [what.slice(0, 2000), ...hint.map((hint) => hint.slice(0, 1000))].join("\nhint: ") + `\nsee: ${link}`;
+  return `::error title=Port MCP::${text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A")}`;
 }
 
 /**

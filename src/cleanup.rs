@@ -26,9 +26,9 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         match stopped {
             Ok(counts) => {
                 report(&counts, log);
-                if summary != Some("false") {
-                    kept.add(&calls(&counts));
-                    write(&std::mem::take(&mut kept), environment, log);
+                if !summary.is_some_and(|summary| summary.eq_ignore_ascii_case("false")) {
+                    let summary = std::mem::take(&mut kept).and(calls(&counts));
+                    write(&summary, environment, log);
                 }
             }
             Err(error) => log.warning(TITLE, error.to_string()),

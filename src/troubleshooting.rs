@@ -12,11 +12,10 @@ pub const PAGE: &str = "docs/troubleshooting.md";
 
 /// Every section about an error, in the order of the page. Of several phrases in one message, the first in
 /// this list counts.
-pub const HEADINGS: [&str; 89] = [
+pub const HEADINGS: [&str; 88] = [
     // Inputs
     "input … is empty",
     "input … is not an input of this action",
-    "input … is set twice",
     "input … contains the client secret",
     "input … contains whitespace or non-ASCII characters",
     "input … names … which does not exist",

@@ -4,7 +4,7 @@ use std::fmt;
 
 use wildmatch::WildMatchPattern;
 
-use crate::text::as_given;
+use crate::text::as_entry;
 
 /// The maximum length of a tool name in characters, and so of an entry of a list.
 const LONGEST: usize = 128;
@@ -139,17 +139,19 @@ impl Patterns {
     }
 }
 
-impl fmt::Display for Patterns {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Patterns {
+    /// The entries that are no names: globs, and exclusions with their `!`.
+    pub fn patterns(&self) -> impl Iterator<Item = String> {
         let globs = self.globs.iter().map(|(text, _)| text.clone());
         let exclusions = self.exclusions.iter().map(|(text, _)| format!("!{text}"));
-        let entries: Vec<String> = self
-            .names
-            .iter()
-            .cloned()
-            .chain(globs)
-            .chain(exclusions)
-            .collect();
+        globs.chain(exclusions)
+    }
+}
+
+impl fmt::Display for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.names.iter().cloned();
+        let entries: Vec<String> = names.chain(self.patterns()).collect();
         f.write_str(&entries.join(", "))
     }
 }
@@ -179,19 +181,19 @@ fn without_notation(entry: &str) -> Option<&str> {
 fn check(pattern: &str) -> Result<(), PatternError> {
     if let Some(name) = without_notation(pattern) {
         return Err(PatternError::AgentNotation(
-            as_given(pattern),
+            as_entry(pattern),
             name.to_owned(),
         ));
     }
     if pattern.contains(['?', '[', ']', '{', '}']) {
-        return Err(PatternError::OtherWildcard(as_given(pattern)));
+        return Err(PatternError::OtherWildcard(as_entry(pattern)));
     }
     let literal = pattern.replace('*', "");
     let is_wildcard = literal.is_empty() && !pattern.is_empty();
     if pattern.len() <= LONGEST && (is_wildcard || is_valid_name(&literal)) {
         Ok(())
     } else {
-        Err(PatternError::InvalidName(as_given(pattern)))
+        Err(PatternError::InvalidName(as_entry(pattern)))
     }
 }
 

@@ -17,7 +17,7 @@ use super::policy::Policy;
 use crate::http::{
     self, Http, NetworkError, RequestError, Retry, Service, StatusError, StatusKind, status_line,
 };
-use crate::text::Quote;
+use crate::text::{Quote, as_given};
 
 /// The maximum size of a policy in bytes: enough for thousands of rules.
 pub const LARGEST_POLICY: usize = 256 * 1024;
@@ -59,6 +59,9 @@ pub struct Location {
     reference: String,
 }
 
+/// The maximum length of a Git reference in bytes: a file name on GitHub's servers.
+const MAX_REFERENCE: usize = 255;
+
 impl Location {
     /// Parses `owner/repo/path@ref`. Returns `None` for any other text, which is a path.
     #[must_use]
@@ -77,7 +80,7 @@ impl Location {
             && is_name(repository)
             && is_plain(path)
             && path.split('/').all(is_segment)
-            && !reference.is_empty()
+            && (1..=MAX_REFERENCE).contains(&reference.len())
             && reference.bytes().all(|b| b.is_ascii_graphic());
         is_valid.then(|| Self {
             owner: owner.to_owned(),
@@ -90,10 +93,7 @@ impl Location {
     fn origin(&self) -> String {
         format!(
             "{}/{}/{}@{}",
-            self.owner,
-            self.repository,
-            self.path,
-            Quote::new(&self.reference)
+            self.owner, self.repository, self.path, self.reference
         )
     }
 
@@ -221,7 +221,10 @@ fn status_hint(error: &StatusError) -> String {
 /// that cannot be read is never treated as no policy.
 pub async fn read(source: &PolicySource, http: &Http) -> anyhow::Result<Policy> {
     match source {
-        PolicySource::Workspace { path, text } => Ok(Policy::parse(path, text)?),
+        PolicySource::Workspace { path, text } => {
+            let shown = as_given(path);
+            Ok(Policy::parse(shown.trim_matches('`'), text)?)
+        }
         PolicySource::Repository { location, github } => {
             let text = fetch(location, github, http).await?;
             Ok(Policy::parse(&location.origin(), &text)?)

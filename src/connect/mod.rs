@@ -92,10 +92,10 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
         ungranted: &ungranted,
     };
     let rendered = settings.agent.render(&server, settings.base_config.clone());
+    log.mask_for_next_steps(&presented.secret)?;
     for form in &rendered.masks {
         log.mask_text(form)?;
     }
-    log.mask_lines(&presented.secret)?;
     let closing_line = report::closing_line(&settings, &endpoints, token.flow, &presented, &tools);
     write_outputs(
         &settings,
@@ -116,13 +116,12 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
             &resolution,
             rendered.limits.filter(|_| !is_gateway),
         );
-        let written = summary.write(environment);
-        let kept = written.and_then(|()| match settings.connection {
-            Connection::Gateway => summary.keep(environment),
-            _ => Ok(()),
-        });
-        if let Err(error) = kept {
+        if let Err(error) = summary.write(environment) {
             log.warning(TITLE, format!("The job summary was not written: {error:#}"));
+        } else if is_gateway && let Err(error) = summary.keep(environment) {
+            log.debug(format!(
+                "the post phase replaces the job summary: {error:#}"
+            ));
         }
     }
     Ok(())
@@ -202,7 +201,7 @@ fn settings(environment: &Environment, log: &mut Log<'_>) -> Result<Settings, Er
     let inputs = Inputs::from_env(environment);
     let secrets = inputs.client_secret.iter().chain(&inputs.github_token);
     let passwords = ProxySettings::passwords_in(|name| environment.get(name));
-    for secret in secrets.chain(&inputs.unused_secrets).chain(&passwords) {
+    for secret in secrets.chain(&passwords) {
         log.mask(secret)?;
     }
     if inputs.has_empty_tools {

@@ -134,9 +134,7 @@ fn exempt_from_proxy(
     files::set(environment, files::ENV, &values)?;
     log.notice(
         TITLE,
-        format!(
-            "The gateway is local, so `NO_PROXY` and `no_proxy` of the next steps are `{hosts}`."
-        ),
+        "The gateway is local, so the next steps reach it without the proxy: `NO_PROXY` and `no_proxy` contain it.",
     );
     Ok(())
 }

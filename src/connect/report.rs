@@ -199,11 +199,14 @@ fn shorter(
     let base_config = settings.base_config.file_text().len();
     let granted = rendered.allowed_tools.len();
     if is_list || granted >= hidden.max(base_config) {
-        "Grant fewer tools"
+        match name {
+            "mcp_config" => "Grant fewer tools, or use `config_file`",
+            _ => "Grant fewer tools",
+        }
     } else if base_config > hidden {
         "Shorten `base_config`, or use `config_file` if the agent can read a file"
     } else {
-        "Most of it are the names of the tools that are not granted, which the agent hides: set `connection: gateway`, \
+        "Most of it is the names of the tools that are not granted, which the agent hides: set `connection: gateway`, \
          which hides them itself"
     }
 }

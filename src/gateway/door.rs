@@ -755,8 +755,10 @@ fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(full(text.into()));
+fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
+    // The log of the agent's step can contain it.
+    let text: String = text.into();
+    let mut response = Response::new(full(text.replace("##[", "## [").into()));
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -764,7 +766,6 @@ fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
 }
 
 fn json_text(status: StatusCode, json: String) -> Response<Body> {
-    // The log of the agent's step can contain it.
     let mut response = text(status, without_command(json));
     let kind = HeaderValue::from_static(JSON);
     response.headers_mut().insert(CONTENT_TYPE, kind);

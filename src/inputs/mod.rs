@@ -113,9 +113,6 @@ pub struct Inputs {
     /// Whether `allowed_tools` is set to an empty text, as an expression without a value does.
     #[serde(skip)]
     pub has_empty_tools: bool,
-    /// Secrets in inputs that are set twice: the value that is not used.
-    #[serde(skip)]
-    pub unused_secrets: Vec<SecretString>,
     /// Errors in the names and the encoding of the inputs.
     #[serde(skip)]
     errors: InputErrors,
@@ -128,7 +125,6 @@ impl Inputs {
     pub fn from_env(environment: &Environment) -> Self {
         let mut errors = InputErrors::default();
         let mut values: BTreeMap<String, String> = BTreeMap::new();
-        let mut unused_secrets = Vec::new();
         let mut has_empty_tools = false;
         for (name, value) in environment.inputs() {
             if !INPUTS.iter().any(|(known, _)| *known == name) {
@@ -150,17 +146,7 @@ impl Inputs {
                 Some(value) => {
                     let value = value.trim().to_owned();
                     check_visible(&name, &value, &mut errors);
-                    let other = values.insert(name.clone(), value.clone());
-                    if let Some(other) = other.filter(|other| *other != value) {
-                        if SECRETS.contains(&&*name) {
-                            unused_secrets.push(other.into());
-                        }
-                        errors.add(
-                            &name,
-                            "is set twice, with different values",
-                            "set it once; look for an `INPUT_…` variable of the job in another case",
-                        );
-                    }
+                    values.insert(name, value);
                 }
             }
         }
@@ -179,7 +165,6 @@ impl Inputs {
         // Every field is an optional string, so this cannot fail.
         let mut inputs: Self = envy::from_iter(values).unwrap_or_default();
         inputs.errors = errors;
-        inputs.unused_secrets = unused_secrets;
         inputs.has_empty_tools = has_empty_tools;
         inputs
     }

@@ -18,7 +18,7 @@ use crate::agents::Agent;
 use crate::agents::config::Config;
 use crate::agents::format::{BaseConfigError, Format};
 use crate::port::{self, Actions};
-use crate::text::{as_given, nearest, or_list, secrets, without_mark};
+use crate::text::{as_entry, as_given, comma_list_of, nearest, or_list, secrets, without_mark};
 
 /// The maximum size of a base configuration in bytes. It becomes part of a variable of the next step, which
 /// Linux limits to 128 KiB.
@@ -114,7 +114,10 @@ pub(super) fn tools(value: &str, verify: Option<bool>) -> Result<Patterns, Vec<V
     })?;
     if verify == Some(false) && patterns.only_names().is_none() {
         let error = ValueError::new(
-            format!("contains patterns: {}", as_given(value)),
+            format!(
+                "contains patterns: {}",
+                comma_list_of(patterns.patterns().map(|pattern| as_entry(&pattern)))
+            ),
             "list exact tool names, or remove `verify: false`: without the preflight check, patterns \
              cannot be resolved",
         );
@@ -151,7 +154,7 @@ pub(super) fn actions(value: &str) -> Result<Actions, Vec<ValueError>> {
             ValueError::new(
                 format!(
                     "contains {}, which is not a valid identifier of an action",
-                    as_given(entry)
+                    as_entry(entry)
                 ),
                 "use identifiers of ASCII letters, digits, and `@_.+:/=-`, separated by commas or \
                  newlines, or a JSON array; or `*` alone",

@@ -42,10 +42,14 @@ impl Environment {
 
     /// The inputs of the step: for each `INPUT_*` variable, the input's name in lower case and its value,
     /// which can be empty.
+    ///
+    /// The runner writes these names in upper case (`Handler.cs`). It sets every input of the action in every step, but
+    /// where case counts, any earlier step can set a variable in another case beside an input that is empty.
     pub fn inputs(&self) -> impl Iterator<Item = (String, &OsStr)> {
         self.0.iter().filter_map(|(variable, value)| {
             let name = variable.to_str()?.strip_prefix("INPUT_")?;
-            Some((name.to_lowercase(), value.as_os_str()))
+            let is_of_runner = cfg!(windows) || !name.contains(char::is_lowercase);
+            is_of_runner.then(|| (name.to_lowercase(), value.as_os_str()))
         })
     }
 

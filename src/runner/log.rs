@@ -1,6 +1,8 @@
 //! The step's log: masks, annotations, and lines, as the runner's workflow commands.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Write};
 
 use anyhow::Context as _;
@@ -14,7 +16,7 @@ use crate::text::{is_beyond_bmp, utf16_len};
 /// The maximum length of an annotation in UTF-16 units. The runner cuts at 4,096.
 const MAX_ANNOTATION: usize = 4_000;
 
-/// The maximum length of the hint and the link at its end. It is longer than all of them.
+/// The maximum length of the hint and the link at its end.
 const MAX_END: usize = 2_500;
 
 /// What begins and ends the number of a character that an annotation does not contain.
@@ -33,8 +35,8 @@ pub struct Log<'a> {
     out: Box<dyn Write + 'a>,
     debug: bool,
     masks_secrets: bool,
-    /// The number of masks so far.
-    masks: usize,
+    /// The hashes of the masks so far.
+    masks: HashSet<u64>,
     /// Whether no mask can reach the runner.
     is_discarded: bool,
 }
@@ -46,7 +48,7 @@ impl<'a> Log<'a> {
             out: Box::new(out),
             debug: environment.is_debug(),
             masks_secrets: true,
-            masks: 0,
+            masks: HashSet::new(),
             is_discarded: false,
         }
     }
@@ -90,16 +92,18 @@ impl<'a> Log<'a> {
     pub fn mask(&mut self, credential: &SecretString) -> anyhow::Result<()> {
         secrets::register(credential);
         self.print_mask(credential)?;
-        self.print_further_masks(masks::encoded(credential))
+        self.print_further_masks(masks::encoded(credential), masks::MAX_OTHERS)
     }
 
-    /// Registers the lines in which programs print an encoded credential with the runner (`masks::lines`). For the
-    /// credential that the next steps get, after all other masks.
+    /// As [`Log::mask`], for the credential that the next steps get: also registers the lines in which programs print
+    /// it (`masks::lines`).
     ///
     /// # Errors
     /// As for [`Log::mask`].
-    pub fn mask_lines(&mut self, credential: &SecretString) -> anyhow::Result<()> {
-        self.print_further_masks(masks::lines(credential))
+    pub fn mask_for_next_steps(&mut self, credential: &SecretString) -> anyhow::Result<()> {
+        self.mask(credential)?;
+        let further = masks::encoded(credential).into_iter();
+        self.print_further_masks(further.chain(masks::lines(credential)), masks::MAX)
     }
 
     /// As [`Log::mask`], for text of which a part can be ordinary text ([`secrets::register_text`]).
@@ -111,14 +115,19 @@ impl<'a> Log<'a> {
         self.print_mask(secret)
     }
 
-    /// Prints masks as long as the runner has few: each of them delays every later line of the job.
+    /// Prints masks until the runner has `max`: each of them delays every later line of the job.
     fn print_further_masks(
         &mut self,
         masks: impl IntoIterator<Item = SecretString>,
+        max: usize,
     ) -> anyhow::Result<()> {
-        let left = masks::MAX.saturating_sub(self.masks);
-        let mut masks = masks.into_iter().take(left);
-        masks.try_for_each(|mask| self.print_mask(&mask))
+        for mask in masks {
+            if self.masks.len() >= max {
+                break;
+            }
+            self.print_mask(&mask)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn print_mask(&mut self, secret: &SecretString) -> anyhow::Result<()> {
@@ -127,10 +136,14 @@ impl<'a> Log<'a> {
             return Ok(());
         }
         masks::check(value)?;
-        self.masks += 1;
+        let mut hasher = DefaultHasher::new();
+        value.hash(&mut hasher);
+        if !self.masks.insert(hasher.finish()) {
+            return Ok(());
+        }
         // A combining character after the colons would make the line no command, and the runner would show it. act
         // does not trim masks, so other values are printed without the line break.
-        let start = if value.starts_with(|c: char| c.is_ascii()) {
+        let start = if value.starts_with(|c: char| c.is_ascii_graphic()) {
             ""
         } else {
             "%0A"
@@ -213,8 +226,8 @@ impl<'a> Log<'a> {
 ///
 /// At the end of a step, the runner cuts errors and warnings to 256 UTF-16 units for a log of its own, after it has
 /// masked them. If the cut is inside of a character, the runner ends: no later step runs, and no post phase. So there
-/// is no such character: its number is shown, as is that of the marks around the number. A text that is too long
-/// loses its middle, since it ends in the hint and the link.
+/// is no such character: its number is shown, as is that of the mark before a number. A text that is too long loses its
+/// middle, and so does a hint, which ends in the link.
 ///
 /// Source: `CompleteStep` in `src/Runner.Worker/ExecutionContext.cs` of the runner, and what it did when it ran.
 fn fit(message: &str) -> String {
@@ -228,16 +241,25 @@ fn fit(message: &str) -> String {
             text.push(c);
         }
     }
-    let length = utf16_len(&text);
-    if length <= MAX_ANNOTATION {
+    if utf16_len(&text) <= MAX_ANNOTATION {
         return text;
     }
     // No character needs two units anymore.
-    let hint = text.find("\nhint: ").map(|at| utf16_len(&text[at..]));
-    let end = hint.unwrap_or(MAX_END).min(MAX_END);
-    let start: String = text.chars().take(MAX_ANNOTATION - end - 1).collect();
-    let end: String = text.chars().skip(length - end).collect();
-    format!("{start}\u{2026}{end}")
+    let hint = text.find("\nhint: ").unwrap_or(text.len());
+    let (what, hint) = text.split_at(hint);
+    let hint = without_middle(hint, MAX_END);
+    without_middle(what, MAX_ANNOTATION - utf16_len(&hint)) + &hint
+}
+
+/// A text of at most `max` characters: without its middle, if it is longer.
+fn without_middle(text: &str, max: usize) -> String {
+    let length = text.chars().count();
+    if length <= max {
+        return text.to_owned();
+    }
+    let start = text.chars().take(max / 2);
+    let end = text.chars().skip(length - (max - max / 2 - 1));
+    start.chain(['\u{2026}']).chain(end).collect()
 }
 
 /// The data of a command, which does not begin with a character that could combine with the colon before it: the line
@@ -377,12 +399,22 @@ mod tests {
                 let credential = format!("a-credential-with-the-number-{number}");
                 log.mask(&SecretString::from(credential)).unwrap();
             }
-            let long = SecretString::from("x".repeat(900));
-            log.mask_lines(&long).unwrap();
+            for _ in 0..2 {
+                let mut letters = ('a'..='z').cycle().step_by(7).zip(('0'..='9').cycle());
+                let long = std::iter::from_fn(|| letters.next()).take(450);
+                let long: String = long.flat_map(|(a, b)| [a, b]).collect();
+                log.mask_for_next_steps(&long.into()).unwrap();
+            }
         });
         let plain = text.matches("::add-mask::a-credential").count();
         assert_eq!(plain, 20);
-        assert!(text.lines().count() <= masks::MAX + plain, "{text}");
+        assert_eq!(text.lines().count(), masks::MAX, "{text}");
+        let reserved = text.lines().rev().take(masks::MAX - masks::MAX_OTHERS);
+        assert!(
+            reserved
+                .into_iter()
+                .all(|line| !line.contains("a-credential"))
+        );
     }
 
     proptest! {

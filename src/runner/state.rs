@@ -18,7 +18,7 @@ pub const GATEWAY_STOP_KEY: &str = "gateway_stop_key";
 pub const GATEWAY_SUMMARY: &str = "gateway_summary";
 /// The URL of a gateway's process.
 pub const GATEWAY_URL: &str = "gateway_url";
-/// The name of the file with the job summary of the main phase, and its digest.
+/// The name of the file with the job summary of the main phase.
 pub const SUMMARY_FILE: &str = "summary_file";
 /// The SHA-256 digest of that file.
 pub const SUMMARY_DIGEST: &str = "summary_digest";
@@ -34,7 +34,7 @@ const NAMES: [&str; 7] = [
 ];
 
 /// The value of a name under which nothing is saved.
-const NOTHING: &str = "none";
+pub const NOTHING: &str = "none";
 
 /// Saves that there is nothing under any name.
 ///
@@ -72,4 +72,17 @@ pub fn has(environment: &Environment, name: &str) -> bool {
 #[must_use]
 pub fn variable(name: &str) -> String {
     format!("STATE_{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_cleared() {
+        let names = include_str!("state.rs").lines();
+        let names =
+            names.filter(|line| line.starts_with("pub const ") && !line.contains("NOTHING"));
+        assert_eq!(names.count(), NAMES.len());
+    }
 }

@@ -12,6 +12,9 @@ use crate::text::secrets::hexadecimal;
 /// The maximum size of the summary in bytes. GitHub drops the whole summary of a step above 1 MiB.
 const LARGEST: usize = 512 * 1024;
 
+/// The maximum size of all sections of a step in bytes: a little below GitHub's.
+const MAX_TOTAL: usize = 1000 * 1024;
+
 /// The maximum size of a kept section in bytes. A table ends with the row after [`LARGEST`].
 const LARGEST_KEPT: u64 = 2 * LARGEST as u64;
 
@@ -136,9 +139,13 @@ impl Summary {
         )
     }
 
-    /// Adds another section.
-    pub fn add(&mut self, other: &Self) {
-        self.0.push_str(&other.0);
+    /// This section and `next`, or only that one if both would be too long.
+    #[must_use]
+    pub fn and(self, next: Self) -> Self {
+        if self.0.len() + next.0.len() > MAX_TOTAL {
+            return next;
+        }
+        Self(self.0 + &next.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files for the next steps of the job, in the runner's temporary directory.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -216,10 +216,24 @@ fn give_to_owner(_file: &File, _directory: &Path) -> io::Result<()> {
 /// When the name is not of such a file, or the file is missing, larger than `limit` bytes, or not UTF-8.
 pub fn read(environment: &Environment, name: &str, limit: u64) -> anyhow::Result<String> {
     let path = Directory::find(environment)?.path.join(own_name(name)?);
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+
+        // Opening a pipe could block forever.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed());
+    }
+    let file = options.open(&path)?;
+    if !file.metadata()?.is_file() {
+        bail!("it is not a file");
+    }
     let mut text = String::new();
-    if fs::symlink_metadata(&path)?.is_file() {
-        let file = File::open(&path)?;
-        file.take(limit).read_to_string(&mut text)?;
+    file.take(limit + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > limit {
+        bail!("it is larger than {limit} bytes");
     }
     Ok(text)
 }

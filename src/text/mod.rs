@@ -82,14 +82,32 @@ impl fmt::Display for Quote {
 /// only as it is: on one line, whole, and without characters that [`Log`](crate::runner::Log) replaces.
 #[must_use]
 pub fn as_given(value: &str) -> String {
-    if Quote::new(value).to_string() == value && !value.chars().any(is_beyond_bmp) {
+    let length = value.chars().count();
+    let reason = if let Some(c) = value.chars().find(|c| is_beyond_bmp(*c)) {
+        format!("it contains U+{:04X}", u32::from(c))
+    } else if length > LONGEST_QUOTE {
+        format!("it has {length} characters")
+    } else if redact(value) != value {
+        "it contains a secret".to_owned()
+    } else if Quote::new(value).to_string() == value {
         return format!("`{value}`");
-    }
-    let reason = match value.chars().find(|c| is_beyond_bmp(*c)) {
-        Some(c) => format!("it contains U+{:04X}", u32::from(c)),
-        None => format!("it has {} characters", value.chars().count()),
+    } else {
+        "it contains line breaks, repeated spaces, or invisible characters".to_owned()
     };
     format!("a text that is not shown ({reason})")
+}
+
+/// An entry of a list in an input, as a message names it. As [`as_given`], but it is a part of the value: so it is shown
+/// only if it looks like a name or a pattern, and not like a line of a secret.
+#[must_use]
+pub fn as_entry(entry: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-.:;,/@+*?![](){} ".contains(c);
+    if entry.chars().all(is_plain) && !entry.contains(": ") {
+        as_given(entry)
+    } else {
+        let length = entry.chars().count();
+        format!("an entry that is not shown (it has {length} characters)")
+    }
 }
 
 /// Whether UTF-16 needs two units for a character, as for most emoji.
@@ -125,7 +143,7 @@ pub fn comma_list_of(entries: impl IntoIterator<Item = String>) -> String {
     let (mut shown, more) = bounded(entries);
     match (shown.len(), more) {
         (_, 0) => {}
-        (0, more) => shown.push(format!("{more} that are too long to show")),
+        (0, more) => shown.push(format!("{more} too long to show")),
         (_, more) => shown.push(format!("and {more} more")),
     }
     shown.join(", ")
@@ -157,23 +175,29 @@ pub fn or_list<T: fmt::Display>(choices: &[T]) -> String {
     }
 }
 
-/// The first entries of a list that a message can contain, and how many more there are.
+/// The first entries of a list that a message can contain, and how many others there are. One long entry does not hide
+/// the ones after it.
 fn bounded(entries: impl IntoIterator<Item = String>) -> (Vec<String>, usize) {
-    let length = |c: char| if is_beyond_bmp(c) { 10 } else { c.len_utf8() };
-    let mut left = MAX_LIST;
-    let mut has_room = |entry: &String| {
-        let longer = left.checked_sub(entry.chars().map(length).sum());
-        left = longer.unwrap_or_default();
-        longer.is_some()
+    // As long as the log shows it (`runner::log`).
+    let length = |c: char| match c {
+        '\u{2039}' => 8,
+        c if is_beyond_bmp(c) => 10,
+        c => c.len_utf8(),
     };
-    let mut entries = entries.into_iter().peekable();
+    let mut left = MAX_LIST;
     let mut shown = Vec::new();
-    while shown.len() < MAX_LISTED
-        && let Some(entry) = entries.next_if(&mut has_room)
-    {
-        shown.push(entry);
+    let mut more = 0;
+    for entry in entries {
+        let room = left.checked_sub(entry.chars().map(length).sum());
+        match room.filter(|_| shown.len() < MAX_LISTED) {
+            Some(room) => {
+                left = room;
+                shown.push(entry);
+            }
+            None => more += 1,
+        }
     }
-    (shown, entries.count())
+    (shown, more)
 }
 
 /// Whether a line of the log may contain a character: no control characters (C0, C1), and no invisible
@@ -289,10 +313,8 @@ mod tests {
         let text = comma_list([long.as_str(), &long]);
         assert_eq!(text, format!("`{long}`, and 1 more"));
         let longest = "\u{1f600}".repeat(LONGEST_QUOTE);
-        assert_eq!(
-            comma_list([longest.as_str(), "a"]),
-            "2 that are too long to show"
-        );
+        assert_eq!(comma_list([longest.as_str(), "a"]), "`a`, and 1 more");
+        assert_eq!(comma_list([longest.as_str()]), "1 too long to show");
         assert_eq!(or_list(&["a", "b", "c"]), "`a`, `b`, or `c`");
         assert!(or_list(&[7; 50]).ends_with("`7`, or 10 more"));
         assert_eq!(comma_list([]), "");
@@ -303,8 +325,14 @@ mod tests {
         for (value, expected) in [
             ("europe", "`europe`"),
             ("gr\u{fc}n", "`gr\u{fc}n`"),
-            ("a  b", "a text that is not shown (it has 4 characters)"),
-            ("a\nb", "a text that is not shown (it has 3 characters)"),
+            (
+                "a  b",
+                "a text that is not shown (it contains line breaks, repeated spaces, or invisible characters)",
+            ),
+            (
+                "a\nb",
+                "a text that is not shown (it contains line breaks, repeated spaces, or invisible characters)",
+            ),
             (
                 "a\u{1f600}",
                 "a text that is not shown (it contains U+1F600)",
@@ -312,6 +340,15 @@ mod tests {
         ] {
             assert_eq!(as_given(value), expected);
         }
+        assert_eq!(as_entry("list_?"), "`list_?`");
+        assert_eq!(
+            as_entry("\"key\": \"value\""),
+            "an entry that is not shown (it has 14 characters)"
+        );
+        assert_eq!(
+            as_entry("password: x"),
+            "an entry that is not shown (it has 11 characters)"
+        );
         let long = "x".repeat(LONGEST_QUOTE + 1);
         assert_eq!(
             as_given(&long),

@@ -44,18 +44,6 @@ fn a_secret_in_another_input_is_one_error() {
 }
 
 #[test]
-fn a_secret_that_is_set_twice_is_masked_twice() {
-    let step = Step::new();
-    let secret = step.port.client_secret().to_owned();
-    let step = step.variable("INPUT_client_secret", "another-secret-value");
-    let run = step.run();
-    assert_eq!(run.exit, Some(1));
-    for secret in [&*secret, "another-secret-value"] {
-        assert!(run.masks.iter().any(|mask| mask == secret));
-    }
-}
-
-#[test]
 fn very_many_errors_are_not_all_shown() {
     let tools: Vec<String> = (0..3000).map(|number| format!("listed_{number}")).collect();
     let run = Step::new().input("allowed_tools", tools.join(",")).run();

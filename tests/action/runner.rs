@@ -1,6 +1,6 @@
 //! What GitHub's own runner does with what the action prints, and what else of a workflow reaches the action.
 
-use fake_port::{FakePort, Token, Tool};
+use fake_port::{FakePort, GITHUB_TOKEN, Token, Tool};
 use port_mcp_action::inputs::INPUTS;
 use runner_double::{Finished, Phase, Program};
 use serde_json::json;
@@ -169,6 +169,15 @@ fn printed(step: &Step, run: &Finished, command: &str) -> String {
         .to_owned()
 }
 
+const PROXIES: [&str; 6] = [
+    "https_proxy",
+    "HTTPS_PROXY",
+    "http_proxy",
+    "HTTP_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+];
+
 /// `xxd` is not on every machine.
 const XXD: &str = "od -An -tx1 -v | tr -d ' \\n' | fold -w 60";
 
@@ -183,7 +192,18 @@ fn the_token_is_masked_as_people_print_it() {
             .take(length)
             .collect();
         let token = token.chars().rev().collect::<String>();
-        let step = Step::against(FakePort::builder().token(Token::Literal(token.clone())));
+        let mut step = Step::against(FakePort::builder().token(Token::Literal(token.clone())));
+        // Other secrets do not take the place of the token's masks.
+        if length % 2 == 0 {
+            step = step.input("github_token", GITHUB_TOKEN);
+            for (number, name) in PROXIES.iter().enumerate() {
+                let proxy = format!(
+                    "http://u:a-long-password-{}-of-a-proxy@127.0.0.1:9",
+                    number / 2
+                );
+                step = step.variable(name, &proxy);
+            }
+        }
         let run = step.succeed();
         assert!(run.masks.len() <= 50, "{} masks", run.masks.len());
         // A last line of fewer than 16 characters has no mask.
@@ -210,7 +230,7 @@ fn the_token_is_masked_as_people_print_it() {
             assert!(shown.len() <= visible, "{length}, {command}: {log}");
         }
         let log = printed(&step, &run, &format!("printf %s \"$INPUT_TOKEN\" | {XXD}"));
-        let end = log.lines().rev().take(16).filter(|line| *line != "***");
+        let end = log.lines().rev().take(10).filter(|line| *line != "***");
         // The last line can be too short for a mask.
         assert!(end.map(str::len).sum::<usize>() < 16, "{length}: {log}");
         if length <= 300 {
@@ -249,7 +269,7 @@ fn a_secret_that_begins_with_any_character_is_masked() {
     let step = Step::new().input("client_secret", format!("a-secret&+{EMOJI}-of-some-length"));
     let run = step.run();
     assert!(
-        errors(&run).contains("a secret contains `&+` before a character beyond U+FFFF"),
+        errors(&run).contains("a secret contains `&+` and a character beyond U+FFFF"),
         "{}",
         run.log()
     );
@@ -350,4 +370,34 @@ async fn a_printed_audit_contains_no_command() {
     assert!(audit.contains(r"\u0023#[error]x"), "{audit}");
     assert!(!audit.contains("##["), "{audit}");
     assert!(!post.stdout.contains("##["), "{}", post.stdout);
+}
+
+#[test]
+fn a_list_with_a_secret_is_not_shown() {
+    // The runner masks each line of a secret with its comma, and the list ends there.
+    let secret = "{\n\"client_id\": \"x\",\n\"client_secret\": \"GOCSPX-abcdef\",\n}";
+    for input in ["allowed_tools", "allowed_actions"] {
+        let errors = Step::new()
+            .input(input, secret)
+            .input("read_only", "false")
+            .fail();
+        assert!(!errors.contains("GOCSPX"), "{errors}");
+        assert!(
+            errors.contains("an entry that is not shown (it has"),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn an_error_with_a_long_hint_keeps_its_beginning_and_the_link() {
+    let url = format!("https://{}.example", "a".repeat(3000));
+    let errors = Step::new()
+        .input("api_url", url)
+        .input("timeout", "1s")
+        .fail();
+    assert!(
+        errors.contains("\nhint: ") && errors.contains("\nsee: https://"),
+        "{errors}"
+    );
 }

@@ -131,7 +131,8 @@ pub(crate) async fn stop(
 
 /// Whether the step connects through a gateway. The runner sets the inputs of a step itself, in every phase.
 fn is_requested(environment: &Environment) -> bool {
-    environment.get("INPUT_CONNECTION").map(str::trim) == Some("gateway")
+    let connection = environment.get("INPUT_CONNECTION").map(str::trim);
+    connection.is_some_and(|connection| connection.eq_ignore_ascii_case("gateway"))
 }
 
 /// What a gateway is.

@@ -20,6 +20,9 @@ use crate::http::{Http, HttpSettings, NetworkError, seconds};
 use crate::inputs::is_loopback_http;
 use crate::runner::{Environment, Log, state, temp};
 
+/// What is saved in place of the URL while the gateway starts.
+const STARTING: &str = "starting";
+
 /// The time limit for stopping the gateway, which drains for up to 2 seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum length of the gateway's counts in bytes.
@@ -44,6 +47,7 @@ pub(super) async fn start(
         .has_audit_file
         .then(|| temp::create(environment, ".jsonl", &SecretString::from("")))
         .transpose()?;
+    let save_url = |url: &str| state::save(environment, &[(state::GATEWAY_URL, url.into())]);
     let settings = hand_over(Place {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         hosts: Vec::new(),
@@ -51,7 +55,15 @@ pub(super) async fn start(
         audit_output: false,
         audit_file: audit_file.as_ref().map(|file| file.path().to_owned()),
     });
-    let (process, url) = spawn(&settings).await?;
+    // A step that is killed from here on leaves a gateway that the post phase cannot find. It says so.
+    save_url(STARTING)?;
+    let (process, url) = match spawn(&settings).await {
+        Ok(started) => started,
+        Err(error) => {
+            save_url(state::NOTHING)?;
+            return Err(error);
+        }
+    };
     let saved = [
         (state::GATEWAY_URL, url.as_str().into()),
         (state::GATEWAY_STOP_KEY, stop_key),

@@ -153,17 +153,9 @@ fn u15_characters_that_the_agents_action_uses_internally_are_escaped() {
 
 #[test]
 fn l3_an_input_in_two_spellings() {
-    let step = Step::new();
-    let id = step.port.client_id().to_owned();
-    let step = step.variable("INPUT_client_id", "another");
-    let errors = step.fail();
-    assert!(
-        errors.contains("input `client_id` is set twice, with different values"),
-        "{errors}"
-    );
-    assert!(!errors.contains("is empty"), "{errors}");
-    // The same value twice is valid.
-    Step::new().variable("INPUT_Client_Id", &id).succeed();
+    // The runner writes the names in upper case: the other one is a variable of an earlier step.
+    let step = Step::new().variable("INPUT_client_id", "another");
+    step.variable("INPUT_Region", "mars").succeed();
 }
 
 #[test]

@@ -148,7 +148,7 @@ fn each_input_can_be_as_large_as_a_variable() {
 
 /// What an earlier step can set, and a value that would change where the credentials go, what the gateway is, or what
 /// the post phase does. `{trap}` is an address that must not be used. Proxies are missing: they count on purpose.
-pub(crate) const FORGED: [(&str, &str); 41] = [
+pub(crate) const FORGED: [(&str, &str); 50] = [
     ("CURL_CA_BUNDLE", "/nonexistent"),
     ("CURL_HOME", "/nonexistent"),
     ("DOCKER_API_VERSION", "1.0"),
@@ -157,6 +157,8 @@ pub(crate) const FORGED: [(&str, &str); 41] = [
     ("DOCKER_HOST", "tcp://{trap}"),
     ("DOCKER_TLS_VERIFY", "1"),
     ("GITHUB_ACTIONS", "false"),
+    // Not always a variable of the runner's own. Then, the job summary repeats that of the step.
+    ("GITHUB_ACTION_PATH", "/nonexistent"),
     ("GITHUB_API_URL", "http://{trap}"),
     ("GITHUB_OUTPUT", "/nonexistent/output"),
     ("GITHUB_STATE", "/nonexistent/state"),
@@ -164,9 +166,16 @@ pub(crate) const FORGED: [(&str, &str); 41] = [
     ("HOME", "/nonexistent"),
     ("HOSTALIASES", "/nonexistent"),
     ("INPUT_API_URL", "http://{trap}"),
+    ("INPUT_Api_Url", "http://{trap}"),
+    ("INPUT_allowed_actions", "*"),
+    ("INPUT_base_config", "{"),
+    ("INPUT_ca_certificate", "/nonexistent"),
+    ("INPUT_policy", "/nonexistent"),
     ("INPUT_CLIENT_SECRET", "another-secret-of-another-step"),
     ("INPUT_CONNECTION", "direct"),
     ("INPUT_MCP_URL", "http://{trap}"),
+    ("INPUT_mcp_url", "http://{trap}"),
+    ("LD_LIBRARY_PATH", "/nonexistent"),
     ("LOCALDOMAIN", "example.com"),
     ("NODE_EXTRA_CA_CERTS", "/nonexistent"),
     ("NODE_TLS_REJECT_UNAUTHORIZED", "0"),
@@ -175,6 +184,7 @@ pub(crate) const FORGED: [(&str, &str); 41] = [
     ("PORT_MCP_IMAGE_GATEWAY", ""),
     ("PORT_MCP_IMAGE_GATEWAY", "container"),
     ("RES_OPTIONS", "ndots:15"),
+    ("RUNNER_DEBUG", "1"),
     ("RUNNER_TEMP", "/nonexistent"),
     ("RUST_BACKTRACE", "full"),
     ("RUST_LOG", "trace"),
@@ -290,7 +300,12 @@ fn forged_state_without_saved_state_is_a_warning() {
         assert!(step.job.workspace().join("x").exists());
         assert_eq!(post.summary, "");
     }
-    let step = Step::new().input("connection", "gateway");
+    // A step that was killed while the gateway started.
+    let step = Step::new();
+    forge(&step, "STATE_gateway_url", "starting");
+    let warnings = annotations(&step.clean_up(), "warning");
+    assert!(warnings.contains("(a value is missing)"), "{warnings}");
+    let step = Step::new().input("connection", "Gateway");
     let post = step.clean_up();
     assert!(annotations(&post, "warning").contains("If it runs, it ends `6h` after its start"));
 }

@@ -9,6 +9,8 @@ commands=$scratch/networks
 
 networks() {
   mkdir --parents "$commands"
+  # What a C library could load to resolve names.
+  echo 'not a library' | tee "$commands"/libnss_{dns,files}.so.2 >/dev/null
   docker network create "$network" >/dev/null
   # The server listens on loopback, so the relay makes it available to other containers.
   # shellcheck disable=SC2016 # the shell in the container expands them
@@ -83,7 +85,7 @@ phase() {
     --env INPUT_JOB_CONTAINER="$3" --env GITHUB_RUN_ID=1 --env GITHUB_RUN_ATTEMPT=1 --env GITHUB_JOB=e2e --env GITHUB_ACTION=port \
     --env GITHUB_OUTPUT=/github/file_commands/output --env GITHUB_STATE=/github/file_commands/state \
     --env DOCKER_HOST=tcp://127.0.0.1:9 --env PORT_MCP_STUB_ENGINE=127.0.0.1:9 --env PORT_MCP_IMAGE_GATEWAY= \
-    --env SSL_CERT_FILE=/nonexistent --env STATE_gateway_url=http://127.0.0.1:9/v1 \
+    --env SSL_CERT_FILE=/nonexistent --env STATE_gateway_url=http://127.0.0.1:9/v1 --env LD_LIBRARY_PATH=/github/file_commands \
     --env GITHUB_STEP_SUMMARY=/github/file_commands/summary --volume "$commands:/github/file_commands" \
     --volume /var/run/docker.sock:/var/run/docker.sock "$image" >"$commands/log" || status=$?
   cat "$commands/log"
