@@ -273,6 +273,15 @@ pub(super) fn summary(
         Actions::Only(actions) if !actions.is_empty() => Cell::untrusted(&actions.join(", ")),
         all_or_none => Cell::text(all_or_none),
     };
+    // With the gateway, it is only the gateway's key.
+    let is_readable = settings.connection != Connection::Gateway
+        && settings.token_placement == TokenPlacement::Inline;
+    let readers = is_readable.then(|| {
+        Cell::text(
+            "in the configuration: anyone who can see the agent's arguments or files can read it, \
+             also a model that can run commands or read files",
+        )
+    });
     let rule = decision.rule.as_ref();
     summary.facts([
         ("Agent", Some(Cell::text(settings.agent))),
@@ -283,6 +292,7 @@ pub(super) fn summary(
         ("Read-only mode", Some(Cell::text(mode))),
         ("Port actions", Some(actions)),
         ("Identity", Some(Cell::text(token.identity))),
+        ("Token", readers),
         ("Token expires", expiry.map(Cell::text)),
         ("Policy", rule.map(|rule| Cell::untrusted(&rule.title))),
     ]);
