@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
 
 use port_mcp_action::agents::Agent;
 use port_mcp_action::troubleshooting::{self, HEADINGS, INVALID_INPUT, anchor};
@@ -241,6 +244,153 @@ fn the_documents_pin_the_actions_of_our_workflows() {
         }
     }
     assert!(checked > 10);
+}
+
+/// The step that deletes the runner's files with the token. A user copies it, so it has no name.
+const DELETION: &str = r#"find "$(dirname "$GITHUB_OUTPUT")" \( -name 'set_output_*' -o -name 'save_state_*' \) \
+  -exec grep -qE '^(access_token|gateway_stop_key)<<' {} \; -delete
+"#;
+
+const DELETION_COMMENT: &str =
+    "# Until the job ends, the runner keeps the token in files that the agent could read.\n";
+
+/// The steps of each job that connects to Port and then runs an agent, with the text of the workflow.
+fn jobs_with_an_agent() -> Vec<(PathBuf, String, Vec<Value>)> {
+    let directories = ["docs/workflows", ".github/workflow-templates"];
+    let documented = directories.map(|directory| files(directory, &[".yml"]));
+    let reusable = repository(".github/workflows/port-agent.yml");
+    let mut found = Vec::new();
+    for path in documented.into_iter().flatten().chain([reusable]) {
+        let text = read(&path);
+        let workflow: Value = yaml_serde::from_str(&text).unwrap();
+        for job in workflow["jobs"].as_object().unwrap().values() {
+            let steps = job["steps"].as_array().cloned().unwrap_or_default();
+            // The servers of these APIs connect to Port, so the model has no tool in the job.
+            let runs_elsewhere = ["anthropic-api", "openai-responses"].map(Value::from);
+            let connects = |step: &Value| {
+                is_connection(step) && !runs_elsewhere.contains(&step["with"]["agent"])
+            };
+            if steps.iter().any(connects) && !is_connection(steps.last().unwrap()) {
+                found.push((path.clone(), text.clone(), steps));
+            }
+        }
+    }
+    found
+}
+
+fn is_connection(step: &Value) -> bool {
+    step["uses"]
+        .as_str()
+        .is_some_and(|uses| uses.starts_with("OWNER/port-mcp-action@"))
+}
+
+fn uses_gateway(steps: &[Value]) -> bool {
+    let mut connections = steps.iter().filter(|step| is_connection(step));
+    connections.all(|step| step["with"]["connection"] == "gateway")
+}
+
+#[test]
+fn k86_files_with_the_token_are_deleted_before_the_agent() {
+    let mut checked = 0;
+    for (path, text, steps) in jobs_with_an_agent() {
+        if uses_gateway(&steps) {
+            continue;
+        }
+        // In the reusable workflow, several steps start an agent.
+        let position = if path.ends_with("port-agent.yml") {
+            steps.iter().position(is_connection).unwrap() + 1
+        } else {
+            steps.len() - 2
+        };
+        let step = &steps[position];
+        assert_eq!(
+            (&step["shell"], &step["run"]),
+            (&json!("bash"), &json!(DELETION)),
+            "{}",
+            path.display()
+        );
+        assert!(text.contains(DELETION_COMMENT), "{}", path.display());
+        checked += 1;
+    }
+    assert!(checked > 15, "{checked}");
+}
+
+#[test]
+fn k86_the_step_deletes_only_files_with_the_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |files: &[(&str, &str)]| -> Vec<String> {
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text).unwrap();
+        }
+        let status = Command::new("bash")
+            .args(["--noprofile", "--norc", "-eo", "pipefail", "-c", DELETION])
+            .env("GITHUB_OUTPUT", directory.path().join("set_output_own"))
+            .status();
+        assert!(status.unwrap().success());
+        let left = fs::read_dir(directory.path()).unwrap();
+        let mut left: Vec<String> = left
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        left
+    };
+    let own = [("save_state_own", ""), ("set_output_own", "")];
+    assert_eq!(run(&own), ["save_state_own", "set_output_own"]);
+    let others = [
+        (
+            "set_output_port",
+            "expires_in<<x\n1\nx\naccess_token<<x\nsecret\nx\n",
+        ),
+        ("save_state_port", "gateway_stop_key<<x\nsecret\nx\n"),
+        ("set_output_other", "text=access_token<<x\n"),
+        ("set_env_other", "access_token<<x\nsecret\nx\n"),
+    ];
+    assert_eq!(
+        run(&others),
+        [
+            "save_state_own",
+            "set_env_other",
+            "set_output_other",
+            "set_output_own"
+        ]
+    );
+}
+
+/// Without these, the model of Claude Code can read the token.
+#[test]
+fn k92_claude_code_has_no_shell_and_no_token_in_its_arguments() {
+    let mut checked = 0;
+    for (path, _, steps) in jobs_with_an_agent() {
+        let claude = steps.iter().find(|step| {
+            let uses = step["uses"].as_str().unwrap_or_default();
+            uses.starts_with("anthropics/claude-code-action@")
+        });
+        let Some(step) = claude else { continue };
+        let input = |name: &str| step["with"][name].as_str().unwrap_or_default();
+        let arguments = format!("{}\n", input("claude_args"));
+        let has_shell = !arguments.contains("--disallowedTools Bash")
+            && !input("disallowed_tools").starts_with("Bash,");
+        assert!(!has_shell, "{}", path.display());
+        if !uses_gateway(&steps) {
+            let connections = steps.iter().filter(|step| is_connection(step));
+            for connection in connections {
+                assert_eq!(
+                    connection["with"]["token_placement"],
+                    "env",
+                    "{}",
+                    path.display()
+                );
+            }
+            assert_eq!(
+                step["env"]["PORT_MCP_TOKEN"],
+                "${{ steps.port.outputs.access_token }}",
+                "{}",
+                path.display()
+            );
+        }
+        checked += 1;
+    }
+    assert!(checked > 8, "{checked}");
 }
 
 /// Words that the glossary in `CONTRIBUTING.md` replaces, and words that read as translated.

@@ -21,8 +21,10 @@ if (inputs.mode !== "agent") {
 
 // src/modes/agent/index.ts
 const servers = { mcpServers: {}, ...JSON.parse(inputs.mcp_config || "{}") };
-const tools = ["Edit", "MultiEdit", "Glob", "Grep", "LS", "Read", "Write", ...inputs.allowed_tools.split(/[,\n]/).map((tool) => tool.trim())];
-const args = ["--allowedTools", tools.join(","), "--disallowedTools", "WebSearch,WebFetch", "--mcp-config", JSON.stringify(servers)];
+const list = (text = "") => text.split(/[,\n]/).map((tool) => tool.trim()).filter(Boolean);
+const tools = ["Edit", "MultiEdit", "Glob", "Grep", "LS", "Read", "Write", ...list(inputs.allowed_tools)];
+const disallowed = ["WebSearch", "WebFetch", ...list(inputs.disallowed_tools)];
+const args = ["--allowedTools", tools.join(","), "--disallowedTools", disallowed.join(","), "--mcp-config", JSON.stringify(servers)];
 
 const { status } = spawnSync("claude", ["--print", inputs.direct_prompt, "--verbose", "--output-format", "stream-json", ...args], {
   env: { ...process.env, ANTHROPIC_API_KEY: inputs.anthropic_api_key },
