@@ -3,10 +3,14 @@
 //! The script is in the path, so the server keeps no state between requests: at
 //! `/model/list_blueprints,delete_entity/`, the model calls the first tool, then the second, and
 //! then responds with a text. The number of calls in the conversation decides which is next.
+//! Instead of the names, the path can contain the path of a file, encoded as one segment, that begins
+//! with a slash: JSON with a list of calls, each with a `tool` and, optionally, its `arguments`.
 //!
 //! It supports four APIs, each with and without event streams: Anthropic's Messages, `OpenAI`'s
 //! Responses and chat completions, and Gemini's `generateContent`. In Codex's code mode, in which
 //! the tools are functions of a program that the model writes, it responds with such a program.
+
+use std::fs;
 
 use axum::{
     Json,
@@ -14,6 +18,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub(crate) const ROUTE: &str = "/model/{script}/{*rest}";
@@ -25,18 +30,33 @@ const FINAL_TEXT: &str = "That is all.";
 /// a large model.
 const RATING: &str = r#"{"complexity_reasoning": "It is a script.", "complexity_score": 1}"#;
 
-/// The names of the agents' own shells, and the commands that a hostile model would run to read the
-/// token from the environment or the arguments of a process. Copilot CLI considers its command
-/// harmless, and does not recognize the token in the output.
-const SHELLS: [(&str, &str); 4] = [
-    ("bash", "printenv PORT_MCP_TOKEN | cut -c 2-"),
-    ("Bash", READ_TOKEN),
-    ("exec_command", READ_TOKEN),
-    ("run_shell_command", READ_TOKEN),
-];
+/// A call in the script.
+#[derive(Deserialize)]
+struct Call {
+    tool: String,
+    /// Without them, it is a call of one of Port's tools.
+    arguments: Option<Value>,
+}
 
-const READ_TOKEN: &str = "printenv PORT_MCP_TOKEN; \
-    cat /proc/*/environ /proc/*/cmdline | tr '\\0' '\\n' | grep --text -e PORT_MCP_TOKEN -e Bearer; true";
+impl Call {
+    /// The calls of the script in the path of a request.
+    fn script(path: &str) -> Vec<Self> {
+        if path.starts_with('/') {
+            let text = fs::read(path).expect("the file of the script");
+            return serde_json::from_slice(&text).expect("a list of calls");
+        }
+        let port = |tool: &str| Self {
+            tool: tool.to_owned(),
+            arguments: None,
+        };
+        path.split(',').map(port).collect()
+    }
+
+    fn arguments(&self) -> Value {
+        let of_port = || json!({"blueprintIdentifier": "service", "identifier": "checkout"});
+        self.arguments.clone().unwrap_or_else(of_port)
+    }
+}
 
 /// The model's next action.
 enum Turn {
@@ -46,6 +66,7 @@ enum Turn {
         number: usize,
         /// The tool, with the name that the agent uses.
         tool: Tool,
+        arguments: Value,
     },
     /// It writes a program that calls a tool.
     Program {
@@ -70,66 +91,68 @@ struct Tool {
 }
 
 impl Turn {
-    /// The arguments of a call. A shell gets a command that reads Port's token. Any other tool can
-    /// be one of Port's.
-    fn arguments(tool: &str) -> Value {
-        match SHELLS.iter().find(|(shell, _)| *shell == tool) {
-            Some(("exec_command", command)) => json!({"cmd": command}),
-            Some((_, command)) => json!({"command": command, "description": "Look around"}),
-            None => json!({"blueprintIdentifier": "service", "identifier": "checkout"}),
-        }
-    }
-
     /// The next turn in a conversation with this many calls. A tool that the agent does not offer
     /// is called by the name that it would have.
-    fn next(script: &str, offered: &[Tool], calls: usize) -> Self {
-        let script: Vec<&str> = script.split(',').collect();
+    fn next(script: &[Call], offered: &[Tool], calls: usize) -> Self {
         let find = |wanted: &str| offered.iter().find(|tool| is_called(&tool.name, wanted));
         // Requests for a title or a summary have no tools.
-        let Some(wanted) = script.get(calls).filter(|_| !offered.is_empty()) else {
+        let Some(call) = script.get(calls).filter(|_| !offered.is_empty()) else {
             return Self::End;
         };
         let interpreter = offered
             .iter()
             .find(|tool| tool.is_custom && tool.name == "exec");
-        if let Some(interpreter) = interpreter.filter(|_| find(wanted).is_none()) {
+        let is_in_program = find(&call.tool).is_none_or(|tool| tool.is_custom);
+        if let Some(interpreter) = interpreter.filter(|_| is_in_program) {
             return Self::Program {
                 number: calls,
                 tool: interpreter.clone(),
-                text: program(&script, wanted),
+                text: program(script, call),
             };
         }
-        let tool = find(wanted).cloned().unwrap_or_else(|| {
-            let sibling = script.iter().find_map(|other| Some((other, find(other)?)));
-            match sibling {
-                None => Tool {
-                    namespace: None,
-                    name: (*wanted).to_owned(),
-                    is_custom: false,
-                },
-                Some((other, tool)) => Tool {
-                    name: tool.name.replace(other, wanted),
+        let named = |name: &str| Tool {
+            namespace: None,
+            name: name.to_owned(),
+            is_custom: false,
+        };
+        let tool = find(&call.tool).cloned().unwrap_or_else(|| {
+            let of_port = script.iter().filter(|other| other.arguments.is_none());
+            let sibling = of_port
+                .filter(|_| call.arguments.is_none())
+                .find_map(|other| Some((&other.tool, find(&other.tool)?)));
+            sibling.map_or_else(
+                || named(&call.tool),
+                |(other, tool)| Tool {
+                    name: tool.name.replace(other, &call.tool),
                     ..tool.clone()
                 },
-            }
+            )
         });
         Self::Call {
             number: calls,
             tool,
+            arguments: call.arguments(),
         }
     }
 }
 
-/// A program that calls the tool, by the name that the tool has or would have there.
-fn program(script: &[&str], wanted: &str) -> String {
+/// A program that calls the tool, by the name that the tool has or would have there. If the call is
+/// of the interpreter itself, its arguments are the program.
+fn program(script: &[Call], call: &Call) -> String {
+    if let Some(program) = call.arguments.as_ref().and_then(Value::as_str) {
+        return program.to_owned();
+    }
+    let of_port = script.iter().filter(|call| call.arguments.is_none());
+    let siblings: Vec<&str> = of_port.map(|call| call.tool.as_str()).collect();
     format!(
         "const names = ALL_TOOLS.map(({{ name }}) => name);\n\
          const find = (tool) => names.find((name) => name === tool || name.endsWith(`__${{tool}}`));\n\
-         const sibling = {script}.find(find) ?? '';\n\
+         const sibling = {siblings}.find(find) ?? '';\n\
          const name = find('{wanted}') ?? (find(sibling) ?? '').replace(sibling, '{wanted}');\n\
          text(await tools[name]({arguments}));\n",
-        script = json!(script),
-        arguments = Turn::arguments(wanted),
+        siblings = json!(siblings),
+        wanted = call.tool,
+        arguments = call.arguments(),
     )
 }
 
@@ -150,6 +173,7 @@ pub(crate) async fn respond(
             .into_response();
     };
     let streams = request["stream"] == true || rest.contains("stream");
+    let script = Call::script(&script);
     let turn = |offered: &[Tool], calls| Turn::next(&script, offered, calls);
     match rest.rsplit(['/', ':']).next().unwrap_or_default() {
         "messages" => messages(
@@ -238,8 +262,12 @@ fn tool_calls(messages: &Value) -> usize {
 /// Anthropic's Messages.
 fn messages(turn: &Turn, streams: bool) -> Response {
     let (content, stop_reason) = match turn {
-        Turn::Call { number, tool } => (
-            json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": tool.name, "input": Turn::arguments(&tool.name)}),
+        Turn::Call {
+            number,
+            tool,
+            arguments,
+        } => (
+            json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": tool.name, "input": arguments}),
             "tool_use",
         ),
         Turn::Program { .. } | Turn::End => {
@@ -257,10 +285,10 @@ fn messages(turn: &Turn, streams: bool) -> Response {
     message["content"] = json!([]);
     message["stop_reason"] = Value::Null;
     let (start, delta) = match turn {
-        Turn::Call { tool, .. } => {
+        Turn::Call { arguments, .. } => {
             let mut start = content;
             start["input"] = json!({});
-            let partial = Turn::arguments(&tool.name).to_string();
+            let partial = arguments.to_string();
             (
                 start,
                 json!({"type": "input_json_delta", "partial_json": partial}),
@@ -284,10 +312,14 @@ fn messages(turn: &Turn, streams: bool) -> Response {
 /// `OpenAI`'s Responses.
 fn responses(turn: &Turn, streams: bool) -> Response {
     let item = match turn {
-        Turn::Call { number, tool } => {
+        Turn::Call {
+            number,
+            tool,
+            arguments,
+        } => {
             let mut item = json!({
                 "type": "function_call", "id": format!("fc_{number}"), "call_id": format!("call_{number}"),
-                "name": tool.name, "arguments": Turn::arguments(&tool.name).to_string(), "status": "completed",
+                "name": tool.name, "arguments": arguments.to_string(), "status": "completed",
             });
             if let Some(namespace) = &tool.namespace {
                 item["namespace"] = namespace.as_str().into();
@@ -328,10 +360,14 @@ fn responses(turn: &Turn, streams: bool) -> Response {
 /// `OpenAI`'s chat completions.
 fn completions(turn: &Turn, streams: bool) -> Response {
     let (message, finish_reason) = match turn {
-        Turn::Call { number, tool } => (
+        Turn::Call {
+            number,
+            tool,
+            arguments,
+        } => (
             json!({"role": "assistant", "content": null, "tool_calls": [{
                 "index": 0, "id": format!("call_{number}"), "type": "function",
-                "function": {"name": tool.name, "arguments": Turn::arguments(&tool.name).to_string()},
+                "function": {"name": tool.name, "arguments": arguments.to_string()},
             }]}),
             "tool_calls",
         ),
@@ -369,8 +405,10 @@ fn completions(turn: &Turn, streams: bool) -> Response {
 /// Gemini's `generateContent`.
 fn generate_content(turn: &Turn, text: &str, streams: bool) -> Response {
     let part = match turn {
-        Turn::Call { tool, .. } => {
-            json!({"functionCall": {"name": tool.name, "args": Turn::arguments(&tool.name)}})
+        Turn::Call {
+            tool, arguments, ..
+        } => {
+            json!({"functionCall": {"name": tool.name, "args": arguments}})
         }
         Turn::Program { .. } | Turn::End => json!({"text": text}),
     };

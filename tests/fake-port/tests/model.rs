@@ -143,6 +143,33 @@ async fn a_request_without_tools_is_no_turn_of_the_script() {
     assert_eq!(answer["stop_reason"], "end_turn");
 }
 
+#[tokio::test]
+async fn a_script_in_a_file_has_arguments() {
+    let port = FakePort::start();
+    let script = tempfile::NamedTempFile::new().unwrap();
+    let calls = json!([{"tool": "Read", "arguments": {"path": "/x"}}, {"tool": "list_blueprints"}]);
+    std::fs::write(&script, calls.to_string()).unwrap();
+    let path = script.path().to_str().unwrap().replace('/', "%2F");
+    let ask = async |calls: usize| -> Value {
+        let call = json!({"role": "assistant", "content": [{"type": "tool_use"}]});
+        let tools = json!([{"name": "mcp__port__list_blueprints"}]);
+        let answer = Client::new()
+            .post(format!("{}/model/{path}/v1/messages", port.api_url()))
+            .json(&json!({"tools": tools, "messages": vec![call; calls]}))
+            .send();
+        let answer: Value = answer.await.unwrap().json().await.unwrap();
+        answer["content"][0].clone()
+    };
+    // By its own name, even if it is not offered.
+    let first = ask(0).await;
+    assert_eq!(
+        (&first["name"], &first["input"]),
+        (&json!("Read"), &json!({"path": "/x"}))
+    );
+    assert_eq!(ask(1).await["name"], "mcp__port__list_blueprints");
+    assert_eq!(ask(2).await["type"], "text");
+}
+
 /// Codex's default model gets its tools as functions of a program.
 #[tokio::test]
 async fn a_model_that_writes_programs_calls_the_tools_in_them() {
