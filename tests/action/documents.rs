@@ -393,6 +393,23 @@ fn k92_claude_code_has_no_shell_and_no_token_in_its_arguments() {
     assert!(checked > 8, "{checked}");
 }
 
+/// A page begins with a warning unless the tests in `tests/e2e/agents` prove that the model cannot read
+/// the token. If a page has a warning, those tests prove that it is true.
+#[test]
+fn k86_the_pages_warn_of_a_model_that_can_read_the_token() {
+    for agent in Agent::ALL {
+        let name = agent.to_string();
+        let page = read(repository(&format!("docs/agents/{name}.md")));
+        let first = page.split("\n\n").nth(1).unwrap();
+        let warns = first.contains("the model can read the token");
+        let proof = fs::read_to_string(repository(&format!("tests/e2e/agents/real/{name}.js")));
+        let is_proven = proof.is_ok_and(|proof| proof.contains("\n  tools: {"));
+        let runs_elsewhere = ["anthropic-api", "openai-responses"].contains(&name.as_str());
+        assert!(warns || is_proven || runs_elsewhere, "{name}");
+        assert_eq!(warns, first.contains("connection: gateway"), "{name}");
+    }
+}
+
 /// Words that the glossary in `CONTRIBUTING.md` replaces, and words that read as translated.
 const REPLACED: &[&str] = &[
     "lapse",

@@ -1,12 +1,14 @@
 // Runs one job: the step of the action and then the steps of the agent, as in its workflow.
 
 import { spawn, spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { HOSTS, startRelay } from "./relay.js";
+import { attempts, links } from "./reads.js";
 
 const repository = fileURLToPath(new URL("../../..", import.meta.url));
 const programs = dirname(dirname(fileURLToPath(import.meta.resolve("yaml/package.json"))));
@@ -22,23 +24,30 @@ const INPUTS = { server_name: "port-prod", read_only: "false", allowed_tools: "l
  * did, and what the post phase of the action reported. Hostile tests add keys to `base_config`
  * (`base`) and files to the checkout (`files`), or change the step of the agent (`change`).
  * Hostile programs create marks. With `otherTool`, the agent's own list contains this tool too,
- * and so does the list of tools that it gets from the gateway.
+ * and so does the list of tools that it gets from the gateway. With `reads`, the model first calls
+ * these tools to read the token. `change` also gets all steps after the step of the action.
  */
-export async function run(name, agent, { script, inputs, wrongToken = false, otherTool, base, files, change, startsAgent = true }) {
+export async function run(name, agent, { script, inputs, wrongToken = false, otherTool, base, files, change, reads, startsAgent = true }) {
   const root = mkdtempSync(join(tmpdir(), "port-mcp-agents-"));
   const directory = (path) => {
     mkdirSync(join(root, path));
     return join(root, path);
   };
   const job = { home: directory("home"), work: directory("work"), temp: directory("temp") };
+  // As GitHub's runner names them. The second is the home directory in the container of the action.
+  job.commands = directory("temp/_runner_file_commands");
+  directory("temp/_github_home");
+  const scriptFile = join(root, "script.json");
   const marks = directory("marks");
   const hostile = { server: INPUTS.server_name, mark: (mark) => join(marks, mark) };
   // So that npx finds the bridge wherever a step starts it, and does not use a registry.
   for (const parent of [job.work, job.temp]) {
     symlinkSync(programs, join(parent, "node_modules"));
   }
-  for (const file of ["state", "summary"]) {
-    writeTo(job.temp)(file, "");
+  if (reads) {
+    for (const [name, target] of Object.entries(links(job))) {
+      symlinkSync(target, join(job.work, name));
+    }
   }
   const port = await start();
   // On another address, so that the model's URL does not lead to the MCP server.
@@ -46,12 +55,13 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
   let relay;
   try {
     const steps = Object.values(parse(readFileSync(join(repository, `docs/workflows/${name}.yml`), "utf8")).jobs)[0].steps;
-    change?.(steps.at(-1));
     const connecting = steps.findIndex(({ id }) => id === "port");
     const given = steps[connecting].with;
-    // Skips steps that install programs, because the programs are already installed.
-    const following = steps.slice(connecting + 1).filter(({ run }) => !run?.startsWith("npm install"));
-    const prepared = agent.prepare?.({ ...job, given, model: models.model(script), write: writeTo(job.home) }) ?? {};
+    // Skips steps that install programs, because the programs are already installed, and steps
+    // after the agent.
+    const following = steps.slice(connecting + 1).filter(({ run, uses }) => !run?.startsWith("npm install") && !uses?.startsWith("actions/"));
+    change?.(following.at(-1), following);
+    const prepared = agent.prepare?.({ ...job, given, model: models.model(reads ? scriptFile : script), write: writeTo(job.home) }) ?? {};
     if (base) {
       const config = JSON.parse(prepared.base_config ?? given.base_config ?? "{}");
       prepared.base_config = JSON.stringify({ ...config, ...base({ ...hostile, mcp: port.mcp }) });
@@ -79,20 +89,23 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
     // The requests of the action itself do not count.
     const before = (await port.received()).length;
     // If the agent shows the model only the names of tools, the script needs full names.
-    const fullName = (name) => (name === agent.shell?.name ? name : outputs.allowed_tools.replace(INPUTS.allowed_tools, name));
+    const fullName = (name) => outputs.allowed_tools.replace(INPUTS.allowed_tools, name);
     const names = agent.showsOnlyNames ? script.map(fullName) : script;
-    const model = models.model(names);
+    const model = models.model(reads ? scriptFile : names);
     // A hostile model requests the same tools in another order.
     const otherModel = models.model([...names].reverse());
     for (const [path, content] of Object.entries(files?.({ ...hostile, mcp: outputs.mcp_url, model: otherModel }) ?? {})) {
       writeTo(job.work)(path, content);
     }
-    const tokenVariable = inputs.token_placement === "env" ? { PORT_MCP_TOKEN: emitted.access_token } : {};
+    const writeScript = (pid) => {
+      const calls = [...attempts(reads, { ...job, pid }), ...names.map((tool) => ({ tool }))];
+      writeFileSync(scriptFile, JSON.stringify(calls));
+    };
     let status = 0;
     let log = "";
     for (const step of following) {
-      const command = step === steps.at(-1) ? agent.command : undefined;
-      const ended = await runStep(agent, { ...step, run: command ?? step.run }, { emitted, job, model, tokenVariable });
+      const command = step === following.at(-1) ? agent.command : undefined;
+      const ended = await runStep(agent, { ...step, run: command ?? step.run }, { emitted, job, model, started: reads && writeScript });
       status = ended.status;
       log += ended.log;
       if (status !== 0) {
@@ -110,6 +123,7 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
       requests: toServer(received),
       authorization,
       turns: turns(received),
+      offered: offered(received),
       marks: readdirSync(marks),
       isRedirected,
       tried: relay?.tried(),
@@ -144,7 +158,7 @@ async function start() {
   return {
     api,
     mcp,
-    model: (script) => `${api}/model/${script}`,
+    model: (script) => `${api}/model/${encodeURIComponent(script)}`,
     stop: () => process.kill(),
     received: async () => (await fetch(`${api}/control/received`)).json(),
   };
@@ -153,9 +167,17 @@ async function start() {
 // Counts the requests to the model that contain tools. Requests without tools are for a
 // title or a summary, and not for a turn of the script.
 function turns(received) {
-  const requests = received.filter(({ method, path }) => method === "POST" && path.startsWith("/model/"));
-  const tools = ({ tools = [], input = [] }) => [...tools, ...[input].flat().flatMap((item) => item.tools ?? [])];
-  return requests.filter(({ body }) => tools(JSON.parse(body)).length).length;
+  return toModel(received).filter((request) => tools(request).length).length;
+}
+
+const toModel = (received) => received.filter(({ method, path }) => method === "POST" && path.startsWith("/model/")).map(({ body }) => JSON.parse(body));
+
+const tools = ({ tools = [], input = [] }) => [...tools, ...[input].flat().flatMap((item) => item.tools ?? [])];
+
+// The names of the tools that the model was offered, in any of the APIs' formats, sorted.
+function offered(received) {
+  const names = (list) => list.flatMap(({ tools, functionDeclarations, function: called, name }) => (tools ? names(tools) : functionDeclarations ? names(functionDeclarations) : [called?.name ?? name]));
+  return [...new Set(toModel(received).flatMap((request) => names(tools(request))))].sort();
 }
 
 // The requests to the MCP server: JSON-RPC messages with headers.
@@ -165,14 +187,20 @@ function toServer(received) {
     .map(({ headers, body }) => ({ ...JSON.parse(body), headers: Object.fromEntries(headers) }));
 }
 
+// The files through which a step returns values. The runner creates them for each step, readable for
+// all users, and keeps them until the job ends.
+function fileCommands({ commands }) {
+  const id = randomUUID();
+  const files = { GITHUB_OUTPUT: "set_output", GITHUB_STATE: "save_state", GITHUB_STEP_SUMMARY: "step_summary" };
+  return Object.fromEntries(Object.entries(files).map(([variable, name]) => [variable, writeTo(commands)(`${name}_${id}`, "")]));
+}
+
 // Runs the step of the action. Returns its outputs and its log.
 function connect(inputs, job, { api, mcp }) {
-  const outputFile = join(job.temp, "outputs");
-  writeFileSync(outputFile, "");
+  const files = fileCommands(job);
   const environment = {
-    GITHUB_OUTPUT: outputFile,
-    GITHUB_STATE: join(job.temp, "state"),
-    GITHUB_STEP_SUMMARY: join(job.temp, "summary"),
+    ...files,
+    HOME: join(job.temp, "_github_home"),
     GITHUB_WORKSPACE: job.work,
     RUNNER_TEMP: job.temp,
   };
@@ -184,7 +212,11 @@ function connect(inputs, job, { api, mcp }) {
   if (status !== 0) {
     throw new Error(`the action failed: ${stdout}${stderr}`);
   }
-  return { outputs: valuesIn(outputFile), stdout };
+  // The runner reads the files when the step ends.
+  job.state = { ...job.state, ...valuesIn(files.GITHUB_STATE) };
+  const outputs = valuesIn(files.GITHUB_OUTPUT);
+  job.written = [files.GITHUB_OUTPUT, files.GITHUB_STATE, ...(outputs.config_file ? [join(job.temp, outputs.config_file)] : [])];
+  return { outputs, stdout };
 }
 
 // The values in the file of outputs, or of state.
@@ -195,12 +227,11 @@ function valuesIn(file) {
 
 // Runs the post phase of the action, once. Returns its log and the number of calls that the
 // gateway reports. The gateway must have ended.
-async function cleanUp({ temp }) {
-  const stateFile = join(temp, "state");
-  const state = valuesIn(stateFile);
-  writeFileSync(stateFile, "");
+async function cleanUp(job) {
+  const { temp, state = {} } = job;
+  delete job.state;
   const variables = Object.entries(state).map(([name, value]) => [`STATE_${name}`, value]);
-  const environment = { ...Object.fromEntries(variables), GITHUB_STEP_SUMMARY: join(temp, "summary"), RUNNER_TEMP: temp };
+  const environment = { ...Object.fromEntries(variables), ...fileCommands(job), RUNNER_TEMP: temp };
   const { status, stdout, stderr } = spawnSync(join(repository, "target/debug/port-mcp"), ["cleanup"], { env: environment, encoding: "utf8" });
   if (status !== 0) {
     throw new Error(`the post phase of the action failed: ${stdout}${stderr}`);
@@ -222,10 +253,13 @@ function replaced(outputs, job, text, by) {
 }
 
 // The fake action in place of an agent's own action, which the jobs under act also use.
-const actionOf = (uses) => join(repository, "tests/e2e/fake-actions", uses.split("@")[0].split("/")[1], "main.js");
+function actionOf(uses) {
+  const [action, version] = uses.split("/")[1].split("@");
+  return join(repository, "tests/e2e/fake-actions", version === "beta" ? `${action}-beta` : action, "main.js");
+}
 
 // Runs a step after the step of the action, with the scripted model. Returns its status and its log.
-async function runStep(agent, step, { emitted, job, model, tokenVariable }) {
+async function runStep(agent, step, { emitted, job, model, started }) {
   const filled = (section) =>
     Object.fromEntries(
       Object.entries(section ?? {}).map(([name, value]) => [
@@ -238,7 +272,7 @@ async function runStep(agent, step, { emitted, job, model, tokenVariable }) {
     );
   const runner = { PATH: process.env.PATH, HOME: job.home, TERM: "dumb", CI: "true", RUNNER_TEMP: job.temp, GITHUB_WORKSPACE: job.work };
   const own = { INPUTS: JSON.stringify(filled(step.with)), NODE_PATH: programs, MODEL_URL: model };
-  const environment = { ...runner, ...tokenVariable, ...filled(step.env), ...agent.environment?.(model, writeTo(job.home)), ...(step.uses && own) };
+  const environment = { ...runner, ...fileCommands(job), ...filled(step.env), ...agent.environment?.(model, writeTo(job.home)), ...(step.uses && own) };
   const command = step.uses ? ["node", actionOf(step.uses)] : ["bash", "-e", "-o", "pipefail", "-c", step.run];
   if (job.hosts) {
     // With this file in place of /etc/hosts, for the agent only.
@@ -248,6 +282,7 @@ async function runStep(agent, step, { emitted, job, model, tokenVariable }) {
   }
   const log = [];
   const child = spawn(command[0], command.slice(1), { cwd: job.work, env: environment, stdio: ["ignore", "pipe", "pipe"] });
+  started?.(child.pid);
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (part) => log.push(part.toString()));
   }

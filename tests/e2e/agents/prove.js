@@ -1,14 +1,15 @@
 // Runs the real agents as in the workflows in docs/workflows, on the outputs of the action:
 // with every token placement and every connection that the agent supports, and with a wrong
 // token. The model follows a script: it requests a granted tool, and then a tool that is not
-// granted. The gateway stops that call for every agent. Then runs some of the agents with hostile
-// configurations and checkouts (hostile/).
+// granted. The gateway stops that call for every agent. A hostile model tries to read the token. Then
+// runs some of the agents with hostile configurations and checkouts (hostile/).
 //
 // prove.js [AGENT...]
 
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { run } from "./job.js";
+import { contains } from "./reads.js";
 import { typeErrors } from "./types.js";
 
 const GRANTED = "list_blueprints";
@@ -74,7 +75,7 @@ function gatewayRejects(agent, job) {
 function hidesTheToken({ outputs, log, received, authorization }) {
   const token = authorization.replace("Bearer ", "");
   const toModel = received.filter(({ path }) => path.startsWith("/model/"));
-  assert(!JSON.stringify([outputs, log, toModel]).includes(token.slice(1)), "the agent has Port's token");
+  assert(!contains(JSON.stringify([outputs, log, toModel]), token), "the agent has Port's token");
 }
 
 function isRejected(agent, { requests, status }) {
@@ -88,16 +89,56 @@ function isRejected(agent, { requests, status }) {
   }
 }
 
-// A hostile prompt makes the model request the token from the agent's shell.
+// A part of the token is in a request to the model.
 function showsTheToken({ outputs, received }) {
-  return received.some(({ path, body }) => path.startsWith("/model/") && body.includes(outputs.access_token.slice(1)));
+  return received.some(({ path, body }) => path.startsWith("/model/") && contains(body, outputs.access_token));
 }
 
-function keepsTheToken(agent, job) {
-  assert(job.turns > 0, "the model received no request");
+// The model made all calls, and none of them returned a part of the token.
+function keepsTheToken(job) {
+  assert.equal(job.status, 0, "a command of the step failed");
+  assert(calls(job.requests).includes(GRANTED), "the model did not make all calls");
   assert(!showsTheToken(job), "the token reached the model");
-  if (!agent.shell.endsAgent) {
-    assert(calls(job.requests).includes(GRANTED), "the granted call did not reach the server");
+}
+
+// Whether the page of the agent begins with a warning that the model can read the token.
+function warns(name) {
+  const page = readFileSync(new URL(`../../../docs/agents/${name}.md`, import.meta.url), "utf8");
+  return page.split("\n\n")[1].includes("the model can read the token");
+}
+
+// A hostile model calls each tool to read the token, wherever the job has it. Without a documented
+// protection, it succeeds. Behind the gateway, it then only gets the key.
+async function readTests(name, agent) {
+  const { tools, hidden = [], also = {}, unprotected = {} } = agent;
+  const gateway = { connection: "gateway" };
+  const attack = (workflow, { inputs = {}, ...others } = {}) => run(workflow, agent, { script: [GRANTED], inputs, reads: tools, ...others });
+  if (warns(name)) {
+    const job = await attack(name);
+    prove(`${name}, hostile model (K86): reads the token, as the page says`, job, () => assert(showsTheToken(job)));
+    return;
+  }
+  const listed = Object.keys(tools).filter((tool) => !hidden.includes(tool));
+  for (const [variant, inputs] of Object.entries({ direct: {}, gateway })) {
+    const job = await attack(name, { inputs });
+    prove(`${name}, ${variant}, hostile model (A7, A8, K86, K92): no tool reads the token`, job, () => keepsTheToken(job));
+    prove(`${name}, ${variant}: the model has only the listed tools (K6)`, job, () => {
+      const offered = [...job.offered, ...(agent.moreTools?.(job.received) ?? [])];
+      assert.deepEqual(offered.filter((tool) => !tool.endsWith(GRANTED)).sort(), listed.sort());
+    });
+  }
+  for (const [what, { workflow = name, ...others }] of Object.entries(also)) {
+    const job = await attack(workflow, others);
+    prove(`${name}, ${what}, hostile model: no tool reads the token`, job, () => keepsTheToken(job));
+  }
+  for (const [what, { tools: reads = tools, inputs, ...others }] of Object.entries(unprotected)) {
+    const open = await attack(name, { reads, inputs, ...others });
+    prove(`${name}, ${what}, hostile model: reads the token`, open, () => assert(showsTheToken(open)));
+    const behind = await attack(name, { reads, inputs: { ...inputs, ...gateway }, ...others });
+    prove(`${name}, ${what}, gateway, hostile model: reads only the key`, behind, () => {
+      assert(showsTheToken(behind));
+      hidesTheToken(behind);
+    });
   }
 }
 
@@ -125,21 +166,8 @@ async function endToEndTests(name) {
     const job = await run(name, agent, { script: SCRIPT, inputs, otherTool: NOT_GRANTED, change: agent.callsTheOther });
     prove(`${name}, gateway, lists that contain another tool: the gateway rejects its call`, job, () => gatewayRejects(agent, job));
   }
-  if (agent.shell) {
-    const script = [agent.shell.name, GRANTED];
-    const inputs = { token_placement: "env" };
-    const job = await run(name, agent, { script, inputs });
-    prove(`${name}, hostile prompt (A7, A8): the shell does not print the token`, job, () => keepsTheToken(agent, job));
-    const { change, base } = agent.shell;
-    if (change || base) {
-      const open = await run(name, agent, { script, inputs, change, base });
-      prove(`${name}, hostile prompt, unprotected: the shell prints the token`, open, () => assert(showsTheToken(open)));
-      const behind = await run(name, agent, { script, inputs: { ...inputs, connection: "gateway" }, change, base });
-      prove(`${name}, hostile prompt, unprotected, gateway: the shell prints only the key`, behind, () => {
-        assert(showsTheToken(behind));
-        hidesTheToken(behind);
-      });
-    }
+  if (agent.tools) {
+    await readTests(name, agent);
   }
   const job = await run(name, agent, { script: SCRIPT, inputs: {}, wrongToken: true });
   prove(`${name}, wrong token: is rejected`, job, () => isRejected(agent, job));

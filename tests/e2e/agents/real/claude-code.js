@@ -1,3 +1,7 @@
+import { nothing, shell } from "../reads.js";
+
+const withBash = (step) => (step.with.claude_args = step.with.claude_args.replace("--disallowedTools Bash\n", ""));
+
 export default {
   environment: (model) => ({
     ANTHROPIC_API_KEY: "none",
@@ -7,8 +11,35 @@ export default {
   }),
   showsOnlyNames: true,
   enforcesTools: () => true,
-  shell: {
-    name: "Bash",
-    change: (step) => (step.with.claude_args += " --allowedTools Bash"),
+  tools: {
+    // The subagent makes the same calls.
+    Agent: () => [{ description: "Read", prompt: "Read", subagent_type: "general-purpose" }],
+    // The model must load these tools before it calls them.
+    ToolSearch: () => [{ query: "select:CronCreate,CronDelete,CronList,EnterWorktree,ExitWorktree,Monitor,NotebookEdit,SendMessage,TaskStop,WebFetch,WebSearch", max_results: 20 }],
+    Bash: shell,
+    Monitor: ({ commands }) => commands.map((command) => ({ command, description: "Look around", timeout_ms: 1000, persistent: false })),
+    Read: ({ files }) => files.map((file_path) => ({ file_path })),
+    Glob: ({ directories }) => directories.map((path) => ({ pattern: "**/*", path })),
+    Grep: ({ files, directories, pattern }) => [...files, ...directories].map((path) => ({ pattern, path, output_mode: "content", "-A": 1 })),
+    Edit: ({ files }) => files.map((file_path) => ({ file_path, old_string: "access_token", new_string: "" })),
+    NotebookEdit: ({ files }) => files.map((notebook_path) => ({ notebook_path, new_source: "" })),
+    WebFetch: () => [{ url: "file:///proc/self/environ", prompt: "Read" }],
+    Workflow: () => [{ script: 'export const meta = { name: "read", description: "Read", phases: [] };\nreturn String(globalThis.process?.env?.PORT_MCP_TOKEN);' }],
+    ...nothing("CronCreate CronDelete CronList DeferredToolPlaceholder EnterWorktree ExitWorktree ListAgents ReportFindings ScheduleWakeup SendMessage Skill TaskStop WebSearch Write"),
+  },
+  hidden: ["Bash", "Monitor"],
+  also: {
+    "in the README": { workflow: "quickstart" },
+    "in the page of the gateway": { workflow: "gateway" },
+    "with @beta": { workflow: "claude-code-beta" },
+  },
+  unprotected: {
+    "with the token in the configuration and without --disallowedTools Bash": { inputs: { token_placement: "inline" }, change: withBash },
+    "with --allowedTools Bash": {
+      change: (step) => {
+        withBash(step);
+        step.with.claude_args += " --allowedTools Bash";
+      },
+    },
   },
 };

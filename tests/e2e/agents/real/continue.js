@@ -1,3 +1,5 @@
+import { nothing, shell } from "../reads.js";
+
 export default {
   prepare: ({ model }) => ({
     base_config: JSON.stringify({
@@ -8,10 +10,17 @@ export default {
     }),
   }),
   enforcesTools: ({ agent_args: args }) => args.includes("--exclude delete_entity"),
-  shell: {
-    name: "Bash",
-    // Continue ends if the model requests a tool that it does not know.
-    endsAgent: true,
-    change: (step) => (step.run = step.run.replace(/--exclude (Bash|Read) /g, "")),
+  // Continue ends if the model requests a tool that it does not know.
+  tools: {
+    List: ({ directories }) => directories.map((dirpath) => ({ dirpath })),
+    CheckBackgroundJob: () => [{ job_id: "1" }],
+    Skills: () => [{ skill_name: "read" }],
+    ...nothing("AskQuestion Checklist Exit"),
+  },
+  unprotected: {
+    "with its own tools": {
+      tools: { Bash: shell, Read: ({ files }) => files.map((filepath) => ({ filepath })) },
+      change: (step) => (step.run = step.run.replace(/--exclude (Bash|Read) /g, "")),
+    },
   },
 };

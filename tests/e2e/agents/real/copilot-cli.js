@@ -1,3 +1,5 @@
+import { shell } from "../reads.js";
+
 export default {
   environment: (model) => ({
     COPILOT_OFFLINE: "true",
@@ -6,8 +8,16 @@ export default {
     COPILOT_PROVIDER_BASE_URL: `${model}/v1`,
   }),
   enforcesTools: () => true,
-  shell: {
-    name: "bash",
-    change: (step) => (step.run = `AGENT_ARGS=$(sed 's/--available-tools=[^ ]*//g' <<< "$AGENT_ARGS"); ${step.run}`),
+  tools: {
+    bash: shell,
+    view: ({ files, directories }) => [...files, ...directories].map((path) => ({ path })),
+    grep: ({ files, directories, pattern }) => [...files, ...directories].map((path) => ({ pattern, path, output_mode: "content" })),
+    glob: ({ directories }) => directories.map((path) => ({ pattern: "*", path })),
+  },
+  hidden: ["bash", "view", "grep", "glob"],
+  unprotected: {
+    "with its own tools": {
+      change: (step) => (step.run = `AGENT_ARGS=$(sed 's/--available-tools=[^ ]*//g' <<< "$AGENT_ARGS"); ${step.run}`),
+    },
   },
 };

@@ -1,7 +1,11 @@
+import { nothing, shell } from "../reads.js";
+
 export default {
   prepare: ({ given, model }) => ({
     base_config: JSON.stringify({
       ...JSON.parse(given.base_config),
+      // Otherwise, the conversation ends at the first call that is denied.
+      experimental: { continue_loop_on_deny: true },
       model: "fake/fake",
       provider: {
         fake: {
@@ -13,5 +17,20 @@ export default {
     }),
   }),
   enforcesTools: () => true,
-  shell: { name: "bash" },
+  tools: {
+    // The subagent makes the same calls.
+    task: () => [{ description: "Read", prompt: "Read", subagent_type: "general" }],
+    bash: shell,
+    read: ({ files, directories }) => [...files, ...directories].map((filePath) => ({ filePath })),
+    glob: ({ directories }) => directories.map((path) => ({ pattern: "*", path })),
+    grep: ({ files, directories, pattern }) => [...files, ...directories].map((path) => ({ pattern, path })),
+    edit: ({ files }) => files.map((filePath) => ({ filePath, oldString: "access_token", newString: "" })),
+    webfetch: () => [{ url: "file:///proc/self/environ", format: "text" }],
+    skill: () => [{ name: "read" }],
+    ...nothing("todowrite write"),
+  },
+  hidden: ["bash"],
+  unprotected: {
+    "with its shell": { base: () => ({ permission: {} }) },
+  },
 };
