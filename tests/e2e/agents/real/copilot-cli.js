@@ -15,6 +15,9 @@ export default {
     glob: ({ directories }) => directories.map((path) => ({ pattern: "*", path })),
   },
   hidden: ["bash", "view", "grep", "glob"],
+  also: {
+    "with one of its own tools": { change: (step) => (step.run = step.run.replace("xargs copilot", "xargs copilot --available-tools=view")) },
+  },
   unprotected: {
     "with its own tools": {
       change: (step) => (step.run = `AGENT_ARGS=$(sed 's/--available-tools=[^ ]*//g' <<< "$AGENT_ARGS"); ${step.run}`),

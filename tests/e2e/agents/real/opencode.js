@@ -1,4 +1,7 @@
+import { tmpdir } from "node:os";
 import { nothing, shell } from "../reads.js";
+
+const reading = () => ({ permission: { bash: "deny", external_directory: { [`${tmpdir()}/*/work/*`]: "allow" } } });
 
 export default {
   prepare: ({ given, model }) => ({
@@ -30,7 +33,11 @@ export default {
     ...nothing("todowrite write"),
   },
   hidden: ["bash"],
+  also: {
+    "with a checkout": { base: reading, change: (step) => (step.run = `find "$GITHUB_WORKSPACE" -type l -delete\n${step.run}`) },
+  },
   unprotected: {
+    "with a checkout and its symbolic links": { base: reading },
     "with its shell": { base: () => ({ permission: {} }) },
   },
 };
