@@ -16,7 +16,7 @@ use crate::text::secrets::{hexadecimal, stems, whole_groups};
 pub(super) const MAX: usize = 50;
 
 /// The number of them up to which credentials are masked in encodings that the next steps do not get.
-pub(super) const MAX_OTHERS: usize = 18;
+pub(super) const MAX_OTHERS: usize = 16;
 
 /// The minimum length of a credential that is masked in encodings, in bytes.
 const MIN_CREDENTIAL: usize = 16;

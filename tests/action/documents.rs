@@ -410,6 +410,28 @@ fn k86_the_pages_warn_of_a_model_that_can_read_the_token() {
     }
 }
 
+/// A text that is not ours can contain an emoji, and an error with an emoji can end the runner.
+#[test]
+fn k72_shell_steps_print_no_text_of_others_as_an_annotation() {
+    let mut checked = 0;
+    for directory in [".github", "docs/workflows"] {
+        for path in files(directory, &[".yml"]) {
+            for line in read(&path)
+                .lines()
+                .filter(|line| line.contains("::error") || line.contains("::warning"))
+            {
+                assert!(
+                    !line.replace("\\`", "").contains('$'),
+                    "{}: {line}",
+                    path.display()
+                );
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 4, "{checked}");
+}
+
 /// Words that the glossary in `CONTRIBUTING.md` replaces, and words that read as translated.
 const REPLACED: &[&str] = &[
     "lapse",

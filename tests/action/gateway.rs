@@ -931,7 +931,11 @@ async fn r19_the_next_steps_do_not_use_a_proxy_for_it() {
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     assert_eq!(env, [("NO_PROXY", hosts), ("no_proxy", hosts)]);
-    assert!(annotations(&gateway.run, "notice").contains(hosts));
+    let notice = annotations(&gateway.run, "notice");
+    assert!(
+        notice.contains("`NO_PROXY` and `no_proxy` contain it"),
+        "{notice}"
+    );
     assert!(
         Gateway::start().run.env.is_empty(),
         "only if there is a proxy"
