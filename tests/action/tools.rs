@@ -228,3 +228,28 @@ fn outputs_that_exceed_the_limit_of_variables() {
     ");
     assert!(run.log().len() < 20_000);
 }
+
+#[test]
+fn k79_the_hint_names_what_makes_an_output_long() {
+    let port = FakePort::builder().tools(12_000).page_size(1000);
+    let one = Step::against(port).input("allowed_tools", "list_service_0");
+    let warning = annotations(&one.succeed(), "warning");
+    let expected = "Most of it is the names of the tools that are not granted, which the agent hides: set `connection: gateway`, which hides them itself.";
+    assert!(
+        warning.starts_with("The output `agent_args` is "),
+        "{warning}"
+    );
+    assert!(warning.ends_with(expected), "{warning}");
+
+    let base_config =
+        serde_json::json!({"mcpServers": {"a": {"command": "x".repeat(60_000)}}}).to_string();
+    let args = format!("{}\n", base_config.replace("xx", "'x"));
+    let long = Step::new()
+        .input("allowed_tools", "list_blueprints")
+        .input("base_config", args);
+    let warning = annotations(&long.succeed(), "warning");
+    assert!(
+        warning.contains("Shorten `base_config`, or use `config_file`"),
+        "{warning}"
+    );
+}
