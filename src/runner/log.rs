@@ -229,7 +229,7 @@ impl<'a> Log<'a> {
 /// is no such character: its number is shown, as is that of the mark before a number. A text that is too long loses its
 /// middle, and so does a hint, which ends in the link.
 ///
-/// Source: `CompleteStep` in `src/Runner.Worker/ExecutionContext.cs` of the runner, and what it did when it ran.
+/// Source: `PublishStepTelemetry` in `src/Runner.Worker/ExecutionContext.cs` of the runner, and what it did when it ran.
 fn fit(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     for c in message.chars() {

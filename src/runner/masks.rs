@@ -15,8 +15,9 @@ use crate::text::secrets::{hexadecimal, stems, whole_groups};
 /// job: 100 of them by about 0.15 ms.
 pub(super) const MAX: usize = 50;
 
-/// The number of them up to which credentials are masked in encodings that the next steps do not get.
-pub(super) const MAX_OTHERS: usize = 16;
+/// The number of them up to which credentials are masked in encodings that the next steps do not get. It is enough for
+/// five of them, and leaves room for the base64 of the one that they get.
+pub(super) const MAX_OTHERS: usize = 30;
 
 /// The minimum length of a credential that is masked in encodings, in bytes.
 const MIN_CREDENTIAL: usize = 16;

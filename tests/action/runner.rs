@@ -196,12 +196,8 @@ fn the_token_is_masked_as_people_print_it() {
         // Other secrets do not take the place of the token's masks.
         if length % 2 == 0 {
             step = step.input("github_token", GITHUB_TOKEN);
-            for (number, name) in PROXIES.iter().enumerate() {
-                let proxy = format!(
-                    "http://u:a-long-password-{}-of-a-proxy@127.0.0.1:9",
-                    number / 2
-                );
-                step = step.variable(name, &proxy);
+            for name in PROXIES {
+                step = step.variable(name, "http://u:a-long-password-of-a-proxy@127.0.0.1:9");
             }
         }
         let run = step.succeed();
@@ -230,7 +226,7 @@ fn the_token_is_masked_as_people_print_it() {
             assert!(shown.len() <= visible, "{length}, {command}: {log}");
         }
         let log = printed(&step, &run, &format!("printf %s \"$INPUT_TOKEN\" | {XXD}"));
-        let end = log.lines().rev().take(10).filter(|line| *line != "***");
+        let end = log.lines().rev().take(6).filter(|line| *line != "***");
         // The last line can be too short for a mask.
         assert!(end.map(str::len).sum::<usize>() < 16, "{length}: {log}");
         if length <= 300 {
