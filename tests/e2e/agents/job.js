@@ -213,7 +213,9 @@ function connect(inputs, job, { api, mcp }) {
     throw new Error(`the action failed: ${stdout}${stderr}`);
   }
   // The runner reads the files when the step ends.
-  job.state = { ...job.state, ...valuesIn(files.GITHUB_STATE) };
+  // Each step has a state of its own. One post phase ends what both uses of the action left.
+  const saved = Object.entries(valuesIn(files.GITHUB_STATE)).filter(([, value]) => value !== "none");
+  job.state = { ...job.state, ...Object.fromEntries(saved) };
   const outputs = valuesIn(files.GITHUB_OUTPUT);
   job.written = [files.GITHUB_OUTPUT, files.GITHUB_STATE, ...(outputs.config_file ? [join(job.temp, outputs.config_file)] : [])];
   return { outputs, stdout };
