@@ -137,9 +137,7 @@ impl Patterns {
     pub fn only_names(&self) -> Option<&[String]> {
         (self.globs.is_empty() && self.exclusions.is_empty()).then_some(&self.names)
     }
-}
 
-impl Patterns {
     /// The entries that are no names: globs, and exclusions with their `!`.
     pub fn patterns(&self) -> impl Iterator<Item = String> {
         let globs = self.globs.iter().map(|(text, _)| text.clone());

@@ -17,7 +17,7 @@ use super::policy::Policy;
 use crate::http::{
     self, Http, NetworkError, RequestError, Retry, Service, StatusError, StatusKind, status_line,
 };
-use crate::text::{Quote, as_given};
+use crate::text::{Quote, verbatim};
 
 /// The maximum size of a policy in bytes: enough for thousands of rules.
 pub const LARGEST_POLICY: usize = 256 * 1024;
@@ -222,8 +222,8 @@ fn status_hint(error: &StatusError) -> String {
 pub async fn read(source: &PolicySource, http: &Http) -> anyhow::Result<Policy> {
     match source {
         PolicySource::Workspace { path, text } => {
-            let shown = as_given(path);
-            Ok(Policy::parse(shown.trim_matches('`'), text)?)
+            let shown = verbatim(path).map_or_else(|reason| reason, str::to_owned);
+            Ok(Policy::parse(&shown, text)?)
         }
         PolicySource::Repository { location, github } => {
             let text = fetch(location, github, http).await?;

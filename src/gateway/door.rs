@@ -756,18 +756,23 @@ fn empty(status: StatusCode) -> Response<Body> {
 }
 
 fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
-    // The log of the agent's step can contain it.
     let text: String = text.into();
-    let mut response = Response::new(full(text.replace("##[", "## [").into()));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
+    of_type(
+        "text/plain; charset=utf-8",
+        status,
+        text.replace("##[", "## ["),
+    )
 }
 
 fn json_text(status: StatusCode, json: String) -> Response<Body> {
-    let mut response = text(status, without_command(json));
-    let kind = HeaderValue::from_static(JSON);
+    of_type(JSON, status, without_command(json))
+}
+
+/// A response with a body that contains no command of the runner: the log of the agent's step can contain it.
+fn of_type(kind: &'static str, status: StatusCode, body: String) -> Response<Body> {
+    let mut response = Response::new(full(body.into()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }

@@ -90,9 +90,7 @@ impl<'a> Log<'a> {
     /// When the command could not be written and flushed, or the runner cannot mask the value. The caller must
     /// stop, or the secret could be shown.
     pub fn mask(&mut self, credential: &SecretString) -> anyhow::Result<()> {
-        secrets::register(credential);
-        self.print_mask(credential)?;
-        self.print_further_masks(masks::encoded(credential), masks::MAX_OTHERS)
+        self.mask_with(credential, masks::encoded(credential), masks::MAX_OTHERS)
     }
 
     /// As [`Log::mask`], for the credential that the next steps get: also registers the lines in which programs print
@@ -101,9 +99,8 @@ impl<'a> Log<'a> {
     /// # Errors
     /// As for [`Log::mask`].
     pub fn mask_for_next_steps(&mut self, credential: &SecretString) -> anyhow::Result<()> {
-        self.mask(credential)?;
-        let further = masks::encoded(credential).into_iter();
-        self.print_further_masks(further.chain(masks::lines(credential)), masks::MAX)
+        let further = [masks::encoded(credential), masks::lines(credential)].concat();
+        self.mask_with(credential, further, masks::MAX)
     }
 
     /// As [`Log::mask`], for text of which a part can be ordinary text ([`secrets::register_text`]).
@@ -115,13 +112,17 @@ impl<'a> Log<'a> {
         self.print_mask(secret)
     }
 
-    /// Prints masks until the runner has `max`: each of them delays every later line of the job.
-    fn print_further_masks(
+    /// Registers `credential`, and `further` masks until the runner has `max`: each of them delays every later line of
+    /// the job.
+    fn mask_with(
         &mut self,
-        masks: impl IntoIterator<Item = SecretString>,
+        credential: &SecretString,
+        further: Vec<SecretString>,
         max: usize,
     ) -> anyhow::Result<()> {
-        for mask in masks {
+        secrets::register(credential);
+        self.print_mask(credential)?;
+        for mask in further {
             if self.masks.len() >= max {
                 break;
             }

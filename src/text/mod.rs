@@ -82,6 +82,17 @@ impl fmt::Display for Quote {
 /// only as it is: on one line, whole, and without characters that [`Log`](crate::runner::Log) replaces.
 #[must_use]
 pub fn as_given(value: &str) -> String {
+    match verbatim(value) {
+        Ok(value) => format!("`{value}`"),
+        Err(reason) => reason,
+    }
+}
+
+/// As [`as_given`], without the backticks.
+///
+/// # Errors
+/// What a message shows in place of the value.
+pub fn verbatim(value: &str) -> Result<&str, String> {
     let length = value.chars().count();
     let reason = if let Some(c) = value.chars().find(|c| is_beyond_bmp(*c)) {
         format!("it contains U+{:04X}", u32::from(c))
@@ -90,11 +101,11 @@ pub fn as_given(value: &str) -> String {
     } else if redact(value) != value {
         "it contains a secret".to_owned()
     } else if Quote::new(value).to_string() == value {
-        return format!("`{value}`");
+        return Ok(value);
     } else {
         "it contains line breaks, repeated spaces, or invisible characters".to_owned()
     };
-    format!("a text that is not shown ({reason})")
+    Err(format!("a text that is not shown ({reason})"))
 }
 
 /// An entry of a list in an input, as a message names it. As [`as_given`], but it is a part of the value: so it is shown

@@ -129,12 +129,9 @@ impl Step {
 
     /// Runs a shell script as an earlier step of the job.
     pub(crate) fn earlier_step(&self, script: &str) {
-        let file = self.job.workspace().join("earlier");
-        std::fs::write(&file, script).unwrap();
-        let shell = Program::binary("/bin/sh");
-        let run = self.job.step(&shell, Phase::Other("earlier"), &[]);
+        let earlier = Phase::Other("earlier");
+        let run = self.job.step(&Program::run(script), earlier, &[]);
         assert_eq!(run.exit, Some(0), "{}", run.log());
-        std::fs::remove_file(file).unwrap();
     }
 
     pub(crate) fn spawn(&self) -> Running {

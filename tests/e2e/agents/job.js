@@ -212,8 +212,8 @@ function connect(inputs, job, { api, mcp }) {
   if (status !== 0) {
     throw new Error(`the action failed: ${stdout}${stderr}`);
   }
-  // The runner reads the files when the step ends.
-  // Each step has a state of its own. One post phase ends what both uses of the action left.
+  // The runner reads the files when the step ends, and each step has a state of its own. Here, one post phase ends
+  // what all uses of the action left.
   const saved = Object.entries(valuesIn(files.GITHUB_STATE)).filter(([, value]) => value !== "none");
   job.state = { ...job.state, ...Object.fromEntries(saved) };
   const outputs = valuesIn(files.GITHUB_OUTPUT);
