@@ -2,9 +2,11 @@
 //!
 //! The script is in the path, so the server keeps no state between requests: at
 //! `/model/list_blueprints,delete_entity/`, the model calls the first tool, then the second, and
-//! then responds with a text. The number of calls in the conversation decides which is next.
+//! then responds with a text. The number of calls in the conversation decides which is next. A number
+//! instead of a name is the status of an error, with which the model then ends: `/model/401/`.
 //! Instead of the names, the path can contain the path of a file, encoded as one segment, that begins
-//! with a slash: JSON with a list of calls, each with a `tool` and, optionally, its `arguments`.
+//! with a slash: JSON with a list of calls, each with a `tool` and, optionally, its `arguments`. The last
+//! element can be an object with a `text`, the model's answer, or with a `status`.
 //!
 //! It supports four APIs, each with and without event streams: Anthropic's Messages, `OpenAI`'s
 //! Responses and chat completions, and Gemini's `generateContent`. In Codex's code mode, in which
@@ -30,6 +32,12 @@ const FINAL_TEXT: &str = "That is all.";
 /// a large model.
 const RATING: &str = r#"{"complexity_reasoning": "It is a script.", "complexity_score": 1}"#;
 
+/// What the model does in a conversation.
+struct Script {
+    calls: Vec<Call>,
+    end: End,
+}
+
 /// A call in the script.
 #[derive(Deserialize)]
 struct Call {
@@ -38,20 +46,60 @@ struct Call {
     arguments: Option<Value>,
 }
 
-impl Call {
-    /// The calls of the script in the path of a request.
-    fn script(path: &str) -> Vec<Self> {
-        if path.starts_with('/') {
-            let text = fs::read(path).expect("the file of the script");
-            return serde_json::from_slice(&text).expect("a list of calls");
-        }
-        let port = |tool: &str| Self {
-            tool: tool.to_owned(),
-            arguments: None,
-        };
-        path.split(',').map(port).collect()
-    }
+/// How the model ends a conversation.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum End {
+    Text(String),
+    Status(u16),
+}
 
+/// An element of the script in a file.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Element {
+    Call(Call),
+    End(End),
+}
+
+impl Script {
+    /// The script in the path of a request.
+    fn parse(path: &str) -> Self {
+        let elements = if path.starts_with('/') {
+            let text = fs::read(path).expect("the file of the script");
+            serde_json::from_slice(&text).expect("a list of calls")
+        } else {
+            path.split(',').map(Element::parse).collect::<Vec<_>>()
+        };
+        let mut script = Self {
+            calls: Vec::new(),
+            end: End::Text(FINAL_TEXT.to_owned()),
+        };
+        for element in elements {
+            match element {
+                Element::Call(call) => script.calls.push(call),
+                Element::End(end) => script.end = end,
+            }
+        }
+        script
+    }
+}
+
+impl Element {
+    fn parse(name: &str) -> Self {
+        name.parse().map_or_else(
+            |_| {
+                Self::Call(Call {
+                    tool: name.to_owned(),
+                    arguments: None,
+                })
+            },
+            |status| Self::End(End::Status(status)),
+        )
+    }
+}
+
+impl Call {
     fn arguments(&self) -> Value {
         let of_port = || json!({"blueprintIdentifier": "service", "identifier": "checkout"});
         self.arguments.clone().unwrap_or_else(of_port)
@@ -78,7 +126,7 @@ enum Turn {
         text: String,
     },
     /// It ends the conversation with a text.
-    End,
+    End(String),
 }
 
 /// A tool that the agent offers to the model. Some agents put a server's tools into a namespace.
@@ -92,23 +140,30 @@ struct Tool {
 
 impl Turn {
     /// The next turn in a conversation with this many calls. A tool that the agent does not offer
-    /// is called by the name that it would have.
-    fn next(script: &[Call], offered: &[Tool], calls: usize) -> Self {
+    /// is called by the name that it would have. Fails with the status that ends the script, if it has one.
+    fn next(
+        Script { calls: script, end }: &Script,
+        offered: &[Tool],
+        calls: usize,
+    ) -> Result<Self, StatusCode> {
         let find = |wanted: &str| offered.iter().find(|tool| is_called(&tool.name, wanted));
         // Requests for a title or a summary have no tools.
         let Some(call) = script.get(calls).filter(|_| !offered.is_empty()) else {
-            return Self::End;
+            return match end {
+                End::Text(text) => Ok(Self::End(text.clone())),
+                End::Status(status) => Err(StatusCode::from_u16(*status).expect("a status")),
+            };
         };
         let interpreter = offered
             .iter()
             .find(|tool| tool.is_custom && tool.name == "exec");
         let is_in_program = find(&call.tool).is_none_or(|tool| tool.is_custom);
         if let Some(interpreter) = interpreter.filter(|_| is_in_program) {
-            return Self::Program {
+            return Ok(Self::Program {
                 number: calls,
                 tool: interpreter.clone(),
                 text: program(script, call),
-            };
+            });
         }
         let named = |name: &str| Tool {
             namespace: None,
@@ -128,11 +183,11 @@ impl Turn {
                 },
             )
         });
-        Self::Call {
+        Ok(Self::Call {
             number: calls,
             tool,
             arguments: call.arguments(),
-        }
+        })
     }
 }
 
@@ -172,15 +227,22 @@ pub(crate) async fn respond(
         return Json(json!({"object": "list", "data": [{"id": MODEL, "object": "model"}]}))
             .into_response();
     };
+    take_turn(&Script::parse(&script), &rest, &request).unwrap_or_else(|status| {
+        // Anthropic's format. The others have the same `error`.
+        let error = json!({"type": "api_error", "message": "The script ends with this error."});
+        (status, Json(json!({"type": "error", "error": error}))).into_response()
+    })
+}
+
+fn take_turn(script: &Script, rest: &str, request: &Value) -> Result<Response, StatusCode> {
     let streams = request["stream"] == true || rest.contains("stream");
-    let script = Call::script(&script);
-    let turn = |offered: &[Tool], calls| Turn::next(&script, offered, calls);
-    match rest.rsplit(['/', ':']).next().unwrap_or_default() {
+    let turn = |offered: &[Tool], calls| Turn::next(script, offered, calls);
+    Ok(match rest.rsplit(['/', ':']).next().unwrap_or_default() {
         "messages" => messages(
             &turn(
                 &tools_in(&request["tools"]),
                 count(&request["messages"], "tool_use"),
-            ),
+            )?,
             streams,
         ),
         "responses" => {
@@ -188,13 +250,13 @@ pub(crate) async fn respond(
             offered.extend(tools_in(&parts(&request["input"], "tools").collect()));
             let input = &request["input"];
             let calls = count(input, "function_call") + count(input, "custom_tool_call");
-            responses(&turn(&offered, calls), streams)
+            responses(&turn(&offered, calls)?, streams)
         }
         "completions" => completions(
             &turn(
                 &tools_in(&request["tools"]),
                 tool_calls(&request["messages"]),
-            ),
+            )?,
             streams,
         ),
         "generateContent" | "streamGenerateContent" => {
@@ -203,14 +265,17 @@ pub(crate) async fn respond(
                 .filter(|part| part.get("functionCall").is_some())
                 .count();
             let wants_json = request["generationConfig"]["responseMimeType"] == "application/json";
-            let text = if wants_json { RATING } else { FINAL_TEXT };
-            generate_content(&turn(&tools_in(&declarations), calls), text, streams)
+            let next = match turn(&tools_in(&declarations), calls)? {
+                Turn::End(_) if wants_json => Turn::End(RATING.to_owned()),
+                next => next,
+            };
+            generate_content(&next, streams)
         }
         "count_tokens" | "countTokens" => {
             Json(json!({"input_tokens": 1, "totalTokens": 1})).into_response()
         }
         _ => StatusCode::NOT_FOUND.into_response(),
-    }
+    })
 }
 
 /// The elements of the lists at `key` of each element.
@@ -270,8 +335,8 @@ fn messages(turn: &Turn, streams: bool) -> Response {
             json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": tool.name, "input": arguments}),
             "tool_use",
         ),
-        Turn::Program { .. } | Turn::End => {
-            (json!({"type": "text", "text": FINAL_TEXT}), "end_turn")
+        Turn::Program { text, .. } | Turn::End(text) => {
+            (json!({"type": "text", "text": text}), "end_turn")
         }
     };
     let usage = json!({"input_tokens": 1, "output_tokens": 1});
@@ -294,9 +359,9 @@ fn messages(turn: &Turn, streams: bool) -> Response {
                 json!({"type": "input_json_delta", "partial_json": partial}),
             )
         }
-        Turn::Program { .. } | Turn::End => (
+        Turn::Program { text, .. } | Turn::End(text) => (
             json!({"type": "text", "text": ""}),
-            json!({"type": "text_delta", "text": FINAL_TEXT}),
+            json!({"type": "text_delta", "text": text}),
         ),
     };
     events(&[
@@ -330,9 +395,9 @@ fn responses(turn: &Turn, streams: bool) -> Response {
             "type": "custom_tool_call", "id": format!("ctc_{number}"), "call_id": format!("call_{number}"),
             "namespace": tool.namespace, "name": tool.name, "input": text, "status": "completed",
         }),
-        Turn::End => json!({
+        Turn::End(text) => json!({
             "type": "message", "id": "msg_fake", "role": "assistant", "status": "completed",
-            "content": [{"type": "output_text", "text": FINAL_TEXT, "annotations": []}],
+            "content": [{"type": "output_text", "text": text, "annotations": []}],
         }),
     };
     let response = |status: &str, output: &[&Value]| {
@@ -371,8 +436,8 @@ fn completions(turn: &Turn, streams: bool) -> Response {
             }]}),
             "tool_calls",
         ),
-        Turn::Program { .. } | Turn::End => {
-            (json!({"role": "assistant", "content": FINAL_TEXT}), "stop")
+        Turn::Program { text, .. } | Turn::End(text) => {
+            (json!({"role": "assistant", "content": text}), "stop")
         }
     };
     let envelope = |object: &str, choices: &[Value]| {
@@ -403,14 +468,14 @@ fn completions(turn: &Turn, streams: bool) -> Response {
 }
 
 /// Gemini's `generateContent`.
-fn generate_content(turn: &Turn, text: &str, streams: bool) -> Response {
+fn generate_content(turn: &Turn, streams: bool) -> Response {
     let part = match turn {
         Turn::Call {
             tool, arguments, ..
         } => {
             json!({"functionCall": {"name": tool.name, "args": arguments}})
         }
-        Turn::Program { .. } | Turn::End => json!({"text": text}),
+        Turn::Program { text, .. } | Turn::End(text) => json!({"text": text}),
     };
     let response = json!({
         "candidates": [{"index": 0, "content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}],

@@ -170,6 +170,45 @@ async fn a_script_in_a_file_has_arguments() {
     assert_eq!(ask(2).await["type"], "text");
 }
 
+#[tokio::test]
+async fn a_script_can_end_with_an_error_or_with_another_text() {
+    let port = FakePort::start();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = json!([{"tool": "list_blueprints"}, {"text": "The answer."}]);
+    std::fs::write(&file, text.to_string()).unwrap();
+    let path = file.path().to_str().unwrap().replace('/', "%2F");
+    for dialect in DIALECTS {
+        let ask = async |script: &str, calls: usize| {
+            let answer = Client::new()
+                .post(format!(
+                    "{}/model/{script}/{}",
+                    port.api_url(),
+                    dialect.path
+                ))
+                .json(&(dialect.request)(calls))
+                .send();
+            let answer = answer.await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        };
+        assert_eq!(ask("401", 0).await.0, 401, "{}", dialect.path);
+        assert_eq!(
+            ask("list_blueprints,529", 0).await.0,
+            200,
+            "{}",
+            dialect.path
+        );
+        let (status, error) = ask("list_blueprints,529", 1).await;
+        assert_eq!(status, 529, "{}", dialect.path);
+        assert!(error.contains("\"error\""), "{error}");
+        assert!(!ask(&path, 0).await.1.contains("The answer."));
+        assert!(
+            ask(&path, 1).await.1.contains("The answer."),
+            "{}",
+            dialect.path
+        );
+    }
+}
+
 /// Codex's default model gets its tools as functions of a program.
 #[tokio::test]
 async fn a_model_that_writes_programs_calls_the_tools_in_them() {
