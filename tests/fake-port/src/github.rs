@@ -1,6 +1,11 @@
-//! The part of GitHub's API that returns the files of a repository.
+//! The part of GitHub's API that returns the files of a repository, and what the agents' actions ask
+//! about the user who started a workflow. The name says who it is, so the server keeps no state: names
+//! that end in `[bot]` are bots, an `outsider` has no write access, `Copilot` is an app that is no
+//! account, and everyone else is a user with write access.
 //!
-//! Source: <https://docs.github.com/rest/repos/contents#get-repository-content>.
+//! Sources: <https://docs.github.com/rest/repos/contents#get-repository-content>,
+//! <https://docs.github.com/rest/users/users#get-a-user>, and
+//! <https://docs.github.com/rest/collaborators/collaborators#get-repository-permissions-for-a-user>.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,6 +26,9 @@ use crate::{
     mcp::bearer,
     server::Port,
 };
+
+/// An app that starts workflows under a name that is no account.
+const APP: &str = "Copilot";
 
 const DEFAULT_BRANCH: &str = "main";
 
@@ -53,6 +61,31 @@ pub(crate) fn routes() -> Router<Arc<Port>> {
     Router::new()
         .route(&format!("{GHES_PREFIX}{repos}"), get(repository))
         .route(&repos, get(repository))
+        .route(&format!("{GHES_PREFIX}/users/{{name}}"), get(user))
+        .route("/users/{name}", get(user))
+}
+
+/// `GET /users/{name}`.
+async fn user(Path(name): Path<String>) -> Response {
+    let kind = if name.ends_with("[bot]") {
+        "Bot"
+    } else {
+        "User"
+    };
+    if name == APP {
+        return error_response(StatusCode::NOT_FOUND, "Not Found", "rest");
+    }
+    Json(json!({"login": name, "type": kind})).into_response()
+}
+
+/// `GET /repos/{owner}/{name}/collaborators/{user}/permission`.
+fn permission(user: &str) -> Response {
+    if user == APP {
+        let message = format!("{user} is not a user");
+        return error_response(StatusCode::NOT_FOUND, &message, "rest");
+    }
+    let permission = if user == "outsider" { "read" } else { "write" };
+    Json(json!({"permission": permission, "user": {"login": user}})).into_response()
 }
 
 #[derive(Deserialize)]
@@ -60,7 +93,7 @@ struct Version {
     r#ref: Option<String>,
 }
 
-/// `GET /repos/{owner}/{name}/contents/{path}?ref={reference}`.
+/// `GET /repos/{owner}/{name}/contents/{path}?ref={reference}`, and what [`permission`] returns.
 async fn repository(
     State(port): State<Arc<Port>>,
     Path(path): Path<String>,
@@ -69,6 +102,10 @@ async fn repository(
 ) -> Response {
     if !headers.contains_key(header::USER_AGENT) {
         return anonymous();
+    }
+    if let [_, _, "collaborators", user, "permission"] = path.split('/').collect::<Vec<_>>()[..] {
+        // Any token of a job can request it.
+        return permission(user);
     }
     let known = bearer(&headers) == Some(GITHUB_TOKEN);
     if !known && headers.contains_key(header::AUTHORIZATION) {

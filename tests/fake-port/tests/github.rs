@@ -218,3 +218,26 @@ async fn requests_are_recorded_traced_and_may_fail() {
     assert_eq!(nameless.status(), 403);
     assert!(nameless.text().await.unwrap().contains("User-Agent"));
 }
+
+#[tokio::test]
+async fn the_name_of_a_user_says_who_it_is() {
+    let port = port();
+    let base = port.github_url();
+    for (name, kind, permission) in [
+        ("octocat", Some("User"), Some("write")),
+        ("outsider", Some("User"), Some("read")),
+        ("renovate[bot]", Some("Bot"), Some("write")),
+        ("Copilot", None, None),
+    ] {
+        let user = Client::new()
+            .get(format!("{base}/users/{name}"))
+            .header("user-agent", "test");
+        assert_eq!(json(user).await.1["type"].as_str(), kind, "{name}");
+        let (_, response) = json(get(
+            base,
+            &format!("acme/any/collaborators/{name}/permission"),
+        ))
+        .await;
+        assert_eq!(response["permission"].as_str(), permission, "{name}");
+    }
+}
