@@ -12,7 +12,7 @@ pub const PAGE: &str = "docs/troubleshooting.md";
 
 /// Every section about an error, in the order of the page. Of several phrases in one message, the first in
 /// this list counts.
-pub const HEADINGS: [&str; 88] = [
+pub const HEADINGS: [&str; 90] = [
     // Inputs
     "input … is empty",
     "input … is not an input of this action",
@@ -91,6 +91,8 @@ pub const HEADINGS: [&str; 88] = [
     // Agent's answer
     "the agent returned no answer",
     "the agent could not connect to the MCP server",
+    "the agent got no result from the MCP server",
+    "the audit could not be read",
     "the agent failed",
     "the agent's answer is not",
     "the agent's answer contains a secret of this job",

@@ -410,26 +410,34 @@ fn k86_the_pages_warn_of_a_model_that_can_read_the_token() {
     }
 }
 
-/// A text that is not ours can contain an emoji, and an error with an emoji can end the runner.
+/// A text that is not ours can contain an emoji, and an error with an emoji can end the runner. The event and the
+/// names of users on GitHub contain none.
 #[test]
 fn k72_shell_steps_print_no_text_of_others_as_an_annotation() {
+    let is_annotation = |line: &&str| {
+        ["::error", "::warning", " error \""]
+            .iter()
+            .any(|start| line.contains(start))
+    };
+    let of_github = ["$GITHUB_EVENT_NAME", "$GITHUB_ACTOR", "$user"];
     let mut checked = 0;
     for directory in [".github", "docs/workflows"] {
         for path in files(directory, &[".yml"]) {
-            for line in read(&path)
-                .lines()
-                .filter(|line| line.contains("::error") || line.contains("::warning"))
-            {
-                assert!(
-                    !line.replace("\\`", "").contains('$'),
-                    "{}: {line}",
-                    path.display()
-                );
+            for line in read(&path).lines().filter(is_annotation) {
+                // The function that prints the errors of the reusable workflow.
+                if line.trim() == r#"echo "::error title=Port agent::$1""# {
+                    continue;
+                }
+                let known = of_github
+                    .iter()
+                    .fold(line.replace("\\`", ""), |line, name| line.replace(name, ""));
+                let message = known.find("error").map_or("", |start| &known[start..]);
+                assert!(!message.contains('$'), "{}: {line}", path.display());
                 checked += 1;
             }
         }
     }
-    assert!(checked >= 4, "{checked}");
+    assert!(checked >= 10, "{checked}");
 }
 
 /// Words that the glossary in `CONTRIBUTING.md` replaces, and words that read as translated.

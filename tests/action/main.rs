@@ -28,6 +28,7 @@ mod merging;
 mod policy;
 mod preflight;
 mod process;
+mod reusable;
 mod runner;
 mod secrets;
 mod summary;

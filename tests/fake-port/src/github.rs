@@ -1,6 +1,6 @@
 //! The part of GitHub's API that returns the files of a repository, and what the agents' actions ask
 //! about the user who started a workflow. The name says who it is, so the server keeps no state: names
-//! that end in `[bot]` are bots, an `outsider` has no write access, `Copilot` is an app that is no
+//! that end in `[bot]` are bots, which, like an `outsider`, have no write access, `Copilot` is an app that is no
 //! account, and everyone else is a user with write access.
 //!
 //! Sources: <https://docs.github.com/rest/repos/contents#get-repository-content>,
@@ -84,7 +84,11 @@ fn permission(user: &str) -> Response {
         let message = format!("{user} is not a user");
         return error_response(StatusCode::NOT_FOUND, &message, "rest");
     }
-    let permission = if user == "outsider" { "read" } else { "write" };
+    let permission = match user {
+        "outsider" => "read",
+        bot if bot.ends_with("[bot]") => "none",
+        _ => "write",
+    };
     Json(json!({"permission": permission, "user": {"login": user}})).into_response()
 }
 

@@ -226,7 +226,7 @@ async fn the_name_of_a_user_says_who_it_is() {
     for (name, kind, permission) in [
         ("octocat", Some("User"), Some("write")),
         ("outsider", Some("User"), Some("read")),
-        ("renovate[bot]", Some("Bot"), Some("write")),
+        ("renovate[bot]", Some("Bot"), Some("none")),
         ("Copilot", None, None),
     ] {
         let user = Client::new()
