@@ -11,7 +11,7 @@ use crate::text::Quote;
 pub type Error = RequestError<PreflightError>;
 
 /// Port's MCP server in messages.
-pub(super) const MCP_SERVER: Service = Service {
+pub(crate) const MCP_SERVER: Service = Service {
     name: "the MCP server",
     credentials: "the token",
     not_found: "there is no MCP server at this address",

@@ -24,12 +24,14 @@ use rmcp::{RoleClient, ServiceExt as _};
 use secrecy::SecretString;
 use url::Url;
 
+pub(crate) use error::MCP_SERVER;
 pub use error::{Error, PreflightError};
 
 use crate::http::{Http, RequestError, Retry};
 use crate::text::Quote;
 use crate::text::secrets::{self, redact};
 use transport::Transport;
+pub(crate) use transport::error_text;
 
 /// The time limit of one preflight check, including all pages.
 const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(30);

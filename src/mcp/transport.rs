@@ -230,16 +230,7 @@ impl Transport {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = self.body(response, LARGEST_ERROR).await.unwrap_or_default();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let text = [
-            &body["error_description"],
-            &body["message"],
-            &body["error"]["message"],
-            &body["error"],
-        ]
-        .into_iter()
-        .find_map(Value::as_str)
-        .unwrap_or_default();
-        let error = StatusError::new(&MCP_SERVER, status, &headers, Quote::new(text));
+        let error = StatusError::new(&MCP_SERVER, status, &headers, Quote::new(error_text(&body)));
         // A server that does not support the lifecycle responds in this form; the ID can be missing.
         if matches!(error.kind, StatusKind::NotFound | StatusKind::Other)
             && let Some(id) = request
@@ -250,6 +241,20 @@ impl Transport {
         }
         Err(self.record(PreflightError::Status(error)))
     }
+}
+
+/// The server's message in the body of an error; empty if there is none.
+pub(crate) fn error_text(body: &Value) -> &str {
+    let texts = [
+        &body["error_description"],
+        &body["message"],
+        &body["error"]["message"],
+        &body["error"],
+    ];
+    texts
+        .into_iter()
+        .find_map(Value::as_str)
+        .unwrap_or_default()
 }
 
 fn parse(json: &[u8]) -> Result<ServerJsonRpcMessage, PreflightError> {
