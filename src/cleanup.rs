@@ -6,6 +6,7 @@ use crate::gateway::{Counts, launch};
 use crate::runner::summary::{Cell, Summary};
 use crate::runner::{Environment, Log, state, temp};
 use crate::text::{Quote, as_given, comma_list_of};
+use crate::troubleshooting;
 
 const TITLE: &str = "Port MCP";
 
@@ -25,7 +26,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
     for stopped in launch::stop(environment, log).await {
         match stopped {
             Ok(counts) => {
-                report(&counts, log);
+                report(&counts, environment, log);
                 if !summary.is_some_and(|summary| summary.eq_ignore_ascii_case("false")) {
                     let summary = std::mem::take(&mut kept).and(calls(&counts));
                     write(&summary, environment, log);
@@ -60,7 +61,7 @@ fn remove_config_file(environment: &Environment, log: &mut Log<'_>) -> anyhow::R
 }
 
 /// Reports what the agent called.
-fn report(counts: &Counts, log: &mut Log<'_>) {
+fn report(counts: &Counts, environment: &Environment, log: &mut Log<'_>) {
     let rejected = counts.tools.iter().filter(|(_, tool)| tool.rejected > 0);
     let rejected = comma_list_of(
         rejected.map(|(name, tool)| format!("`{}` ({})", Quote::new(name), tool.rejected)),
@@ -72,13 +73,34 @@ fn report(counts: &Counts, log: &mut Log<'_>) {
         );
     }
     let calls: u64 = counts.tools.values().map(|tool| tool.calls).sum();
+    if let Some(failure) = &counts.last_failure
+        && counts.sessions == 0
+        && calls == 0
+    {
+        let reason = Quote::new(&failure.reason).to_string();
+        log.warning(
+            TITLE,
+            format!(
+                "No agent connected to Port through the gateway. Failed attempts: {}. The last one: {reason}\n\
+                 hint: {}\n\
+                 see: {}",
+                counts.failed,
+                failure.hint,
+                troubleshooting::link(&reason, environment)
+            ),
+        );
+    }
     let errors: u64 = counts.tools.values().map(|tool| tool.errors).sum();
     log.info(format!(
         "Stopped the gateway. Sessions: {}, calls: {calls}, errors: {errors}, rejected messages: {}, \
-         token renewals: {}.",
+         token renewals: {}{}.",
         counts.sessions,
         counts.rejected + counts.tools.values().map(|tool| tool.rejected).sum::<u64>(),
         counts.renewals,
+        match counts.failed {
+            0 => String::new(),
+            failed => format!(", failed attempts to connect: {failed}"),
+        }
     ));
 }
 
@@ -87,6 +109,10 @@ fn calls(counts: &Counts) -> Summary {
     let mut summary = Summary::new("Port MCP: calls");
     summary.facts([
         ("Sessions", Some(Cell::text(counts.sessions))),
+        (
+            "Failed attempts to connect",
+            (counts.failed > 0).then(|| Cell::text(counts.failed)),
+        ),
         ("Other rejected messages", Some(Cell::text(counts.rejected))),
         ("Token renewals", Some(Cell::text(counts.renewals))),
     ]);

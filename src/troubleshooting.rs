@@ -12,7 +12,7 @@ pub const PAGE: &str = "docs/troubleshooting.md";
 
 /// Every section about an error, in the order of the page. Of several phrases in one message, the first in
 /// this list counts.
-pub const HEADINGS: [&str; 90] = [
+pub const HEADINGS: [&str; 93] = [
     // Inputs
     "input … is empty",
     "input … is not an input of this action",
@@ -108,6 +108,9 @@ pub const HEADINGS: [&str; 90] = [
     "`RUNNER_TEMP` is not mounted into the action's container",
     "the gateway could not start",
     "the gateway received no settings",
+    "the gateway rejected the request",
+    "the agent disconnected before Port responded",
+    "the agent began with a GET",
     // Runner
     "is not set: not running in GitHub Actions",
     "does not name a file",

@@ -1,6 +1,6 @@
 //! The audit: one line of JSON per event, and the counts for the job summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::attempt::Failure;
+use super::upstream::UpstreamError;
 use crate::text::secrets::redact;
 use crate::text::{Quote, without_command};
 
@@ -25,6 +27,10 @@ const MAX_ARGUMENTS: usize = 32;
 const MAX_TOOLS: usize = 200;
 /// The same for other tools. An agent can request any name.
 const MAX_REJECTED: usize = 100;
+/// The maximum number of reasons of failed connections with counts of their own.
+const MAX_REASONS: usize = 20;
+/// What counts as one tool, or as one reason, beyond the maximum.
+const OTHERS: &str = "(others)";
 
 /// The event with the counts of one tool.
 const COUNTS: &str = "counts";
@@ -64,6 +70,10 @@ pub(crate) struct ToolCounts {
 pub(crate) struct Counts {
     /// Sessions, or connections without a session.
     pub(crate) sessions: u64,
+    /// Attempts to connect that failed.
+    pub(crate) failed: u64,
+    /// Why the last of them failed.
+    pub(crate) last_failure: Option<Failure>,
     /// Rejected messages other than calls of tools.
     pub(crate) rejected: u64,
     /// New tokens.
@@ -77,6 +87,8 @@ pub(super) struct Audit {
     /// Where the lines go.
     outs: Mutex<Vec<Box<dyn Write + Send>>>,
     counts: Mutex<Counts>,
+    /// How often an attempt to connect failed for each reason.
+    reasons: Mutex<HashMap<String, u64>>,
     /// Whether lines contain the values of arguments.
     shows_arguments: bool,
 }
@@ -86,6 +98,7 @@ impl Audit {
         Self {
             outs: Mutex::new(outs),
             counts: Mutex::default(),
+            reasons: Mutex::default(),
             shows_arguments,
         }
     }
@@ -102,6 +115,45 @@ impl Audit {
     pub(super) fn session(&self, session: &str) {
         self.count(|counts| counts.sessions += 1);
         self.event("session", &[("session", session.into())]);
+    }
+
+    /// Writes that an agent could not connect. A client without the key can cause this as often as it likes, so a
+    /// repeated reason is written the first, second, fourth, and each later time that doubles its count.
+    pub(super) fn session_failed(&self, failure: Failure) {
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_counted = reasons.contains_key(&failure.reason) || reasons.len() < MAX_REASONS;
+        let key = if is_counted { &failure.reason } else { OTHERS };
+        let count = reasons.entry(key.to_owned()).or_default();
+        *count += 1;
+        let count = *count;
+        drop(reasons);
+        let mut fields = vec![("reason", Value::from(failure.reason.as_str()))];
+        fields.extend(
+            failure
+                .status
+                .map(|status| ("status", status.as_u16().into())),
+        );
+        fields.push(("count", count.into()));
+        self.count(|counts| {
+            counts.failed += 1;
+            counts.last_failure = Some(failure);
+        });
+        if count.is_power_of_two() {
+            self.event("session_failed", &fields);
+        }
+    }
+
+    /// Writes that a request got no response from Port.
+    pub(super) fn failure(&self, session: &str, error: &UpstreamError) {
+        let reason = Quote::new(&error.to_string()).to_string();
+        let fields = [("session", session.into()), ("reason", reason.into())];
+        self.event("failure", &fields);
+    }
+
+    /// Whether no agent has tried to connect yet.
+    pub(super) fn is_unused(&self) -> bool {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.sessions == 0 && counts.failed == 0
     }
 
     /// Writes that Port returned a new token.
@@ -187,6 +239,8 @@ impl Audit {
         }
         let fields = [
             ("sessions", counts.sessions.into()),
+            ("failed", counts.failed.into()),
+            ("last_failure", json!(counts.last_failure)),
             ("rejected", counts.rejected.into()),
             ("renewals", counts.renewals.into()),
         ];
@@ -241,6 +295,8 @@ impl Counts {
                 (Some(STOP), _) => {
                     is_complete = true;
                     counts.sessions = number("sessions");
+                    counts.failed = number("failed");
+                    counts.last_failure = Failure::deserialize(&event["last_failure"]).ok();
                     counts.rejected = number("rejected");
                     counts.renewals = number("renewals");
                 }
@@ -256,7 +312,7 @@ impl Counts {
         let others = self.tools.values();
         let others = others.filter(|counts| (counts.calls > 0) == is_granted);
         let is_counted = self.tools.contains_key(name) || others.count() < limit;
-        let name = if is_counted { name } else { "(others)" };
+        let name = if is_counted { name } else { OTHERS };
         self.tools.entry(name.to_owned()).or_default()
     }
 }

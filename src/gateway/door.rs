@@ -20,11 +20,12 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::attempt::{Attempt, Failure, UNKNOWN_SESSION};
 use super::audit::{Call, Outcome};
 use super::call::OngoingCall;
 use super::gate::{Action, Message, Rejection};
@@ -32,6 +33,7 @@ use super::rewrite::{self, Events, Page, RawObject};
 use super::sessions::Session;
 use super::upstream::{UpstreamError, forwarded};
 use super::{Active, Gateway};
+use crate::mcp::{PreflightError, error_text};
 use crate::text::secrets::{Redactor, is_any_in, redact};
 use crate::text::{Quote, well_formed, without_command};
 
@@ -54,6 +56,9 @@ const LARGEST_ERROR: usize = 64 * 1024;
 const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum number of pages of the list of tools.
 const MAX_PAGES: usize = 250;
+
+/// The methods with which an agent connects.
+const CONNECTS: [&str; 2] = ["initialize", "server/discover"];
 
 const JSON: &str = "application/json";
 const EVENT_STREAM: &str = "text/event-stream";
@@ -78,26 +83,38 @@ pub(super) async fn respond(
     client: Arc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    Ok(match request.uri().path() {
-        "/health" => text(StatusCode::OK, "ok"),
+    let is_stop = request.method() == Method::POST && request.uri().path() == "/stop";
+    // A request in a session is no attempt to connect. What clients request elsewhere can follow from a failed attempt,
+    // such as their search for a login.
+    let is_attempt = match request.uri().path() {
+        PATH => !request.headers().contains_key(SESSION),
+        _ if has_key(&client, request.headers(), &gateway.key) => true,
+        _ => request.method() == Method::POST && gateway.audit.is_unused(),
+    };
+    let refusal = match request.uri().path() {
+        "/health" => return Ok(text(StatusCode::OK, "ok")),
         _ if !is_local(&gateway, request.headers()) => {
-            text(StatusCode::FORBIDDEN, "the Host or Origin is not allowed")
+            let error = "the Host or Origin is not allowed";
+            Refusal::new(StatusCode::FORBIDDEN, error)
         }
-        "/stop" if request.method() == Method::POST => {
-            stop(&gateway, &client, request.headers()).await
-        }
+        _ if is_stop => return Ok(stop(&gateway, &client, request.headers()).await),
         PATH if client.is_surplus => {
-            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "too many connections");
+            let error = "too many connections";
             let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
-            response
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error).with(CONNECTION, close)
         }
         PATH => match mcp(&gateway, &client, request).await {
-            Ok(response) => response,
-            Err(response) => *response,
+            Ok(response) => return Ok(response),
+            Err(refusal) => *refusal,
         },
-        _ => text(StatusCode::NOT_FOUND, "not found"),
-    })
+        _ => Refusal::new(StatusCode::NOT_FOUND, "the path is not /v1"),
+    };
+    let is_attempt = is_attempt || refusal.text == UNKNOWN_SESSION;
+    if is_attempt && !gateway.open.is_closed() {
+        let failure = Failure::refused(refusal.response.status(), refusal.text);
+        gateway.audit.session_failed(failure);
+    }
+    Ok(refusal.response)
 }
 
 /// The client of a connection.
@@ -137,39 +154,59 @@ fn has_key(client: &Client, headers: &HeaderMap, key: &SecretString) -> bool {
 async fn stop(gateway: &Gateway, client: &Client, headers: &HeaderMap) -> Response<Body> {
     let key = gateway.stop_key.as_ref();
     if !key.is_some_and(|key| has_key(client, headers, key)) {
-        return unauthorized();
+        return unauthorized().response;
     }
     let counts = gateway.stop().await;
     json_response(StatusCode::OK, &json!(counts))
 }
 
-/// A value, or the response to a request that is rejected.
-type OrResponse<T> = Result<T, Box<Response<Body>>>;
+/// A request that the gateway rejects before it reads a message.
+struct Refusal {
+    response: Response<Body>,
+    text: &'static str,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, error: &'static str) -> Self {
+        Self {
+            response: text(status, error),
+            text: error,
+        }
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.response.headers_mut().insert(name, value);
+        self
+    }
+}
+
+/// A value, or why a request is rejected.
+type OrRefusal<T> = Result<T, Box<Refusal>>;
 
 async fn mcp(
     gateway: &Arc<Gateway>,
     client: &Client,
     request: Request<Incoming>,
-) -> OrResponse<Response<Body>> {
+) -> OrRefusal<Response<Body>> {
     let (parts, body) = request.into_parts();
     let (active, session) = match admit(gateway, client, &parts.headers) {
         Ok(admitted) => admitted,
-        Err(response) => {
+        Err(refusal) => {
             discard(body).await;
-            return Err(response);
+            return Err(refusal);
         }
     };
     match parts.method {
         Method::POST => {
             let memory = match check_type(&parts.headers) {
                 Ok(()) => memory(gateway, &parts.headers).await,
-                Err(response) => Err(response),
+                Err(refusal) => Err(refusal),
             };
             let mut memory = match memory {
                 Ok(memory) => memory,
-                Err(response) => {
+                Err(refusal) => {
                     discard(body).await;
-                    return Err(response);
+                    return Err(refusal);
                 }
             };
             let body = read(body).await?;
@@ -189,15 +226,14 @@ async fn mcp(
             Ok(hold(response, active))
         }
         Method::GET => {
-            let stream = stream(gateway, &parts.headers, session.as_ref()).await?;
+            let stream = stream(gateway, &parts.headers, session.as_ref()).await;
             Ok(hold(stream, active))
         }
-        Method::DELETE => close(gateway, &parts.headers, session.as_ref()).await,
+        Method::DELETE => Ok(close(gateway, &parts.headers, session.as_ref()).await),
         _ => {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
             let methods = HeaderValue::from_static("GET, POST, DELETE");
-            response.headers_mut().insert(ALLOW, methods);
-            Err(response.into())
+            let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+            Err(refusal.with(ALLOW, methods).into())
         }
     }
 }
@@ -207,39 +243,45 @@ fn admit(
     gateway: &Arc<Gateway>,
     client: &Client,
     headers: &HeaderMap,
-) -> OrResponse<(Active, Option<Arc<Session>>)> {
+) -> OrRefusal<(Active, Option<Arc<Session>>)> {
     if !has_key(client, headers, &gateway.key) {
         return Err(unauthorized().into());
     }
     let Some(active) = gateway.enter() else {
-        return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping").into());
+        return Err(
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping").into(),
+        );
     };
     Ok((active, session(gateway, headers)?))
 }
 
 /// Whether the body of a request is JSON. The charset does not matter: the gateway reads UTF-8, and says so to Port.
-fn check_type(headers: &HeaderMap) -> OrResponse<()> {
+fn check_type(headers: &HeaderMap) -> OrRefusal<()> {
     if headers.contains_key(CONTENT_TYPE) && !has_type(headers, JSON) {
         let error = "the Content-Type must be application/json";
-        return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, error).into());
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error).into());
     }
     Ok(())
 }
 
 /// The session that a request names.
-fn session(gateway: &Gateway, headers: &HeaderMap) -> OrResponse<Option<Arc<Session>>> {
+fn session(gateway: &Gateway, headers: &HeaderMap) -> OrRefusal<Option<Arc<Session>>> {
     let Some(id) = headers.get(SESSION) else {
         return Ok(None);
     };
     let found = id.to_str().ok().and_then(|id| gateway.sessions.get(id));
     found.map(Some).ok_or_else(|| {
-        let error = error_message(None, -32001, "session not found");
-        json_text(StatusCode::NOT_FOUND, error).into()
+        let error = error_message(None, -32001, UNKNOWN_SESSION);
+        let refusal = Refusal {
+            response: json_text(StatusCode::NOT_FOUND, error),
+            text: UNKNOWN_SESSION,
+        };
+        refusal.into()
     })
 }
 
 /// Reserves memory for the body of a request.
-async fn memory(gateway: &Gateway, headers: &HeaderMap) -> OrResponse<OwnedSemaphorePermit> {
+async fn memory(gateway: &Gateway, headers: &HeaderMap) -> OrRefusal<OwnedSemaphorePermit> {
     let length = headers.get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let length = length.unwrap_or(LARGEST_REQUEST);
@@ -250,7 +292,7 @@ async fn memory(gateway: &Gateway, headers: &HeaderMap) -> OrResponse<OwnedSemap
     let memory = Arc::clone(&gateway.memory).acquire_many_owned(kibibytes);
     match tokio::time::timeout(MEMORY_TIMEOUT, memory).await {
         Ok(Ok(permit)) => Ok(permit),
-        _ => Err(text(StatusCode::SERVICE_UNAVAILABLE, "too many large requests").into()),
+        _ => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many large requests").into()),
     }
 }
 
@@ -266,13 +308,13 @@ async fn discard(body: Incoming) {
     let _ = tokio::time::timeout(MEMORY_TIMEOUT, all).await;
 }
 
-async fn read(body: Incoming) -> OrResponse<Bytes> {
+async fn read(body: Incoming) -> OrRefusal<Bytes> {
     let body = Limited::new(body, LARGEST_REQUEST).collect();
     match tokio::time::timeout(REQUEST_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large().into()),
-        Ok(Err(_)) => Err(text(StatusCode::BAD_REQUEST, "the body is incomplete").into()),
-        Err(_) => Err(text(StatusCode::REQUEST_TIMEOUT, "the body is incomplete").into()),
+        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the body is incomplete").into()),
+        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body is incomplete").into()),
     }
 }
 
@@ -295,6 +337,9 @@ impl Post<'_> {
             Ok(message) => message,
             Err(rejection) => {
                 audit.rejection(self.label(), "", None, &rejection.to_string());
+                if self.session.is_none() && audit.is_unused() {
+                    self.could_not_connect(&rejection);
+                }
                 return rejected(None, &rejection, false);
             }
         };
@@ -304,6 +349,9 @@ impl Post<'_> {
             Err(rejection) => {
                 let tool = message.tool.as_deref().filter(|_| method == "tools/call");
                 audit.rejection(self.label(), method, tool, &rejection.to_string());
+                if CONNECTS.contains(&method) {
+                    self.could_not_connect(&rejection);
+                }
                 rejected(message.id, &rejection, message.is_stateless)
             }
             Ok(Action::Drop) => {
@@ -322,6 +370,11 @@ impl Post<'_> {
         }
     }
 
+    fn could_not_connect(&self, rejection: &Rejection) {
+        let failure = Failure::refused(rejection.status(false), &rejection.to_string());
+        self.gateway.audit.session_failed(failure);
+    }
+
     async fn send(&self) -> Result<reqwest::Response, UpstreamError> {
         self.send_body(self.body.clone()).await
     }
@@ -335,14 +388,8 @@ impl Post<'_> {
 
     /// An error of the gateway. Port's own 401 never reaches the agent, which could start a login.
     fn failed(&self, message: &Message<'_>, error: &UpstreamError) -> Response<Body> {
+        self.gateway.audit.failure(self.label(), error);
         let text = error.to_string();
-        self.gateway.audit.event(
-            "failure",
-            &[
-                ("session", self.label().into()),
-                ("reason", Quote::new(&text).to_string().into()),
-            ],
-        );
         match message.id {
             None => empty(StatusCode::ACCEPTED),
             Some(id) => json_text(StatusCode::OK, error_message(Some(id), -32000, &text)),
@@ -371,22 +418,28 @@ impl Post<'_> {
 
     /// Forwards `initialize` or `server/discover`, and rewrites the capabilities in the response.
     async fn connect(&self, message: &Message<'_>, method: &str) -> Response<Body> {
+        let attempt = Attempt::new(&self.gateway.audit);
+        let url = &self.gateway.upstream.url;
         let response = match self.send().await {
             Ok(response) => response,
-            Err(error) => return self.failed(message, &error),
+            Err(error) => {
+                attempt.fail(Failure::no_response(&error, url));
+                return self.failed(message, &error);
+            }
         };
-        if !response.status().is_success() {
-            return relay(response, None, None).await;
-        }
         let (status, headers) = (response.status(), response.headers().clone());
-        let opened = headers
-            .get(SESSION)
-            .filter(|_| method == "initialize")
-            .cloned();
+        if !status.is_success() {
+            let (response, text) = relay_error(response).await;
+            attempt.fail(Failure::status(status, &headers, &text, url));
+            return response;
+        }
         let Ok(text) = whole(response, LARGEST_CONNECT).await else {
             let error = "Port's response to the connection is too large or incomplete";
+            let cause = PreflightError::Protocol(Quote::new(error));
+            attempt.fail(Failure::invalid(&cause, status, url));
             return json_text(StatusCode::OK, error_message(message.id, -32000, error));
         };
+        let opened = opened(&text, &headers);
         let is_stream = has_type(&headers, EVENT_STREAM);
         let rewritten = if is_stream {
             let mut events = Events::default();
@@ -406,16 +459,21 @@ impl Post<'_> {
         let mut response = Response::new(full(rewritten));
         *response.status_mut() = status;
         *response.headers_mut() = returned(&headers);
-        let label = match opened.as_ref().and_then(|id| id.to_str().ok()) {
+        if let Err(error) = opened {
+            attempt.fail(Failure::invalid(&error, status, url));
+            return response;
+        }
+        let id = headers.get(SESSION).filter(|_| method == "initialize");
+        let label = match id.and_then(|id| id.to_str().ok()) {
             Some(id) => {
                 let headers = forwarded(self.headers);
                 self.gateway.sessions.open(id, self.body, &headers)
             }
             None => "-".to_owned(),
         };
-        self.gateway.audit.session(&label);
-        if let Some(id) = opened {
-            response.headers_mut().insert(SESSION, id);
+        attempt.succeed(&label);
+        if let Some(id) = id {
+            response.headers_mut().insert(SESSION, id.clone());
         }
         response
     }
@@ -492,6 +550,34 @@ impl Post<'_> {
     }
 }
 
+/// Whether a response opens a connection: it contains a result.
+fn opened(text: &str, headers: &HeaderMap) -> Result<(), PreflightError> {
+    let is_stream = has_type(headers, EVENT_STREAM);
+    let response = response_in(text, is_stream);
+    let result = response
+        .as_ref()
+        .and_then(|response| response.get("result"));
+    if result.is_some_and(|result| RawObject::parse(result.get()).is_some()) {
+        return Ok(());
+    }
+    let response = response.and_then(|response| serde_json::from_str(&response.to_string()).ok());
+    let response: Value = response.unwrap_or_default();
+    if !response["error"].is_null() {
+        let error = match response["error"]["code"].as_i64() {
+            Some(code) => format!("error {code}: {}", error_text(&response)),
+            None => error_text(&response).to_owned(),
+        };
+        return Err(PreflightError::Protocol(Quote::new(&error)));
+    }
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let kind = String::from_utf8_lossy(kind.unwrap_or(b"no Content-Type"));
+    Err(if is_stream || has_type(headers, JSON) {
+        PreflightError::Protocol(Quote::new("it contains no result"))
+    } else {
+        PreflightError::NotMcp(Quote::new(&kind))
+    })
+}
+
 fn list_request(id: Option<&RawValue>, params: &RawObject) -> String {
     let id = id.map_or("null", RawValue::get);
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{params}}}"#)
@@ -520,22 +606,40 @@ async fn stream(
     gateway: &Arc<Gateway>,
     headers: &HeaderMap,
     session: Option<&Arc<Session>>,
-) -> OrResponse<Response<Body>> {
+) -> Response<Body> {
     let sent = gateway
         .upstream
         .send(Method::GET, headers, Bytes::new(), session);
-    let response = sent
-        .await
-        .map_err(|error| text(StatusCode::BAD_GATEWAY, error.to_string()))?;
-    if !has_type(response.headers(), EVENT_STREAM) {
-        let mut response = relay(response, None, None).await;
-        if response.status().is_success() {
-            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    // The first request of an agent that only knows the transport before streamable HTTP.
+    let is_attempt = session.is_none() && gateway.audit.is_unused();
+    let url = &gateway.upstream.url;
+    let response = match sent.await {
+        Ok(response) => response,
+        Err(error) => {
+            if is_attempt {
+                let failure = Failure::no_response(&error, url);
+                gateway.audit.session_failed(failure);
+            }
+            return no_response(gateway, session, &error);
         }
-        return Ok(response);
+    };
+    if has_type(response.headers(), EVENT_STREAM) {
+        let filter = Filter::new(Arc::clone(gateway));
+        return relay(response, None, Some(filter)).await;
     }
-    let filter = Filter::new(Arc::clone(gateway));
-    Ok(relay(response, None, Some(filter)).await)
+    if is_attempt {
+        let status = response.status();
+        let failure = match status {
+            StatusCode::METHOD_NOT_ALLOWED => Failure::other_transport(status),
+            _ => Failure::status(status, response.headers(), "", url),
+        };
+        gateway.audit.session_failed(failure);
+    }
+    let mut response = relay(response, None, None).await;
+    if response.status().is_success() {
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    }
+    response
 }
 
 /// Ends a session.
@@ -543,19 +647,31 @@ async fn close(
     gateway: &Arc<Gateway>,
     headers: &HeaderMap,
     session: Option<&Arc<Session>>,
-) -> OrResponse<Response<Body>> {
+) -> Response<Body> {
     let sent = gateway
         .upstream
         .send(Method::DELETE, headers, Bytes::new(), session);
-    let response = sent
-        .await
-        .map_err(|error| text(StatusCode::BAD_GATEWAY, error.to_string()))?;
+    let response = match sent.await {
+        Ok(response) => response,
+        Err(error) => return no_response(gateway, session, &error),
+    };
     if let Some(id) = headers.get(SESSION).and_then(|id| id.to_str().ok())
         && response.status() != StatusCode::METHOD_NOT_ALLOWED
     {
         gateway.sessions.close(id);
     }
-    Ok(relay(response, None, None).await)
+    relay(response, None, None).await
+}
+
+/// Port did not respond to a request without a message.
+fn no_response(
+    gateway: &Gateway,
+    session: Option<&Arc<Session>>,
+    error: &UpstreamError,
+) -> Response<Body> {
+    let label = session.map_or("-", |session| &session.label);
+    gateway.audit.failure(label, error);
+    text(StatusCode::BAD_GATEWAY, error.to_string())
 }
 
 /// Reduces the lists of tools in the events of a stream.
@@ -592,19 +708,15 @@ async fn relay(
     mut call: Option<OngoingCall>,
     filter: Option<Filter>,
 ) -> Response<Body> {
-    let mut relayed = Response::new(());
-    *relayed.status_mut() = response.status();
-    *relayed.headers_mut() = returned(response.headers());
     if !response.status().is_success() {
-        let text = tokio::time::timeout(ERROR_TIMEOUT, whole(response, LARGEST_ERROR)).await;
-        let text = text.ok().and_then(Result::ok).unwrap_or_default();
+        let (response, text) = relay_error(response).await;
         if let Some(call) = &mut call {
             call.add(text.as_bytes(), false);
             call.end(Outcome::Error);
         }
-        let text = redact(&text).into_owned();
-        return relayed.map(|()| full(text.into()));
+        return response;
     }
+    let relayed = head(&response);
     let is_empty = [StatusCode::ACCEPTED, StatusCode::NO_CONTENT].contains(&response.status());
     if let Some(call) = call.as_mut().filter(|_| is_empty) {
         call.end(Outcome::Unknown);
@@ -639,6 +751,23 @@ async fn relay(
             Some((chunk.map(Frame::data), (bytes, call, filter)))
         });
     relayed.map(|()| StreamBody::new(stream).boxed_unsync())
+}
+
+/// The response to the agent without a body.
+fn head(response: &reqwest::Response) -> Response<()> {
+    let mut head = Response::new(());
+    *head.status_mut() = response.status();
+    *head.headers_mut() = returned(response.headers());
+    head
+}
+
+/// As [`relay`], for a status that is an error. Also returns Port's text.
+async fn relay_error(response: reqwest::Response) -> (Response<Body>, String) {
+    let head = head(&response);
+    let text = tokio::time::timeout(ERROR_TIMEOUT, whole(response, LARGEST_ERROR)).await;
+    let text = text.ok().and_then(Result::ok).unwrap_or_default();
+    let redacted = redact(&text).into_owned();
+    (head.map(|()| full(redacted.into())), text)
 }
 
 /// Keeps a value until the body of a response ends.
@@ -738,15 +867,14 @@ fn error_message(id: Option<&RawValue>, code: i64, text: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
 }
 
-fn unauthorized() -> Response<Body> {
-    let mut response = text(StatusCode::UNAUTHORIZED, "the key is missing or wrong");
+fn unauthorized() -> Refusal {
     let challenge = HeaderValue::from_static("Bearer");
-    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-    response
+    Refusal::new(StatusCode::UNAUTHORIZED, "the key is missing or wrong")
+        .with(WWW_AUTHENTICATE, challenge)
 }
 
-fn too_large() -> Response<Body> {
-    text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+fn too_large() -> Refusal {
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

@@ -12,12 +12,14 @@
 //! | `renewal` | the token |
 //! | `sessions` | the sessions of agents and of Port |
 //! | `rewrite` | the three responses that are rewritten |
+//! | `attempt` | an attempt of an agent to connect, and why it failed |
 //! | `call` | a forwarded call until its end |
 //! | `audit` | events and counts |
 //! | `launch` | how a step starts the gateway, and the post phase stops it: as a process or as a container |
 //! | `handover` | what the step passes to the gateway |
 //! | `serve` | what the gateway's process does |
 
+mod attempt;
 mod audit;
 mod call;
 mod door;
@@ -37,7 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -46,6 +48,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
+use attempt::Failure;
 use audit::Audit;
 pub(crate) use audit::Counts;
 use door::Client;
@@ -106,6 +109,18 @@ async fn uninterrupted<T: Send + 'static>(work: impl Future<Output = T> + Send +
         // The gateway ends.
         Err(Err(_)) => std::future::pending().await,
     }
+}
+
+/// Why an agent could not connect whose first request is not one: for example, because it uses TLS.
+fn unreadable(error: &hyper::Error) -> Option<Failure> {
+    let status = if error.is_parse_too_large() {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    } else if error.is_parse() {
+        StatusCode::BAD_REQUEST
+    } else {
+        return None;
+    };
+    Some(Failure::refused(status, &error.to_string()))
 }
 
 /// A request in progress. Dropping it ends the request.
@@ -264,7 +279,12 @@ impl Gateway {
         tokio::pin!(connection);
         // A broken connection concerns only its client.
         tokio::select! {
-            _ = &mut connection => {}
+            ended = &mut connection => {
+                let is_known = client.is_known.load(Ordering::Relaxed);
+                if let Some(failure) = ended.err().filter(|_| !is_known).and_then(|error| unreadable(&error)) {
+                    self.audit.session_failed(failure);
+                }
+            }
             () = stranger => {}
             () = self.end.notified() => {
                 connection.as_mut().graceful_shutdown();

@@ -40,7 +40,7 @@ const FORWARDED: [&str; 9] = [
 /// Port's MCP server.
 pub(super) struct Upstream {
     http: Http,
-    url: Url,
+    pub(super) url: Url,
     /// The headers that limit what Port offers.
     headers: HeaderMap,
     renewal: Arc<Renewal>,

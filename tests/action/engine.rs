@@ -645,6 +645,20 @@ fn the_post_phase_stops_its_own_gateway_and_reads_the_counts_in_its_log() {
 }
 
 #[test]
+fn k89_the_post_phase_reads_in_the_log_why_no_agent_connected() {
+    let engine = Engine::start().with(|state| {
+        state.stops();
+        state.log = "{\"event\":\"session_failed\",\"reason\":\"x\",\"count\":1}\n\
+             {\"event\":\"stop\",\"sessions\":0,\"failed\":3,\"last_failure\":{\"reason\":\"the MCP server denied access (403 Forbidden)\",\"hint\":\"ask\"},\"rejected\":0,\"renewals\":0}\n"
+            .to_owned();
+    });
+    let step = engine.step();
+    let warnings = annotations(&stopped(&engine, &step, &[]), "warning");
+    let expected = "Failed attempts: 3. The last one: the MCP server denied access (403 Forbidden)\nhint: ask\nsee: ";
+    assert!(warnings.contains(expected), "{warnings}");
+}
+
+#[test]
 fn the_post_phase_works_without_the_saved_state() {
     let engine = Engine::start().with(State::stops);
     let step = engine.step().variable("STATE_gateway_name", "");

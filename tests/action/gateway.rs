@@ -672,14 +672,14 @@ async fn the_official_client_lists_and_calls_in_both_lifecycles() {
 }
 
 /// A request that an upstream of a test received.
-struct Seen {
+pub(crate) struct Seen {
     head: String,
     body: String,
     stream: TcpStream,
 }
 
 /// An MCP server that the test answers by hand: one request per connection.
-fn upstream() -> (String, Receiver<Seen>) {
+pub(crate) fn upstream() -> (String, Receiver<Seen>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let (sender, receiver) = channel();
@@ -724,7 +724,7 @@ impl Seen {
     }
 
     /// Whether the gateway closed the connection.
-    fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         self.stream
             .read(&mut [0; 16])
             .map_or(true, |read| read == 0)

@@ -10,6 +10,7 @@
 
 mod agents;
 mod answer;
+mod attempts;
 mod binary;
 mod cases;
 mod claude_code;
