@@ -26,8 +26,9 @@ const tools = ["Edit", "MultiEdit", "Glob", "Grep", "LS", "Read", "Write", ...li
 const disallowed = ["WebSearch", "WebFetch", ...list(inputs.disallowed_tools)];
 const args = ["--allowedTools", tools.join(","), "--disallowedTools", disallowed.join(","), "--mcp-config", JSON.stringify(servers)];
 
-const { status } = spawnSync("claude", ["--print", inputs.direct_prompt, "--verbose", "--output-format", "stream-json", ...args], {
+const { status } = spawnSync("claude", ["--print", "--verbose", "--output-format", "stream-json", ...args], {
   env: { ...process.env, ANTHROPIC_API_KEY: inputs.anthropic_api_key },
-  stdio: "inherit",
+  input: inputs.direct_prompt,
+  stdio: ["pipe", "inherit", "inherit"],
 });
 process.exitCode = status === 0 ? 0 : 1;
