@@ -55,7 +55,8 @@ writeFileSync(config, `model_provider = "proxy"\n\n${existing}\n\n${provider}`);
 
 const answer = input("output-file", join(process.env.RUNNER_TEMP, "codex-answer"));
 const model = input("model") ? ["--model", input("model")] : [];
-const command = ["exec", "--skip-git-repo-check", "--output-last-message", answer, ...model, ...args, "--sandbox", input("sandbox", "workspace-write")];
+const command = ["exec", "--skip-git-repo-check", "--cd", process.env.GITHUB_WORKSPACE, "--output-last-message", answer, ...model, ...args, "--sandbox", input("sandbox", "workspace-write")];
+console.log(`Running: CODEX_HOME=${home} codex ${command.map((word) => JSON.stringify(word)).join(" ")}`);
 const { status } = spawnSync("codex", command, {
   env: { ...process.env, CODEX_HOME: home },
   input: input("prompt"),
