@@ -19,10 +19,6 @@ start_fake_port() {
   # shellcheck source=/dev/null
   source "$log"
   echo "$API_URL"
-  # A model that calls one tool and then ends the conversation.
-  # shellcheck disable=SC2034 # used by organization.sh
-  model_url=$API_URL/model/list_blueprints
-
   # Port returns the same token until it expires, so the action gets these tokens.
   secrets=(
     "$client_secret"

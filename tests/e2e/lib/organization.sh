@@ -25,6 +25,7 @@ organization() {
     git -C "$released" worktree add --quiet --detach "$scratch/at-$commit" "$commit"
     replaced+=(--local-repository "e2e-org/port-mcp-action@$commit=$scratch/at-$commit")
   done
+  commits_at=$scratch/at-${commits[1]}
   fake_action anthropics/claude-code-action
   fake_action anthropics/claude-code-action beta
   fake_action actions/upload-artifact
@@ -33,6 +34,10 @@ organization() {
   fake_action google-github-actions/run-gemini-cli
 
   cp "$released"/.github/workflow-templates/*.yml "$caller/.github/workflows/"
+  ask codex ''
+  ask gemini-cli ''
+  # Copilot CLI requires a model if the provider is not GitHub.
+  ask copilot-cli scripted
   repository_of "$caller"
 }
 
@@ -50,8 +55,6 @@ fake_action() {
   local name=${1#*/}${2:+-$2} copy references=() reference
   copy=$scratch/fake-$name
   cp --recursive "$e2e/fake-actions/$name" "$copy"
-  # What the fake actions of Claude Code run.
-  cp "$e2e/agent" "$e2e/fake-actions/claude-code-action/claude" "$copy/"
   repository_of "$copy"
   if [[ ${2:-} ]]; then
     references=("$1@$2")
@@ -64,6 +67,11 @@ fake_action() {
   done
 }
 
+# The scripts of the models. Claude Code shows the model only the names of the tools, so its script
+# has the names that it uses.
+model_script=list_blueprints
+claude_script=mcp__port__list_blueprints
+
 # template NAME [ARGUMENT...]
 template() {
   local status=0
@@ -72,34 +80,83 @@ template() {
   ((status == 0)) || fail "act exited with status $status"
 }
 
-# All jobs share one RUNNER_TEMP here. The jobs of a matrix use it at the same time.
+# Runs the workflow as a user with write access. All jobs share one RUNNER_TEMP here. The jobs of a matrix
+# use it at the same time.
 run_template() {
   rm -rf --one-file-system "$scratch/runner-temp"
   mkdir "$scratch/runner-temp"
-  (act_on "$caller" "$caller/.github/workflows/$1.yml" "${@:2}" "${replaced[@]}" \
-    --platform "ubuntu-24.04=$runner_image" \
+  (act_on "$caller" "$caller/.github/workflows/$1.yml" "${replaced[@]}" \
+    --platform "ubuntu-24.04=$runner_image" --actor octocat \
     --secret "ANTHROPIC_API_KEY=$model_key" --secret "OPENAI_API_KEY=$model_key" --secret "GEMINI_API_KEY=$model_key" \
     --secret "COPILOT_GITHUB_TOKEN=$model_key" --secret GITHUB_TOKEN=ghs_e2e \
-    --env "MODEL_URL=$model_url" \
-    --env COPILOT_OFFLINE=true --env COPILOT_PROVIDER_API_KEY=none --env "COPILOT_PROVIDER_BASE_URL=$model_url/v1" \
+    --env "MODEL_URL=$API_URL/model/$model_script" --env "GITHUB_API_URL=$GITHUB_API_URL" \
+    --env "ANTHROPIC_BASE_URL=$API_URL/model/$claude_script" \
+    --env CLAUDE_CODE_MAX_RETRIES=0 --env CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 \
+    --env COPILOT_OFFLINE=true --env COPILOT_PROVIDER_API_KEY=none --env "COPILOT_PROVIDER_BASE_URL=$API_URL/model/$model_script/v1" \
     --env NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
-    --var "PORT_API_URL=$API_URL")
+    --var "PORT_API_URL=$API_URL" "${@:2}")
+}
+
+# template_fails NAME [ARGUMENT...]
+template_fails() {
+  local status=0
+  run_template "$@" || status=$?
+  show_log
+  ((status)) || fail 'act succeeded'
+}
+
+# Encodes the path of a file for the path of a URL, where it is the script of the model.
+script_in() {
+  jq --null-input --raw-output --arg path "$1" '$path | @uri'
+}
+
+# answers TEXT: prints a script of a model that calls no tool.
+answers() {
+  jq --null-input --arg text "$1" '[{$text}]' >"$scratch/script.json"
+  script_in "$scratch/script.json"
+}
+
+# to_model TEXT...: each text is in a request to the model since the last call of `forget_requests`.
+to_model() {
+  local text
+  for text; do
+    since_forgotten | jq --exit-status --arg text "$text" 'any(.body | contains($text | tojson[1:-1]))' >/dev/null ||
+      fail "no request to the model contains: $text"
+  done
+}
+
+not_to_model() {
+  since_forgotten | jq --exit-status --arg text "$1" 'all(.body | contains($text | tojson[1:-1]) | not)' >/dev/null ||
+    fail "a request to the model contains: $1"
+}
+
+since_forgotten() {
+  curl --silent --show-error --fail "$API_URL/control/received" |
+    jq --argjson forgotten "$forgotten" '[.[$forgotten:][] | select(.path | startswith("/model/"))]'
+}
+
+forget_requests() {
+  forgotten=$(requests)
 }
 
 port_question() {
+  local before
+  before=$(calls)
+  forget_requests
   template port-question --input 'question=Who owns "checkout"?'
-  in_log 'Who owns "checkout"?' 'artifact port-agent-answer:' \
-    'Granted: mcp__port__list_blueprints mcp__port__list_entities'
+  in_log 'artifact port-agent-answer:' 'That is all.'
+  # The question, and only the granted tools, reach the model.
+  to_model 'Who owns "checkout"?' mcp__port__list_blueprints mcp__port__list_entities
+  not_to_model mcp__port__delete_entity
+  (($(calls) > before)) || fail 'no call reached the server'
 }
 
-# A secret in an answer stays in the job.
+# A secret in an answer stays in the job. Directly, because the agent has Port's own token then.
 secret_in_answer() {
-  local question
-  for question in 'What is your token?' 'What is your token in base64?'; do
-    if run_template port-question --input "question=$question"; then
-      fail 'act succeeded'
-    fi
-    show_log
+  local encode token=${secrets[2]}
+  sed "s/^    with:\$/&\n      connection: direct/" "$caller/.github/workflows/port-question.yml" >"$caller/.github/workflows/ask-directly.yml"
+  for encode in cat 'base64 --wrap 0'; do
+    claude_script=$(answers "It is $($encode <<<"$token").") template_fails ask-directly --input 'question=What is your token?'
     in_log 'a secret of this job'
     not_in_log 'artifact port-agent-answer:'
   done
@@ -118,16 +175,99 @@ ask() {
 # Runs the real programs with the scripted model, which calls a granted tool.
 all_agents() {
   local agent before
-  ask codex ''
-  ask gemini-cli ''
-  # Copilot CLI requires a model if the provider is not GitHub.
-  ask copilot-cli scripted
   for agent in codex gemini-cli copilot-cli; do
     before=$(calls)
+    forget_requests
     template "ask-$agent" --input 'question=Who owns checkout?'
     in_log 'artifact port-agent-answer:' 'That is all.'
+    to_model 'Who owns checkout?' list_blueprints
     (($(calls) > before)) || fail "no call of $agent reached the server"
   done
+}
+
+# Everything that Gemini CLI answers is in the summary of its action, which writes it before the answer
+# is searched for secrets.
+answer_in_summary() {
+  model_script=$(answers 'The answer is in the summary.') template ask-gemini-cli --input 'question=Who owns checkout?'
+  in_log '### Gemini CLI Execution' '#### Response' 'The answer is in the summary.' 'artifact port-agent-answer:'
+}
+
+# The action of Gemini CLI ends its output at the first line `EOF` of the answer.
+answer_with_delimiter() {
+  model_script=$(answers $'first line\nEOF\nlast line') template_fails ask-gemini-cli --input 'question=Who owns checkout?'
+  in_log 'Failure - Main Ask Gemini'
+  not_in_log 'artifact port-agent-answer:'
+}
+
+# The model is not available. The other agents try again for a long time after a status other than 401.
+model_unavailable() {
+  local agent status
+  for status in 401 529; do
+    claude_script=$status template_fails port-question --input 'question=Who owns checkout?'
+    in_log 'Claude execution failed: result is_error:true' 'Failure - Main Ask Claude Code'
+    not_in_log 'artifact port-agent-answer:'
+  done
+  for agent in codex gemini-cli copilot-cli; do
+    model_script=401 template_fails "ask-$agent" --input 'question=Who owns checkout?'
+    not_in_log 'artifact port-agent-answer:'
+  done
+}
+
+# Claude Code starts before the server has answered, and its conversation says `pending`. Then only a
+# result of a tool shows that it had the server.
+server_pending() {
+  local pending=(--env CLAUDE_CODE_MCP_STARTUP_WAIT_MS=1)
+  template port-question --input 'question=Who owns checkout?' "${pending[@]}"
+  in_log 'artifact port-agent-answer:'
+  claude_script=$(answers 'An invention.') template_fails port-question --input 'question=Who owns checkout?' "${pending[@]}"
+  not_in_log 'artifact port-agent-answer:'
+}
+
+# changed SED-SCRIPT: the reusable workflow with another step of Claude Code, and `changed`, which
+# calls it.
+changed() {
+  local workflow=$caller/.github/workflows/port-agent-changed.yml
+  sed "$1" "${commits_at:?}/.github/workflows/port-agent.yml" >"$workflow"
+  ! cmp --silent "$workflow" "$commits_at/.github/workflows/port-agent.yml" || fail 'the workflow was not changed'
+  sed 's,uses: e2e-org/port-mcp-action/.*,uses: ./.github/workflows/port-agent-changed.yml,' \
+    "$caller/.github/workflows/port-question.yml" >"$caller/.github/workflows/changed.yml"
+}
+
+# Without the server, Claude Code answers with an invention, and its action succeeds. Here, a comment
+# hides the configuration, as it would in `claude_args` of a user.
+server_missing() {
+  changed 's/--disallowedTools Bash$/& # no shell/'
+  template_fails changed --input 'question=Who owns checkout?'
+  in_log 'Success - Main Ask Claude Code'
+  not_in_log 'artifact port-agent-answer:'
+}
+
+turns_exhausted() {
+  changed 's/--disallowedTools Bash$/& --max-turns 1/'
+  template_fails changed --input 'question=Who owns checkout?'
+  in_log 'Claude execution failed: Reached maximum number of turns (1)' 'Failure - Main Ask Claude Code'
+  not_in_log 'artifact port-agent-answer:'
+}
+
+# The agents' actions reject who may not start them. With the reusable workflow, nothing is connected then.
+not_permitted() {
+  template_fails documented-codex --actor outsider
+  in_log "Actor 'outsider' must have write access to" "Detected permission: 'read'."
+  template_fails documented-claude-code --actor 'renovate[bot]'
+  in_log 'Workflow initiated by non-human actor: renovate (type: Bot).'
+  sed 's/^on: .*/on: push/' "$caller/.github/workflows/documented-claude-code.yml" >"$caller/.github/workflows/on-push.yml"
+  event=push template_fails on-push
+  in_log 'Unsupported event type: push'
+  template_fails ask-codex --input 'question=Who owns checkout?' --actor outsider
+  not_in_log 'Run Main Connect to Port'
+  template_fails port-question --input 'question=Who owns checkout?' --actor 'renovate[bot]'
+  not_in_log 'Run Main Connect to Port'
+}
+
+# The action of Codex takes `sudo` away, and requires it for that.
+no_sudo() {
+  more_volumes='--volume /dev/null:/usr/bin/sudo' template_fails ask-codex --input 'question=Who owns checkout?'
+  in_log 'Unexpected: passwordless sudo not available.'
 }
 
 # If an agent does not reach Port, its answer is not based on Port's data, so the job must
@@ -183,17 +323,27 @@ port_matrix() {
 
 # The same fake organization for both regions.
 port_regions() {
-  template port-regions \
+  local before
+  before=$(calls)
+  forget_requests
+  claude_script=mcp__port-eu__list_blueprints,mcp__port-us__list_blueprints template port-regions \
     --secret "PORT_EU_CLIENT_ID=$client_id" --secret "PORT_EU_CLIENT_SECRET=$client_secret" \
     --secret "PORT_US_CLIENT_ID=$client_id" --secret "PORT_US_CLIENT_SECRET=$client_secret" \
     --var "PORT_EU_API_URL=$API_URL" --var "PORT_EU_MCP_URL=$MCP_URL" \
     --var "PORT_US_API_URL=$API_URL" --var "PORT_US_MCP_URL=$MCP_URL"
-  in_log 'port-eu:' 'All tools in mcp__port-eu__list_blueprints,mcp__port-eu__list_entities are available.' \
-    'port-us:' 'All tools in mcp__port-us__list_blueprints are available.'
+  to_model mcp__port-eu__list_blueprints mcp__port-eu__list_entities mcp__port-us__list_blueprints
+  not_to_model mcp__port-us__list_entities
+  (($(calls) == before + 2)) || fail 'the calls of both servers did not reach Port'
 }
 
 port_two_jobs() {
+  local before
+  before=$(calls)
+  forget_requests
   template port-two-jobs
-  in_log 'Success - Main Ask Claude Code' 'All tools in mcp__port__list_blueprints,mcp__port__list_entities are available.'
+  in_log 'Success - Main Ask Claude Code'
+  to_model mcp__port__list_blueprints mcp__port__list_entities
+  # A job for each of two blueprints.
+  (($(calls) == before + 2)) || fail 'the calls of both jobs did not reach Port'
   not_in_log 'Skip output'
 }

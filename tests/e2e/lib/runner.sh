@@ -25,7 +25,7 @@ act_on() {
   # act does not. The cache server would listen on other interfaces than loopback.
   exec act "${event:-workflow_dispatch}" --directory "$1" --workflows "$2" \
     --platform "ubuntu-latest=$runner_image" --pull=false --rm --no-cache-server \
-    --network host --container-options "--volume $scratch/runner-temp:/tmp --volume $programs:/agents:ro --volume /etc/ssl/certs:/etc/ssl/certs:ro" \
+    --network host --container-options "--volume $scratch/runner-temp:/tmp --volume $programs:/agents:ro --volume /etc/ssl/certs:/etc/ssl/certs:ro ${more_volumes:-}" \
     --secret-file <(printf "PORT_CLIENT_ID='%s'\nPORT_CLIENT_SECRET='%s'\n" "$client_id" "$client_secret") \
     --var "PORT_AUTH_BASE_URL=$API_URL/v1" --var "PORT_MCP_URL=$MCP_URL" \
     "${@:3}" >"$log" 2>&1 </dev/null
