@@ -410,6 +410,44 @@ fn k86_the_pages_warn_of_a_model_that_can_read_the_token() {
     }
 }
 
+/// Only Codex fails if it cannot connect. The step `answer` fails for the other agents.
+#[test]
+fn k93_a_workflow_says_that_it_can_succeed_without_port() {
+    let sentence = "can succeed even if";
+    let answers = |step: &Value| {
+        let uses = step["uses"].as_str().unwrap_or_default();
+        uses.starts_with("OWNER/port-mcp-action/answer@")
+    };
+    let mut checked = 0;
+    for (path, text, steps) in jobs_with_an_agent() {
+        let is_codex = steps.iter().any(|step| step["with"]["agent"] == "codex");
+        let is_inspector = steps.iter().any(|step| step["with"]["agent"] == "generic");
+        let fails = is_codex || is_inspector || steps.iter().any(answers);
+        assert_eq!(text.contains(sentence), !fails, "{}", path.display());
+        checked += 1;
+    }
+    assert!(checked > 15, "{checked}");
+    assert!(read(repository("README.md")).contains(sentence));
+}
+
+/// The prompt of the reusable workflow can contain text of others.
+#[test]
+fn k88_the_prompt_of_the_reusable_workflow_is_only_text() {
+    let workflow = read(repository(".github/workflows/port-agent.yml"));
+    let workflow: Value = yaml_serde::from_str(&workflow).unwrap();
+    let steps = workflow["jobs"]["agent"]["steps"].as_array().unwrap();
+    let step = |id: &str| steps.iter().find(|step| step["id"] == id).unwrap();
+    for agent in ["claude-code", "gemini-cli"] {
+        let prompt = &step(agent)["with"]["prompt"];
+        assert_eq!(prompt, "${{ format(' {0}', inputs.prompt) }}", "{agent}");
+    }
+    let claude = &step("claude-code")["env"];
+    assert_eq!(claude["CLAUDE_CODE_DISABLE_ATTACHMENTS"], "1");
+    assert_eq!(claude["ENABLE_TOOL_SEARCH"], "false");
+    let copilot = step("copilot-cli")["run"].as_str().unwrap();
+    assert!(copilot.contains(r#""--prompt=$PROMPT""#));
+}
+
 /// A text that is not ours can contain an emoji, and an error with an emoji can end the runner. The event and the
 /// names of users on GitHub contain none.
 #[test]

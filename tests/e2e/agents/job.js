@@ -59,7 +59,7 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
     const given = steps[connecting].with;
     // Skips steps that install programs, because the programs are already installed, and steps
     // after the agent.
-    const following = steps.slice(connecting + 1).filter(({ run, uses }) => !run?.startsWith("npm install") && !uses?.startsWith("actions/"));
+    const following = steps.slice(connecting + 1).filter(({ run, uses }) => !run?.startsWith("npm install") && !/^actions\/|\/answer@/.test(uses));
     change?.(following.at(-1), following);
     const prepared = agent.prepare?.({ ...job, given, model: models.model(reads ? scriptFile : script), write: writeTo(job.home) }) ?? {};
     if (base) {
