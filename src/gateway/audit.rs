@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::attempt::Failure;
-use super::upstream::UpstreamError;
 use crate::text::secrets::redact;
 use crate::text::{Quote, without_command};
 
@@ -143,9 +142,9 @@ impl Audit {
         }
     }
 
-    /// Writes that a request got no response from Port.
-    pub(super) fn failure(&self, session: &str, error: &UpstreamError) {
-        let reason = Quote::new(&error.to_string()).to_string();
+    /// Writes why a request got no response from Port, or an agent no list of tools.
+    pub(super) fn failure(&self, session: &str, reason: impl fmt::Display) {
+        let reason = Quote::new(&reason.to_string()).to_string();
         let fields = [("session", session.into()), ("reason", reason.into())];
         self.event("failure", &fields);
     }

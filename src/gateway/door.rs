@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -480,7 +481,11 @@ impl Post<'_> {
 
     /// Reads all pages of the list of tools, and answers with the granted tools on one page.
     async fn list(&self, message: &Message<'_>) -> Response<Body> {
-        let fail = |text: &str| json_text(StatusCode::OK, error_message(message.id, -32000, text));
+        let record = |reason: &dyn Display| self.gateway.audit.failure(self.label(), reason);
+        let fail = |text: &str| {
+            record(&text);
+            json_text(StatusCode::OK, error_message(message.id, -32000, text))
+        };
         let mut params = message
             .params
             .and_then(|params| RawObject::parse(params.get()))
@@ -499,6 +504,10 @@ impl Post<'_> {
                 Err(error) => return self.failed(message, &error),
             };
             if !response.status().is_success() {
+                record(&format_args!(
+                    "Port returned no list of tools ({})",
+                    response.status()
+                ));
                 return relay(response, None, None).await;
             }
             let is_stream = has_type(response.headers(), EVENT_STREAM);
@@ -510,8 +519,13 @@ impl Post<'_> {
                 return fail("Port's response is not a list of tools");
             };
             let Some(result) = response.get("result") else {
-                // The server's own error.
-                return json_text(StatusCode::OK, response.to_string());
+                let text = response.to_string();
+                let error: Value = serde_json::from_str(&text).unwrap_or_default();
+                record(&format_args!(
+                    "Port returned no list of tools ({})",
+                    error_text(&error)
+                ));
+                return json_text(StatusCode::OK, text);
             };
             let Some(mut page) = Page::parse(result.get()) else {
                 return fail("Port's response is not a list of tools");

@@ -3,15 +3,17 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::Command;
 
 use fake_port::{Endpoint, FakePort, Fault, Flow};
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
+use runner_double::Phase;
 use serde_json::{Value, json};
 
 use crate::gateway::{Gateway, upstream};
-use crate::harness::{Step, annotations, assert_snapshot, closed_port};
+use crate::harness::{
+    Step, annotations, assert_explained, assert_snapshot, closed_port, errors, program,
+};
 
 fn start() -> Gateway {
     Gateway::of(Step::against(FakePort::builder()).input("audit_file", "true"))
@@ -464,21 +466,23 @@ async fn k89_failed_attempts_do_not_flood_the_audit() {
     assert!(warning.contains("Failed attempts: 200. The last one: the MCP server denied access (403 Forbidden: request 99)\n"), "{warning}");
 }
 
-/// The script in `docs/gateway.md` with which a later step reads the last reason.
-fn documented_script() -> String {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/gateway.md")).unwrap();
-    let mut blocks = page
-        .split("```sh\n")
-        .skip(1)
-        .map(|block| block.split("```").next().unwrap());
-    blocks
-        .find(|block| block.contains("session_failed"))
-        .unwrap()
-        .to_owned()
+/// Runs `answer` on the answer of an agent, with the audit of this gateway. Returns its errors.
+fn answer(gateway: &Gateway) -> String {
+    let job = &gateway.step.job;
+    let file = job.temp().join("answer");
+    fs::write(&file, "made up").unwrap();
+    let inputs = [
+        ("agent", "copilot-cli"),
+        ("file", file.to_str().unwrap()),
+        ("audit_file", &gateway.run.outputs["audit_file"]),
+    ];
+    let run = job.step(&program(), Phase::Other("answer"), &inputs);
+    assert_explained(&run);
+    errors(&run)
 }
 
 #[tokio::test]
-async fn k89_a_later_step_can_print_the_last_reason() {
+async fn k89_the_answer_step_says_the_last_reason() {
     let gateway = start();
     let token = gateway.step.port.token(Flow::Rest);
     let message =
@@ -491,18 +495,43 @@ async fn k89_a_later_step_can_print_the_last_reason() {
     }
     assert!(!audit(&gateway).contains("##["));
     assert!(!audit(&gateway).contains(&token));
-    let script = format!("{}printf '%s\\n' \"$reason\"", documented_script());
-    let output = Command::new("bash")
-        .args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &script])
-        .env("RUNNER_TEMP", gateway.step.job.temp())
-        .env("AUDIT_FILE", &gateway.run.outputs["audit_file"])
-        .output()
-        .unwrap();
-    assert!(output.status.success());
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(
-        text,
-        "the MCP server denied access (403 Forbidden: no \"access\" \\ for Bearer ***: 100%250Au0023#[error]x ::error::y )\n"
-    );
+    assert_snapshot!(answer(&gateway), @r#"
+    the agent could not connect to the MCP server `port` (the MCP server denied access (403 Forbidden: no "access" \ for Bearer ***: 100%0A## [error]x ::error::y ‹U+1F600›)), so its answer is not based on Port
+    hint: run the job again; if the error persists, check the log of the agent's step
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-denied-access
+    "#);
     gateway.step.clean_up();
+}
+
+#[tokio::test]
+async fn k93_an_agent_without_the_list_of_tools_has_no_tools() {
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
+    let rpc =
+        json!({"jsonrpc": "2.0", "id": 1, "error": {"code": -32603, "message": "no catalog"}});
+    for (fault, reason) in [
+        (
+            Fault::status(503).into(),
+            "Port returned no list of tools (503 Service Unavailable)",
+        ),
+        (
+            Fault::status(200).json(rpc).into(),
+            "Port returned no list of tools (no catalog)",
+        ),
+        (Fault::NotJson, "Port's response is not a list of tools"),
+        (Fault::Close, "the connection"),
+    ] {
+        let gateway = start();
+        let session = gateway.open().await;
+        gateway.step.port.fault(Endpoint::Mcp, fault);
+        gateway.post(session.clone(), list.clone()).await;
+        let errors = answer(&gateway);
+        assert!(
+            errors.contains("the agent could not connect to the MCP server `port`"),
+            "{errors}"
+        );
+        assert!(errors.contains(reason), "{errors}");
+        gateway.post(session, list.clone()).await;
+        assert_eq!(answer(&gateway), "");
+        gateway.step.clean_up();
+    }
 }
