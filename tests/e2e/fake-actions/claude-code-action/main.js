@@ -115,7 +115,11 @@ if (!result) {
 const { subtype, is_error: isError, num_turns: turns } = result;
 console.log(JSON.stringify({ type: "result", subtype, is_error: isError, num_turns: turns }, null, 2));
 if (subtype !== "success") {
-  fail(`Claude execution failed: ${result.errors?.join(", ") ?? "unknown error"}`);
+  const errors = result.errors?.join(", ");
+  if (errors) {
+    console.log(`::error::Execution failed: ${errors}`);
+  }
+  fail(`Claude execution failed: ${errors ?? "unknown error"}`);
 }
 if (isError) {
   console.log("::error::Claude result reported subtype success with is_error:true (run did not complete successfully)");

@@ -67,6 +67,6 @@ if (status !== 0) {
   if (error) {
     console.log(`::error title=Gemini CLI execution failed::${error.message ?? JSON.stringify(error)}`);
   }
-  console.log(`::: Start Gemini CLI STDERR :::\n${stderr}\n::: End Gemini CLI STDERR :::`);
+  console.log(`::: Start Gemini CLI STDERR :::\n${stderr}::: End Gemini CLI STDERR :::`);
   process.exitCode = 1;
 }
