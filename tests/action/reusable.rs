@@ -177,6 +177,9 @@ fn k95_the_actor_of_the_upstream_run_needs_write_access() {
     call("octocat").assert_allowed();
     call("renovate[bot]").assert_allowed();
     call("outsider").assert_error("does not start for `outsider`");
+    call("outsider")
+        .set("GITHUB_ACTOR", "outsider")
+        .assert_error("does not start for `outsider`");
     call("Copilot").assert_error("does not start for `Copilot`");
     call("Copilot")
         .set("ALLOWED_BOTS", "copilot")

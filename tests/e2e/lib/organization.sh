@@ -67,6 +67,9 @@ fake_action() {
   done
 }
 
+# Workflows that call the reusable workflow, one for each of its agents.
+callers=(port-question ask-codex ask-gemini-cli ask-copilot-cli)
+
 # The scripts of the models. Claude Code shows the model only the names of the tools, so its script
 # has the names that it uses.
 model_script=list_blueprints
@@ -278,29 +281,47 @@ not_permitted() {
   event=push template_fails on-push
   in_log 'Unsupported event type: push'
   template_fails ask-codex --input 'question=Who owns checkout?' --actor outsider
+  # shellcheck disable=SC2016 # the backticks are part of the message
+  in_log '`codex` does not start for `outsider`, who cannot write'
   not_in_log 'Run Main Connect to Port'
   template_fails port-question --input 'question=Who owns checkout?' --actor 'renovate[bot]'
+  # shellcheck disable=SC2016
+  in_log '`claude-code` does not start for `renovate[bot]`, which is a bot'
   not_in_log 'Run Main Connect to Port'
 }
 
 # The action of Codex takes `sudo` away, and requires it for that.
 no_sudo() {
-  more_volumes='--volume /dev/null:/usr/bin/sudo' template_fails ask-codex --input 'question=Who owns checkout?'
+  local more_volumes='--volume /dev/null:/usr/bin/sudo'
+  template_fails documented-codex
   in_log 'Unexpected: passwordless sudo not available.'
+  template_fails ask-codex --input 'question=Who owns checkout?'
+  # shellcheck disable=SC2016 # the backticks are part of the message
+  in_log '`codex` requires a runner on which `sudo` needs no password'
+  not_in_log 'Run Main Connect to Port'
+}
+
+# Without the gateway, the answer of each agent says whether it had Port's tools.
+without_the_gateway() {
+  local name
+  for name in "${callers[@]}"; do
+    directly "$name"
+    template "$name-directly" --input 'question=Who owns checkout?'
+    in_log 'artifact port-agent-answer:' 'That is all.'
+  done
 }
 
 # If an agent does not reach Port, its answer is not based on Port's data, so the job must
-# fail. Copilot CLI does not report it, but the gateway does.
+# fail. The gateway says what Port answered.
 agent_without_port() {
-  local agent
+  local name
   outage true
-  for agent in codex gemini-cli copilot-cli; do
-    if run_template "ask-$agent" --input 'question=Who owns checkout?'; then
-      show_log
-      fail "the job of $agent succeeded"
-    fi
-    show_log
+  for name in "${callers[@]}"; do
+    template_fails "$name-directly" --input 'question=Who owns checkout?'
     not_in_log 'artifact port-agent-answer:'
+    template_fails "$name" --input 'question=Who owns checkout?'
+    not_in_log 'artifact port-agent-answer:'
+    in_log 'No agent connected to Port through the gateway.' 'the MCP server returned a server error (503 Service Unavailable'
   done
   outage false
 }
