@@ -106,6 +106,16 @@ impl Patterns {
         }
     }
 
+    /// The same list, with further exclusions.
+    #[must_use]
+    pub(super) fn without(mut self, names: &[&str]) -> Self {
+        let exclusions = names
+            .iter()
+            .map(|name| ((*name).to_owned(), Glob::new(name)));
+        self.exclusions.extend(exclusions);
+        self
+    }
+
     /// Whether the tool `name` is included and not excluded.
     #[must_use]
     pub fn allows(&self, name: &str) -> bool {

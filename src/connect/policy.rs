@@ -77,7 +77,7 @@ pub(super) async fn evaluate(
         endpoints: endpoints.iter().filter(is_allowed).cloned().collect(),
         actions: allowed.actions,
         rule: Some(AppliedRule {
-            tools: rule.tools().clone(),
+            tools: rule.tools(),
             title: rule.title,
         }),
     })

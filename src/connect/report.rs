@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::TITLE;
 use super::policy::PolicyDecision;
 use super::presented::Presented;
-use crate::access::{Decision, Resolution};
+use crate::access::{Decision, RUNS_EVERYTHING, Resolution};
 use crate::agents::{AgentOutputs, Connection, TOKEN_VARIABLE, TokenPlacement};
 use crate::inputs::Settings;
 use crate::mcp::Tool;
@@ -114,6 +114,19 @@ pub(super) fn warn_of_tools(
                 "In read-only mode, the server still offers tools that are not annotated as read-only: \
                  {writing}. To grant one, list its name in `allowed_tools`. Granted: {}.",
                 if granted.is_empty() { "none" } else { &granted }
+            ),
+        );
+    }
+    let everything = resolution.names(Decision::Granted);
+    let everything = comma_list(everything.filter(|name| RUNS_EVERYTHING.contains(name)));
+    if !everything.is_empty() && decision.actions != Actions::All {
+        log.warning(
+            TITLE,
+            format!(
+                "{everything} can run every action and workflow that Port lets the credentials run: \
+                 `allowed_actions` limits only `run_action`. If this is not intended, add \
+                 `!{}` to `allowed_tools`. If it is, set `allowed_actions: '*'`.",
+                RUNS_EVERYTHING[0]
             ),
         );
     }

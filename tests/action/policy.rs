@@ -46,6 +46,34 @@ fn a_request_within_the_policy_is_granted() {
     assert_eq!(annotations(&run, "notice"), "");
 }
 
+/// A rule that limits actions does not allow the tool that runs every action.
+#[test]
+fn k1_a_policy_that_limits_actions_does_not_allow_a_tool_that_runs_all() {
+    let policy = |actions: &str| {
+        format!(
+            "version: 1\nrules:\n  - when: {{repository: acme/*}}\n    allow: {{tools: ['*', trigger_run], \
+             write: true, servers: [127.0.0.1]{actions}}}\n"
+        )
+    };
+    let step = |actions: &str, tools: &str| {
+        Step::against(port(&policy(actions)))
+            .input("policy", POLICY)
+            .input("read_only", "false")
+            .input("allowed_tools", tools)
+    };
+    for actions in ["", ", actions: [deploy]"] {
+        let errors = step(actions, "run_action, trigger_run").fail();
+        let expected = "tool `trigger_run` is not allowed by rule 1 of acme/.github/policies/port-mcp.yml@main, \
+                        which limits `actions`: this tool runs every action and workflow";
+        assert!(errors.starts_with(expected), "{errors}");
+        let run = step(actions, "*").succeed();
+        assert!(!run.outputs["tools"].contains("trigger_run"));
+        assert!(annotations(&run, "notice").contains("`trigger_run`"));
+    }
+    let run = step(", actions: ['*']", "trigger_run").succeed();
+    assert!(annotations(&run, "warning").contains("`trigger_run` can run every"));
+}
+
 #[test]
 fn everything_that_the_policy_does_not_allow_is_reported_at_once() {
     let step = step()

@@ -184,9 +184,50 @@ fn in_read_only_mode_write_tools_must_be_listed_by_name() {
     assert!(!run.outputs["tools"].contains("trigger_run"));
     assert!(annotations(&run, "warning").ends_with("Granted: `run_action`."));
 
-    let run = Step::new().input("read_only", "false").succeed();
+    let run = Step::new()
+        .input("read_only", "false")
+        .input("allowed_tools", "*, !trigger_run")
+        .succeed();
     assert!(run.outputs["tools"].contains("delete_entity"));
     assert_eq!(annotations(&run, "warning"), "");
+}
+
+/// `trigger_run` runs every action and workflow, whatever `allowed_actions` says.
+#[test]
+fn k1_a_tool_that_runs_every_action_causes_a_warning() {
+    let step = |tools: &str, actions: &str| {
+        let step = Step::new().input("read_only", "false");
+        step.input("allowed_tools", tools)
+            .input("allowed_actions", actions)
+    };
+    let run = step("run_action, trigger_run", "restart_service").succeed();
+    assert_snapshot!(annotations(&run, "warning"), @"`trigger_run` can run every action and workflow that Port lets the credentials run: `allowed_actions` limits only `run_action`. If this is not intended, add `!trigger_run` to `allowed_tools`. If it is, set `allowed_actions: '*'`.");
+    for (tools, actions, warns) in [
+        ("*", "", true),
+        ("trigger_*", "restart_service", true),
+        ("trigger_run", "*", false),
+        ("*", "*", false),
+        ("run_action", "restart_service", false),
+        ("*, !trigger_run", "restart_service", false),
+    ] {
+        let run = step(tools, actions).succeed();
+        let warning = annotations(&run, "warning");
+        assert_eq!(
+            warning.contains("`trigger_run` can run every"),
+            warns,
+            "{tools} {actions}: {warning}"
+        );
+    }
+    // In read-only mode, if the server offers it.
+    let run = Step::new().input("allowed_tools", "trigger_run").succeed();
+    assert!(annotations(&run, "warning").contains("`trigger_run` can run every"));
+    // Port's earlier name.
+    let old = Tool::new("trigger_workflow_run");
+    let run = Step::against(FakePort::builder().offer(old))
+        .input("read_only", "false")
+        .input("allowed_tools", "list_*, trigger_workflow_run")
+        .succeed();
+    assert!(annotations(&run, "warning").contains("`trigger_workflow_run` can run every"));
 }
 
 #[test]

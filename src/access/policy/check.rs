@@ -70,10 +70,17 @@ impl Rule<'_> {
     }
 
     fn denied_tools(&self, tools: &Patterns) -> Vec<AccessError> {
-        let names = tools.names().iter();
-        let denied = names.filter(|name| !self.allow.tools.allows(name));
+        let allowed = self.tools();
+        let denied = tools.names().iter().filter(|name| !allowed.allows(name));
         denied
-            .map(|name| self.deny(format!("tool `{name}`"), String::new()))
+            .map(|name| {
+                let reason = if self.allow.tools.allows(name) {
+                    ", which limits `actions`: this tool runs every action and workflow"
+                } else {
+                    ""
+                };
+                self.deny(format!("tool `{name}`"), reason.to_owned())
+            })
             .collect()
     }
 

@@ -5,6 +5,7 @@
 
 use super::condition::is_match;
 use super::file::{Entry, File, OneOf};
+use crate::access::RUNS_EVERYTHING;
 use crate::text::{Quote, nearest};
 
 /// The events that start a workflow
@@ -81,6 +82,16 @@ impl File {
             if tools.includes().all(|pattern| tools.excludes(pattern)) {
                 found.push(format!(
                     "rule {number} allows no tools: its exclusions remove everything that `tools` includes"
+                ));
+            }
+            let everything = tools
+                .names()
+                .iter()
+                .find(|name| RUNS_EVERYTHING.contains(&name.as_str()));
+            if let Some(name) = everything.filter(|_| !rule.allow.has_every_action()) {
+                found.push(format!(
+                    "rule {number} does not allow `{name}`: this tool runs every action and workflow, so it \
+                     requires `actions: [\"*\"]`"
                 ));
             }
         }

@@ -21,6 +21,7 @@ use std::fmt;
 
 use clap::Args;
 
+use super::RUNS_EVERYTHING;
 use super::pattern::Patterns;
 use crate::text::{Quote, as_given};
 pub use check::{AccessRequest, Allowed};
@@ -169,10 +170,15 @@ impl Policy {
 }
 
 impl Rule<'_> {
-    /// The tools that the rule allows.
+    /// The tools that the rule allows. If it limits the actions, no tool that runs all of them.
     #[must_use]
-    pub fn tools(&self) -> &Patterns {
-        &self.allow.tools
+    pub fn tools(&self) -> Patterns {
+        let tools = self.allow.tools.clone();
+        if self.allow.has_every_action() {
+            tools
+        } else {
+            tools.without(&RUNS_EVERYTHING)
+        }
     }
 }
 

@@ -811,6 +811,10 @@ fn u06_policy_check_finds_rules_without_effect() {
             rule("{}") + "- when: {event: push}\n  allow: {tools: ['*']}\n",
             "rule 1 matches all of its runs first",
         ),
+        (
+            "version: 1\nrules:\n- allow: {tools: [trigger_run], actions: [deploy]}\n".to_owned(),
+            "rule 1 does not allow `trigger_run`: this tool runs every action and workflow",
+        ),
     ] {
         let (code, output) = check(&text);
         assert_eq!(code, Some(1), "{output}");
