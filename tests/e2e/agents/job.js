@@ -25,9 +25,10 @@ const INPUTS = { server_name: "port-prod", read_only: "false", allowed_tools: "l
  * (`base`) and files to the checkout (`files`), or change the step of the agent (`change`).
  * Hostile programs create marks. With `otherTool`, the agent's own list contains this tool too,
  * and so does the list of tools that it gets from the gateway. With `reads`, the model first calls
- * these tools to read the token. `change` also gets all steps after the step of the action.
+ * these tools to read the token. `change` also gets all steps after the step of the action. With `prompt`,
+ * the agent gets this prompt, from the reusable workflow if it runs this agent.
  */
-export async function run(name, agent, { script, inputs, wrongToken = false, otherTool, base, files, change, reads, startsAgent = true }) {
+export async function run(name, agent, { script, inputs, wrongToken = false, otherTool, base, files, change, reads, prompt, startsAgent = true }) {
   const root = mkdtempSync(join(tmpdir(), "port-mcp-agents-"));
   const directory = (path) => {
     mkdirSync(join(root, path));
@@ -54,12 +55,17 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
   const models = await start();
   let relay;
   try {
-    const steps = Object.values(parse(readFileSync(join(repository, `docs/workflows/${name}.yml`), "utf8")).jobs)[0].steps;
+    const reusable = prompt === undefined ? undefined : callOf(name, prompt);
+    const { steps } = reusable ?? jobIn(`docs/workflows/${name}.yml`);
+    const contexts = { inputs: reusable?.inputs, runner: { temp: job.temp }, secrets: ANY, vars: ANY, github: ANY, format };
     const connecting = steps.findIndex(({ id }) => id === "port");
-    const given = steps[connecting].with;
+    const given = filled(steps[connecting].with, contexts);
     // Skips steps that install programs, because the programs are already installed, and steps
     // after the agent.
     const following = steps.slice(connecting + 1).filter(({ run, uses }) => !run?.startsWith("npm install") && !/^actions\/|\/answer@/.test(uses));
+    if (prompt !== undefined && !reusable) {
+      following.at(-1).env.PROMPT = prompt;
+    }
     change?.(following.at(-1), following);
     const prepared = agent.prepare?.({ ...job, given, model: models.model(reads ? scriptFile : script), write: writeTo(job.home) }) ?? {};
     if (base) {
@@ -104,8 +110,8 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
     let status = 0;
     let log = "";
     for (const step of following) {
-      const command = step === following.at(-1) ? agent.command : undefined;
-      const ended = await runStep(agent, { ...step, run: command ?? step.run }, { emitted, job, model, started: reads && writeScript });
+      const command = step === following.at(-1) && prompt === undefined ? agent.command : undefined;
+      const ended = await runStep(agent, { ...step, run: command ?? step.run }, { contexts: { ...contexts, steps: { port: { outputs: emitted } } }, job, model, started: reads && writeScript });
       status = ended.status;
       log += ended.log;
       if (status !== 0) {
@@ -122,7 +128,8 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
       received,
       requests: toServer(received),
       authorization,
-      turns: turns(received),
+      turns: turns(received).length,
+      first: turns(received)[0],
       offered: offered(received),
       marks: readdirSync(marks),
       isRedirected,
@@ -137,6 +144,39 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
     models.stop();
     rmSync(root, { recursive: true, force: true });
   }
+}
+
+const jobIn = (workflow) => {
+  const { on, jobs } = parse(readFileSync(join(repository, workflow), "utf8"));
+  return { on, ...Object.values(jobs)[0] };
+};
+
+// The inputs and the steps of the reusable workflow if it runs this agent. The program is already installed.
+function callOf(agent, prompt) {
+  const { on, steps } = jobIn(".github/workflows/port-agent.yml");
+  const [first, last] = ["port", agent].map((step) => steps.findIndex(({ id }) => id === step));
+  if (last < 0) {
+    return undefined;
+  }
+  const defaults = Object.entries(on.workflow_call.inputs).map(([name, input]) => [name, input.default]);
+  const inputs = { ...Object.fromEntries(defaults), agent, prompt };
+  const isRun = (step) => !step.if || evaluate(step.if, { inputs });
+  const run = (script) => script?.replace(/npm install .*\)/, "ln -s ../node_modules)");
+  return { inputs, steps: steps.slice(first, last + 1).filter(isRun).map((step) => ({ ...step, run: run(step.run) })) };
+}
+
+// A context in which each value is `none`.
+const ANY = new Proxy({}, { get: () => "none" });
+
+const format = (text, ...values) => text.replace(/\{(\d)\}/g, (_, index) => values[index]);
+
+// GitHub's expressions in these workflows are also JavaScript.
+const evaluate = (expression, contexts) => new Function(...Object.keys(contexts), `return ${expression}`)(...Object.values(contexts));
+
+// The values of a step's `with` or `env`, without expressions.
+function filled(section, contexts) {
+  const text = (value) => String(value).replace(/\$\{\{((?:'[^']*'|[^'])*?)\}\}/g, (_, expression) => evaluate(expression, contexts) ?? "");
+  return Object.fromEntries(Object.entries(section ?? {}).map(([name, value]) => [name, text(value)]));
 }
 
 const writeTo = (directory) => (path, value) => {
@@ -164,11 +204,9 @@ async function start() {
   };
 }
 
-// Counts the requests to the model that contain tools. Requests without tools are for a
-// title or a summary, and not for a turn of the script.
-function turns(received) {
-  return toModel(received).filter((request) => tools(request).length).length;
-}
+// The requests to the model that contain tools. Requests without tools are for a title or a
+// summary, and not for a turn of the script.
+const turns = (received) => toModel(received).filter((request) => tools(request).length);
 
 const toModel = (received) => received.filter(({ method, path }) => method === "POST" && path.startsWith("/model/")).map(({ body }) => JSON.parse(body));
 
@@ -261,20 +299,10 @@ function actionOf(uses) {
 }
 
 // Runs a step after the step of the action, with the scripted model. Returns its status and its log.
-async function runStep(agent, step, { emitted, job, model, started }) {
-  const filled = (section) =>
-    Object.fromEntries(
-      Object.entries(section ?? {}).map(([name, value]) => [
-        name,
-        String(value).replace(/\$\{\{ *(.*?) *\}\}/g, (_, expression) => {
-          const output = expression.match(/^steps\.port\.outputs\.(\w+)$/)?.[1];
-          return output ? emitted[output] : expression === "runner.temp" ? job.temp : "none";
-        }),
-      ]),
-    );
+async function runStep(agent, step, { contexts, job, model, started }) {
   const runner = { PATH: process.env.PATH, HOME: job.home, TERM: "dumb", CI: "true", RUNNER_TEMP: job.temp, GITHUB_WORKSPACE: job.work };
-  const own = { INPUTS: JSON.stringify(filled(step.with)), NODE_PATH: programs, MODEL_URL: model };
-  const environment = { ...runner, ...fileCommands(job), ...filled(step.env), ...agent.environment?.(model, writeTo(job.home)), ...(step.uses && own) };
+  const own = { INPUTS: JSON.stringify(filled(step.with, contexts)), NODE_PATH: programs, MODEL_URL: model };
+  const environment = { ...runner, ...fileCommands(job), ...filled(step.env, contexts), ...agent.environment?.(model, writeTo(job.home)), ...(step.uses && own) };
   const command = step.uses ? ["node", actionOf(step.uses)] : ["bash", "-e", "-o", "pipefail", "-c", step.run];
   if (job.hosts) {
     // With this file in place of /etc/hosts, for the agent only.

@@ -7,7 +7,9 @@
 // prove.js [AGENT...]
 
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { run } from "./job.js";
 import { contains } from "./reads.js";
 import { typeErrors } from "./types.js";
@@ -140,6 +142,58 @@ async function readTests(name, agent) {
       hidesTheToken(behind);
     });
   }
+}
+
+// A prompt is only text, whatever it begins with and whatever it contains. Amp has no model here: it only
+// accepts the prompt.
+async function promptTests(name) {
+  const { default: agent } = await import(`./real/${name}.js`);
+  const { slashCommand, insertsFiles = [], acceptsPrompt, callsWithoutModel } = agent;
+  if (callsWithoutModel) {
+    return;
+  }
+  const contents = { "README.md": "in the workspace", "another file": "outside of it" };
+  const ask = (prompt) => run(name, agent, { script: [GRANTED], inputs: {}, prompt, files: () => ({ "README.md": contents["README.md"] }) });
+  const prompts = {
+    "an option, a line `EOF`, and 100 KB": `-x\nEOF\n${"long ".repeat(20_480)}text`,
+    "only `--`": "--",
+    ...(slashCommand && { "a command": slashCommand, "a command and text": `${slashCommand} and then more` }),
+  };
+  for (const [what, prompt] of Object.entries(prompts)) {
+    const job = await ask(prompt);
+    if (acceptsPrompt) {
+      prove(`${name}, prompt with ${what} (K88): is accepted`, job, () => assert(acceptsPrompt(job.log)));
+    } else {
+      prove(`${name}, prompt with ${what} (K88): is text`, job, () => isText(agent, prompt, job));
+    }
+  }
+  if (acceptsPrompt) {
+    return;
+  }
+  const directory = mkdtempSync(join(tmpdir(), "port-mcp-prompt-"));
+  writeFileSync(join(directory, "another"), contents["another file"]);
+  const prompt = `@README.md and @${directory}/another`;
+  const job = await ask(prompt);
+  rmSync(directory, { recursive: true });
+  const result = insertsFiles.length ? `inserts ${insertsFiles.join(" and ")}, as documented` : "inserts no file";
+  prove(`${name}, prompt with names of files (K88): ${result}`, job, () => {
+    const inserted = Object.keys(contents).filter((file) => texts(job.first).some((text) => text.includes(contents[file])));
+    assert.deepEqual(inserted, insertsFiles);
+    if (!insertsFiles.length) {
+      isText(agent, prompt, job);
+    }
+  });
+}
+
+// All texts in a request.
+const texts = (value) => (typeof value === "string" ? [value] : Object.values(value ?? {}).flatMap(texts));
+
+// The model gets the whole prompt, only with whitespace around it, and Port's tool, or can list it.
+function isText({ moreTools }, prompt, { first, status }) {
+  assert.equal(status, 0, "a command of the step failed");
+  const isPrompt = (text) => text.endsWith(prompt) && !/\S$/.test(text.slice(0, -prompt.length));
+  assert(texts(first).some((text) => isPrompt(text.trimEnd())), "the prompt did not reach the model");
+  assert(moreTools || texts(first).some((text) => text.includes(GRANTED)), "the model did not get the tool");
 }
 
 async function endToEndTests(name) {
@@ -291,6 +345,7 @@ const chosen = process.argv.slice(2);
 const isChosen = (name) => chosen.length === 0 || chosen.includes(name);
 for (const name of named("real").filter(isChosen)) {
   await endToEndTests(name);
+  await promptTests(name);
 }
 for (const name of named("hostile").filter(isChosen)) {
   await hostileTests(name);

@@ -10,6 +10,7 @@ export default {
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
   }),
   showsOnlyNames: true,
+  slashCommand: "/compact",
   enforcesTools: () => true,
   tools: {
     // The subagent makes the same calls.

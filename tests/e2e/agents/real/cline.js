@@ -1,5 +1,7 @@
 export default {
   environment: (model) => ({ API_KEY: "none", BASE_URL: `${model}/v1`, MODEL: "fake" }),
+  slashCommand: "/clear",
+  insertsFiles: ["README.md", "another file"],
   enforcesTools: () => false,
   expandsNoVariables: true,
   tools: {

@@ -2,6 +2,7 @@ import { nothing, withoutDeletion } from "../reads.js";
 
 export default {
   environment: () => ({ OPENAI_API_KEY: "none" }),
+  slashCommand: "/compact",
   enforcesTools: () => true,
   failsWithoutServer: true,
   tools: {

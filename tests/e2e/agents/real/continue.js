@@ -9,6 +9,7 @@ export default {
       models: [{ name: "fake", provider: "openai", model: "fake", apiBase: `${model}/v1`, apiKey: "none" }],
     }),
   }),
+  slashCommand: "/clear",
   enforcesTools: ({ agent_args: args }) => args.includes("--exclude delete_entity"),
   // Continue ends if the model requests a tool that it does not know.
   tools: {

@@ -7,6 +7,7 @@ export default {
     COPILOT_PROVIDER_API_KEY: "none",
     COPILOT_PROVIDER_BASE_URL: `${model}/v1`,
   }),
+  slashCommand: "/clear",
   enforcesTools: () => true,
   tools: {
     bash: shell,

@@ -2,6 +2,8 @@ import { shell } from "../reads.js";
 
 export default {
   environment: () => ({ GEMINI_MODEL: "gemini-2.5-pro" }),
+  slashCommand: "/init",
+  insertsFiles: ["README.md"],
   enforcesTools: () => true,
   tools: {
     run_shell_command: shell,

@@ -19,6 +19,7 @@ export default {
       },
     }),
   }),
+  slashCommand: "/init",
   enforcesTools: () => true,
   tools: {
     // The subagent makes the same calls.

@@ -3,6 +3,7 @@ import { nothing, shell, withoutDeletion } from "../reads.js";
 export default {
   environment: (model) => ({ OPENAI_API_KEY: "none", OPENAI_BASE_URL: `${model}/v1`, OPENAI_MODEL: "fake" }),
   showsOnlyNames: true,
+  slashCommand: "/clear",
   enforcesTools: () => true,
   tools: {
     agent: () => [{ description: "Read", prompt: "Read", subagent_type: "general-purpose" }],
