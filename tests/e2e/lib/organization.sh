@@ -188,21 +188,6 @@ all_agents() {
   done
 }
 
-# Prompts that a command line could take for an option, and an agent for one of its commands.
-hostile_prompts() {
-  local agent prompt workflow=$caller/.github/workflows/hostile-prompt.yml
-  ask claude-code ''
-  for agent in claude-code codex gemini-cli copilot-cli; do
-    sed '/^      prompt: |$/,/question }}$/c \      prompt: ${{ inputs.question }}' "$caller/.github/workflows/ask-$agent.yml" >"$workflow"
-    for prompt in -x '/memory show'; do
-      forget_requests
-      template hostile-prompt --input "question=$prompt"
-      in_log 'artifact port-agent-answer:'
-      to_model "$prompt"
-    done
-  done
-}
-
 # Everything that Gemini CLI answers is in the summary of its action, which writes it before the answer
 # is searched for secrets.
 answer_in_summary() {
