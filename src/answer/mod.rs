@@ -73,7 +73,7 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     };
     let Report { answer, connection } = Report::read(agent, server, &text, &stderr)?;
     let connection = match &inputs.audit_file {
-        Some(name) => in_audit(environment, name)?,
+        Some(name) => connection.and(in_audit(environment, name)?),
         None => connection,
     };
     check(&connection, server, log)?;

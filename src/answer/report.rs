@@ -69,6 +69,14 @@ impl Report {
 }
 
 impl Connection {
+    /// The same with what the audit says, which does not know whether the agent got the tools before the model answered.
+    pub(super) fn and(self, audit: Self) -> Self {
+        match (self, audit) {
+            (_, Self::Missing(reason)) | (Self::Missing(reason), _) => Self::Missing(reason),
+            (_, audit) => audit,
+        }
+    }
+
     /// What the audit of the gateway says (`docs/gateway.md`). The last line can be incomplete.
     pub(super) fn in_audit(text: &str) -> Self {
         let events = || {

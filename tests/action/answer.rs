@@ -318,7 +318,7 @@ fn k93_the_audit_says_whether_the_agent_had_tools() {
         ("gemini-cli", r#"{"response": "Hello."}"#.to_owned()),
         (
             "claude-code",
-            conversation([start("pending", &[])], "Hello."),
+            conversation([start("connected", &[PORT_TOOL])], "Hello."),
         ),
     ];
     for (agent, answer) in answers {
@@ -363,6 +363,24 @@ fn k93_the_audit_says_whether_the_agent_had_tools() {
             );
         }
     }
+}
+
+/// The list that the audit contains can be later than the answer.
+#[test]
+fn k93_a_server_that_was_not_connected_in_time_is_an_error_whatever_the_audit_says() {
+    let answer = conversation([start("pending", &[])], "made up");
+    let files = [(
+        "audit.jsonl",
+        r#"{"event":"list","session":"s1","tools":2}"#,
+    )];
+    let more = [("audit_file", "audit.jsonl")];
+    let (_, run) = run_with("claude-code", answer.as_bytes(), &more, &files);
+    assert_eq!(run.exit, Some(1));
+    assert!(
+        errors(&run).contains("its status is `pending`"),
+        "{}",
+        errors(&run)
+    );
 }
 
 /// What is wrong with the audit is not the agent's fault.
