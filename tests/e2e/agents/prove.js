@@ -10,6 +10,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { instructionsIn } from "./instructions.js";
 import { run } from "./job.js";
 import { contains } from "./reads.js";
 import { typeErrors } from "./types.js";
@@ -227,21 +228,25 @@ async function endToEndTests(name) {
   prove(`${name}, wrong token: is rejected`, job, () => isRejected(agent, job));
 }
 
-// Lists violations of the grant, sorted by name.
-function harm({ marks, requests, isRedirected }) {
+// Lists violations of the grant, what the programs of a checkout did, and the files of a checkout
+// that reached the model, sorted by name.
+function harm(agent, { marks, requests, received, isRedirected }) {
   const found = {
-    "no granted call": !calls(requests).includes(GRANTED),
+    "no granted call": agent.enforcesTools && !calls(requests).includes(GRANTED),
     "another call": calls(requests).includes(NOT_GRANTED),
     "other headers": requests.some(({ headers }) => headers["x-read-only-mode"] !== "0"),
     "another model": isRedirected,
   };
-  return [...Object.keys(found).filter((name) => found[name]), ...marks].sort();
+  return [...Object.keys(found).filter((name) => found[name]), ...marks, ...instructionsIn(received)].sort();
 }
 
-function harmless(agent, job) {
-  assert.deepEqual(harm(job), []);
+// `documented` is the harm that the page of the agent states.
+function harmless(agent, job, documented = []) {
+  assert.deepEqual(harm(agent, job), documented);
   connects(agent, job);
-  enforcesTools(true, job);
+  if (agent.enforcesTools) {
+    enforcesTools(!documented.includes("another call"), job);
+  }
 }
 
 // The violations that the gateway prevents, also if the agent permits them.
@@ -261,33 +266,36 @@ function keyIsWorthless(agent, { requests, authorization, outputs, ...job }) {
 
 // Runs the tests in hostile/ for an agent, directly and through the gateway: configurations that
 // the action corrects, configurations that it can only warn about, and a checkout. Without the
-// documented protection, the files of the checkout do harm.
+// documented protection, the files of the checkout do harm, and reach the model. Runs the documented
+// step, as `reads` changes it.
 async function hostileTests(name) {
   const { default: agent } = await import(`./real/${name}.js`);
   const { default: hostile } = await import(`./hostile/${name}.js`);
-  const environment = hostile.environment ?? agent.environment;
-  const attack = (inputs, what) => run(name, { ...agent, environment }, { script: SCRIPT, inputs, ...what });
-  for (const [what, base] of Object.entries(hostile.warned)) {
+  const { warned = {}, corrected = {}, environment = agent.environment } = hostile;
+  const attack = (inputs, what) => run(name, { ...agent, environment, command: undefined }, { script: SCRIPT, inputs, ...what });
+  for (const [what, base] of Object.entries(warned)) {
     const job = await attack(VARIANTS["token in the environment"], { base, startsAgent: false });
     prove(`${name}, base_config with ${what}: causes a warning`, job, () => assert.match(job.stdout, WARNING));
   }
-  for (const variant of ["token in the environment", "gateway, key in the environment"]) {
+  const place = agent.expandsNoVariables ? "configuration" : "environment";
+  for (const variant of [`token in the ${place}`, `gateway, key in the ${place}`]) {
     const inputs = VARIANTS[variant];
     const isGateway = inputs.connection === "gateway";
-    const against = (what) => attack(inputs, what);
+    const against = ({ inputs: others, ...what }) => attack({ ...inputs, ...others }, what);
+    const possible = (all) => all.filter((violation) => !isGateway || !PREVENTED.includes(violation));
     const title = isGateway ? `${name}, gateway` : name;
-    const holds = (job) => {
-      harmless(agent, job);
+    const holds = (job, documented = []) => {
+      harmless(agent, job, possible(documented));
       if (isGateway) {
         gatewayEnforces(agent, job);
         hidesTheToken(job);
       }
     };
-    for (const [what, base] of Object.entries(hostile.corrected)) {
+    for (const [what, base] of Object.entries(corrected)) {
       const job = await against({ base });
       prove(`${title}, base_config with ${what}: the grant holds`, job, () => holds(job));
     }
-    const second = Object.entries(hostile.warned).filter(([what]) => isGateway && what.startsWith("a second connection"));
+    const second = Object.entries(warned).filter(([what]) => isGateway && what.startsWith("a second connection"));
     for (const [what, base] of second) {
       const job = await against({ base });
       prove(`${title}, base_config with ${what} (M4): Port rejects the key`, job, () => keyIsWorthless(agent, job));
@@ -295,18 +303,18 @@ async function hostileTests(name) {
     if (!hostile.checkout) {
       continue;
     }
-    const { cases, files, reads = () => {}, moreCalls = 0, open } = hostile.checkout;
+    const { cases, files, reads = () => {}, moreCalls = 0, documented, open } = hostile.checkout;
     const script = [...SCRIPT, ...Array(moreCalls).fill(GRANTED)];
     const job = await against({ script, files, change: reads });
     prove(`${title}, hostile checkout (${cases}): the grant holds`, job, () => {
       assert.doesNotMatch(job.stdout, WARNING);
-      holds(job);
+      holds(job, documented);
     });
     for (const [what, { harm: all, change, ...others }] of Object.entries(open)) {
-      const expected = all.filter((violation) => !isGateway || !PREVENTED.includes(violation));
+      const expected = possible(all).sort();
       const job = await against({ script, files, ...others, change: (step) => [reads, change].forEach((edit) => edit?.(step)) });
       const result = expected.length ? "does harm" : "the gateway prevents the harm";
-      prove(`${title}, hostile checkout (${cases}), ${what}: ${result}`, job, () => assert.deepEqual(harm(job), expected));
+      prove(`${title}, hostile checkout (${cases}), ${what}: ${result}`, job, () => assert.deepEqual(harm(agent, job), expected));
     }
   }
 }

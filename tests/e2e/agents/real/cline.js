@@ -1,7 +1,7 @@
 export default {
   environment: (model) => ({ API_KEY: "none", BASE_URL: `${model}/v1`, MODEL: "fake" }),
   slashCommand: "/clear",
-  insertsFiles: ["README.md", "another file"],
+  insertsFiles: ["another file"],
   enforcesTools: () => false,
   expandsNoVariables: true,
   tools: {
