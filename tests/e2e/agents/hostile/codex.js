@@ -1,0 +1,13 @@
+import { instructions } from "../instructions.js";
+
+const FILES = ["AGENTS.md", ".agents/skills/one/SKILL.md", ".codex/skills/two/SKILL.md"];
+
+export default {
+  checkout: {
+    cases: "K8",
+    files: () => instructions(FILES),
+    open: {
+      "without the settings": { inputs: { base_config: "" }, harm: FILES },
+    },
+  },
+};

@@ -1,0 +1,13 @@
+import { instructions } from "../instructions.js";
+
+const FILES = ["AGENTS.md", ".continue/rules/all.md", ".continue/skills/one/SKILL.md", ".claude/skills/two/SKILL.md"];
+
+export default {
+  checkout: {
+    cases: "K8",
+    files: () => instructions(FILES),
+    open: {
+      "in the checkout": { change: (step) => (step.run = step.run.replace('cd "$RUNNER_TEMP/continue"\n', "")), harm: FILES },
+    },
+  },
+};

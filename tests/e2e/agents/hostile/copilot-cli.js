@@ -1,0 +1,13 @@
+import { instructions } from "../instructions.js";
+
+const FILES = [".github/copilot-instructions.md", ".github/instructions/all.instructions.md", ".claude/rules/all.md", "AGENTS.md", "CLAUDE.md", "GEMINI.md"];
+
+export default {
+  checkout: {
+    cases: "K8",
+    files: () => instructions(FILES),
+    open: {
+      "without the flag": { change: (step) => (step.run = step.run.replace("--no-custom-instructions ", "")), harm: FILES },
+    },
+  },
+};
