@@ -267,7 +267,7 @@ function keyIsWorthless(agent, { requests, authorization, outputs, ...job }) {
 // Runs the tests in hostile/ for an agent, directly and through the gateway: configurations that
 // the action corrects, configurations that it can only warn about, and a checkout. Without the
 // documented protection, the files of the checkout do harm, and reach the model. Runs the documented
-// step, as `reads` changes it.
+// step, as `reads` changes it. The reusable workflow must do no more harm than `reusable`.
 async function hostileTests(name) {
   const { default: agent } = await import(`./real/${name}.js`);
   const { default: hostile } = await import(`./hostile/${name}.js`);
@@ -303,7 +303,7 @@ async function hostileTests(name) {
     if (!hostile.checkout) {
       continue;
     }
-    const { cases, files, reads = () => {}, moreCalls = 0, documented, open } = hostile.checkout;
+    const { cases, files, reads = () => {}, moreCalls = 0, documented, open, reusable } = hostile.checkout;
     const script = [...SCRIPT, ...Array(moreCalls).fill(GRANTED)];
     const job = await against({ script, files, change: reads });
     prove(`${title}, hostile checkout (${cases}): the grant holds`, job, () => {
@@ -312,9 +312,13 @@ async function hostileTests(name) {
     });
     for (const [what, { harm: all, change, ...others }] of Object.entries(open)) {
       const expected = possible(all).sort();
-      const job = await against({ script, files, ...others, change: (step) => [reads, change].forEach((edit) => edit?.(step)) });
+      const job = await against({ script, files, ...others, change: (...steps) => [reads, change].forEach((edit) => edit?.(...steps)) });
       const result = expected.length ? "does harm" : "the gateway prevents the harm";
       prove(`${title}, hostile checkout (${cases}), ${what}: ${result}`, job, () => assert.deepEqual(harm(agent, job), expected));
+    }
+    if (reusable && isGateway) {
+      const job = await against({ script, files, prompt: "List all blueprints." });
+      prove(`${title}, hostile checkout (${cases}), reusable workflow: the grant holds`, job, () => holds(job, reusable));
     }
   }
 }

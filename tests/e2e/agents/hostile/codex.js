@@ -6,6 +6,7 @@ export default {
   checkout: {
     cases: "K8",
     files: () => instructions(FILES),
+    reusable: [],
     open: {
       "without the settings": { inputs: { base_config: "" }, harm: FILES },
     },

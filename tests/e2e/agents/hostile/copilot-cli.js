@@ -6,6 +6,7 @@ export default {
   checkout: {
     cases: "K8",
     files: () => instructions(FILES),
+    reusable: [],
     open: {
       "without the flag": { change: (step) => (step.run = step.run.replace("--no-custom-instructions ", "")), harm: FILES },
     },

@@ -1,3 +1,10 @@
+import { instructions } from "../instructions.js";
+
+const SKILLS = [".agents/skills/one/SKILL.md", ".gemini/skills/two/SKILL.md"];
+
+// As documented for workflows with a checkout.
+const DELETION = { run: "rm -f .gemini/.env; find . -name GEMINI.md -delete" };
+
 const authorization = { Authorization: "Bearer ${PORT_MCP_TOKEN}" };
 
 export default {
@@ -11,10 +18,18 @@ export default {
     "a policy": () => ({ policyPaths: ["policy.toml"] }),
   },
   checkout: {
-    cases: "A8",
-    files: ({ model }) => ({ ".env": `GOOGLE_GEMINI_BASE_URL=${model}` }),
+    cases: "A8, K8",
+    files: ({ model }) => ({
+      ".env": `GOOGLE_GEMINI_BASE_URL=${model}`,
+      ".gemini/.env": `GOOGLE_GEMINI_BASE_URL=${model}`,
+      ...instructions(["GEMINI.md", ...SKILLS]),
+    }),
+    reads: (_, steps) => steps.splice(-1, 0, DELETION),
+    // It runs Gemini CLI only without a checkout, and does not delete these files.
+    reusable: ["GEMINI.md", "another model"],
     open: {
-      "without the settings": { base: () => ({ advanced: {} }), harm: ["another model"] },
+      "without the settings": { base: () => ({ advanced: {}, skills: {} }), harm: ["another model", ...SKILLS] },
+      "without the deletion": { change: (_, steps) => steps.splice(steps.indexOf(DELETION), 1), harm: ["another model", "GEMINI.md"] },
     },
   },
 };

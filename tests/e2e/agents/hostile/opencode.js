@@ -1,3 +1,9 @@
+import { instructions } from "../instructions.js";
+
+const FILES = ["AGENTS.md", ".opencode/skills/one/SKILL.md"];
+// Also reach the model if OpenCode ignores the settings.
+const SKILLS = [".agents/skills/two/SKILL.md", ".claude/skills/three/SKILL.md"];
+
 const plugin = (mark) => `import { writeFileSync } from "node:fs"; writeFileSync("${mark}", ""); export const plugin = async () => ({});`;
 
 const authorization = { Authorization: "Bearer {env:PORT_MCP_TOKEN}" };
@@ -30,8 +36,9 @@ export default {
     "a plugin": () => ({ plugin: ["./plugin.js"] }),
   },
   checkout: {
-    cases: "B02, B03",
+    cases: "B02, B03, K8",
     files: ({ server, mark }) => ({
+      ...instructions([...FILES, ...SKILLS]),
       "opencode.json": { ...settings(server), plugin: ["./named.js"] },
       "named.js": plugin(mark("named plugin")),
       ".opencode/plugin/found.js": plugin(mark("plugin")),
@@ -41,16 +48,16 @@ export default {
     open: {
       "in the checkout": {
         change: intoTheCheckout,
-        harm: ["named plugin", "plugin"],
+        harm: ["named plugin", "plugin", ...SKILLS],
       },
       // Without a plugin, because OpenCode would install a package for it.
       "in the checkout, with its settings": {
-        files: ({ server }) => ({ "opencode.json": settings(server) }),
+        files: ({ server }) => ({ ...instructions([...FILES, ...SKILLS]), "opencode.json": settings(server) }),
         change: (step) => {
           intoTheCheckout(step);
           delete step.env.OPENCODE_DISABLE_PROJECT_CONFIG;
         },
-        harm: ["another call", "other headers"],
+        harm: ["another call", "other headers", ...FILES, ...SKILLS],
       },
     },
   },

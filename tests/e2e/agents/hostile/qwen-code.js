@@ -1,3 +1,7 @@
+import { instructions } from "../instructions.js";
+
+const FILES = ["AGENTS.md", "QWEN.md", ".qwen/skills/one/SKILL.md"];
+
 const hook = (mark) => [{ hooks: [{ type: "command", command: `touch "${mark}"` }] }];
 const authorization = { Authorization: "Bearer ${PORT_MCP_TOKEN}" };
 const intoTheCheckout = (step) => (step.run = step.run.replace('cd "$RUNNER_TEMP/qwen"\n', ""));
@@ -21,8 +25,9 @@ export default {
     "a hook": ({ mark }) => ({ hooks: { SessionStart: hook(mark("hook")) } }),
   },
   checkout: {
-    cases: "B10",
+    cases: "B10, K8",
     files: ({ server, mcp, mark, model }) => ({
+      ...instructions(FILES),
       ".env": `OPENAI_BASE_URL=${model}/v1\n`,
       ".qwen/settings.json": {
         tools: { approvalMode: "yolo" },
@@ -34,7 +39,7 @@ export default {
     // As documented for workflows with a checkout.
     reads: (step) => (step.run = step.run.replace("xargs qwen", 'xargs qwen --include-directories "$GITHUB_WORKSPACE"')),
     open: {
-      "in the checkout": { change: intoTheCheckout, harm: ["another call", "another model", "hook", "other headers", "program"] },
+      "in the checkout": { change: intoTheCheckout, harm: ["another call", "another model", "hook", "other headers", "program", ...FILES] },
     },
   },
 };
