@@ -43,7 +43,7 @@ hang() {
   done
 }
 
-# outage true|false: makes the MCP server unavailable to all clients except the action.
+# outage FAULT|null: how the MCP server responds to all clients except the action.
 outage() {
   curl --silent --show-error --fail --json "$1" "$API_URL/control/outage"
 }

@@ -219,11 +219,19 @@ model_unavailable() {
 # Claude Code starts before the server has answered, and its conversation says `pending`. Then only a
 # result of a tool shows that it had the server.
 server_pending() {
-  local pending=(--env CLAUDE_CODE_MCP_STARTUP_WAIT_MS=1)
+  local name pending=(--env CLAUDE_CODE_MCP_STARTUP_WAIT_MS=1)
   template port-question --input 'question=Who owns checkout?' "${pending[@]}"
   in_log 'artifact port-agent-answer:'
-  claude_script=$(answers 'An invention.') template_fails port-question --input 'question=Who owns checkout?' "${pending[@]}"
-  not_in_log 'artifact port-agent-answer:'
+  outage '"hang"'
+  for name in port-question port-question-directly; do
+    claude_script=$(answers 'An invention.') template_fails "$name" --input 'question=Who owns checkout?' "${pending[@]}"
+    # shellcheck disable=SC2016 # the backticks are part of the message
+    in_log 'Success - Main Ask Claude Code' 'the agent could not connect to the MCP server `port`'
+    not_in_log 'artifact port-agent-answer:'
+  done
+  # shellcheck disable=SC2016
+  in_log 'its status is `pending`'
+  outage null
 }
 
 # changed SED-SCRIPT: the reusable workflow with another step of Claude Code, and `changed`, which
@@ -300,7 +308,7 @@ without_the_gateway() {
 # fail. The gateway says what Port answered.
 agent_without_port() {
   local name
-  outage true
+  outage '{"status": {"status": 503}}'
   for name in "${callers[@]}"; do
     template_fails "$name-directly" --input 'question=Who owns checkout?'
     not_in_log 'artifact port-agent-answer:'
@@ -308,7 +316,7 @@ agent_without_port() {
     not_in_log 'artifact port-agent-answer:'
     in_log 'No agent connected to Port through the gateway.' 'the MCP server returned a server error (503 Service Unavailable'
   done
-  outage false
+  outage null
 }
 
 # On a pull request, the action of Claude Code requires a work tree, even without `checkout`.

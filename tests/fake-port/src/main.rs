@@ -19,8 +19,8 @@ use tempfile::NamedTempFile;
 ///
 /// Prints `API_URL`, `MCP_URL`, `GITHUB_API_URL`, and, with TLS, `CA_FILE`, as lines of the form
 /// KEY=value. To control the server: POST /control/fault accepts a fault, such as {"endpoint":
-/// "rest", "fault": "hang"}. POST /control/outage accepts true or false: whether the MCP server
-/// returns 503 to every client except the action. GET /control/received lists the requests.
+/// "rest", "fault": "hang"}. POST /control/outage accepts a fault, such as "hang", for every client
+/// of the MCP server except the action, or null. GET /control/received lists the requests.
 #[derive(Parser)]
 #[command(name = "fake-port")]
 struct Arguments {

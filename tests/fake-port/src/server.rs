@@ -4,8 +4,8 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -89,7 +89,8 @@ pub(crate) struct Port {
     pub(crate) oauth_limit: Option<Limiter>,
     /// The number of tool calls that were executed.
     pub(crate) calls: AtomicU64,
-    is_down_for_agents: AtomicBool,
+    /// The response to every client of the MCP server except the action.
+    outage: Mutex<Option<Fault>>,
     received: Mutex<Vec<Received>>,
     responses: AtomicU64,
 }
@@ -104,7 +105,7 @@ impl Port {
             calls: AtomicU64::default(),
             settings,
             faults: Faults::default(),
-            is_down_for_agents: AtomicBool::new(false),
+            outage: Mutex::default(),
             received: Mutex::default(),
             responses: AtomicU64::default(),
         }
@@ -128,6 +129,10 @@ impl Port {
             ExpiresIn::Lifetime => Some(self.settings.token_lifetime.as_secs()),
             ExpiresIn::Claim(seconds) => seconds,
         }
+    }
+
+    fn outage(&self) -> MutexGuard<'_, Option<Fault>> {
+        self.outage.lock().expect("the lock is not poisoned")
     }
 
     fn record(&self, request: Received) {
@@ -254,11 +259,9 @@ async fn record_and_respond(
         return port.with_common_headers(endpoint, response);
     };
     port.record(Received::new(&parts, &body));
-    let is_down = endpoint == Some(Endpoint::Mcp)
-        && port.is_down_for_agents.load(Ordering::Relaxed)
-        && !is_the_action(&parts.headers);
     let fault = endpoint.and_then(|endpoint| port.faults.next(endpoint));
-    let fault = fault.or_else(|| is_down.then(|| Fault::status(503).into()));
+    let is_agents = endpoint == Some(Endpoint::Mcp) && !is_the_action(&parts.headers);
+    let fault = fault.or_else(|| port.outage().clone().filter(|_| is_agents));
     let response = match fault {
         Some(fault) => fault.respond(&parts.headers, &body).await,
         None => next.run(Request::from_parts(parts, Body::from(body))).await,
@@ -271,9 +274,9 @@ fn is_the_action(headers: &HeaderMap) -> bool {
     agent.is_some_and(|agent| agent.as_bytes().starts_with(b"port-mcp-action/"))
 }
 
-/// `POST /control/outage`: whether the MCP server returns 503 to every client except the action.
-async fn outage(State(port): State<Arc<Port>>, Json(is_down): Json<bool>) {
-    port.is_down_for_agents.store(is_down, Ordering::Relaxed);
+/// `POST /control/outage`: a fault for every client of the MCP server except the action, or null.
+async fn outage(State(port): State<Arc<Port>>, Json(fault): Json<Option<Fault>>) {
+    *port.outage() = fault;
 }
 
 /// `GET /control/received`: the same as [`FakePort::received`](crate::FakePort::received).
