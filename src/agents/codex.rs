@@ -12,7 +12,7 @@
 use serde_json::{Value, json};
 
 use super::config::{Config, Shape};
-use super::findings::{Effect, Override, any_value};
+use super::findings::{Effect, Override, any_value, reads_as};
 use super::format::{Format, inline_toml, one_line, toml_key};
 use super::{
     Agent, BASE, Server, Servers, TOKEN_VARIABLE, TokenPlacement, Transport, braced,
@@ -41,7 +41,7 @@ const OVERRIDES: &[Override] = &[
     Override::new(
         Effect::Widens,
         &["projects", "*", "trust_level"],
-        |level, _| level.as_str() == Some("trusted"),
+        |level, _| reads_as(level, &["trusted"]),
     ),
     Override::new(
         Effect::Widens,
@@ -50,7 +50,7 @@ const OVERRIDES: &[Override] = &[
     ),
     // This also disables all other protection.
     Override::new(Effect::Opens, &["sandbox_mode"], |mode, _| {
-        mode.as_str() == Some("danger-full-access")
+        reads_as(mode, &["danger-full-access"])
     }),
     Override::new(Effect::Opens, &["sandbox_workspace_write"], any_value),
     Override::new(Effect::Opens, &["default_permissions"], any_value),

@@ -5,7 +5,11 @@
 //! entry for the same server, a server whose tools look like those of this step, and another use of the
 //! token's variable.
 //!
-//! Findings name known keys only, since any other part of a configuration can be a secret.
+//! A setting is listed at every place where the program's schema has it, and its value is compared as the program
+//! reads it: [`any_value`] for switches and programs, [`reads_as`] for words, [`matches_our_tools`] and
+//! [`names_our_server`] for patterns, and a function in the agent's file for what only this agent has.
+//!
+//! Findings name the keys that lead to a setting, never its value, which can be a secret.
 
 use std::fmt;
 
@@ -15,6 +19,7 @@ use wildmatch::WildMatch;
 
 use super::config::Config;
 use super::{Agent, TOKEN_VARIABLE};
+use crate::text::Quote;
 
 /// A setting of an agent that could override the grant.
 #[derive(Debug)]
@@ -50,12 +55,17 @@ pub(super) struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// Whether an agent's pattern can match a tool of the server, granted or not.
+    /// Whether an agent's pattern can match a tool of the server, granted or not. Arguments in parentheses do not count.
     fn is_matched_by(&self, pattern: &str) -> bool {
-        let prefix = self.agent.function_name(self.server, "");
+        if has_variable(pattern) || self.tools.iter().any(|tool| tool == pattern) {
+            return true;
+        }
+        let pattern = pattern.split('(').next().unwrap_or_default();
+        let pattern = trimmed(pattern).to_lowercase();
+        let prefix = self.agent.function_name(self.server, "").to_lowercase();
         let literal = pattern.split(['*', '?']).next().unwrap_or_default();
         let is_whole = literal.len() == pattern.len();
-        let is_name = self.tools.iter().any(|tool| tool == pattern);
+        let is_name = self.tools.iter().any(|tool| tool.to_lowercase() == pattern);
         // The name of the server matches all of its tools.
         let server = prefix.trim_end_matches(['_', '-']);
         is_name
@@ -65,7 +75,7 @@ impl Given<'_> {
     }
 }
 
-/// Any value that is not empty or false.
+/// Any value that is not empty or false. The texts `false` and `0` count: a program in JavaScript reads them as true.
 pub(super) fn any_value(value: &Value, _: &Given<'_>) -> bool {
     match value {
         Value::Null => false,
@@ -91,15 +101,47 @@ pub(super) fn matches_our_tools(value: &Value, given: &Given<'_>) -> bool {
     }
 }
 
-/// A list of servers, or of patterns for servers, that includes ours.
+/// A list of servers, or of patterns for servers, that includes ours. Any pattern with more than `*` and `?` can.
 pub(super) fn names_our_server(value: &Value, given: &Given<'_>) -> bool {
     let list = value.as_array().into_iter().flatten();
-    list.filter_map(Value::as_str)
-        .any(|pattern| WildMatch::new(pattern).matches(given.server))
+    list.filter_map(Value::as_str).any(|pattern| {
+        let pattern = trimmed(pattern);
+        has_variable(pattern)
+            || pattern.contains(['[', '{', '(', '!'])
+            || WildMatch::new_case_insensitive(pattern).matches(given.server)
+    })
 }
 
-pub(super) fn is_yolo(value: &Value, _: &Given<'_>) -> bool {
-    value.as_str() == Some("yolo")
+/// Whether a value is one of these words as the most lenient program reads it: in any case, with whitespace around it,
+/// and with `_`, `-`, or nothing between its parts. A text with a variable can be any word.
+pub(super) fn reads_as(value: &Value, words: &[&str]) -> bool {
+    let letters = |word: &str| -> String {
+        let letters = word.chars().filter(|c| c.is_alphanumeric());
+        letters.flat_map(char::to_lowercase).collect()
+    };
+    value.as_str().is_some_and(|text| {
+        let text_letters = letters(text);
+        has_variable(text) || words.iter().any(|word| letters(word) == text_letters)
+    })
+}
+
+/// Whether an agent can replace a part of a text by the value of a variable.
+pub(super) fn has_variable(text: &str) -> bool {
+    text.contains('$')
+}
+
+/// Whether one of these words, possibly with arguments in parentheses, is in a list of tools.
+pub(super) fn lists_one_of(value: &Value, tools: &[&str]) -> bool {
+    let rules = value.as_array().into_iter().flatten();
+    rules.filter_map(Value::as_str).any(|rule| {
+        let tool = rule.split('(').next().unwrap_or_default();
+        has_variable(tool) || tools.contains(&trimmed(tool))
+    })
+}
+
+/// A text without the whitespace around it, as JavaScript trims it: also without a byte-order mark.
+pub(super) fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
 /// The effect of a finding.
@@ -157,7 +199,7 @@ impl fmt::Display for Effect {
 /// A setting in a base configuration that could override the grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The setting, named by known keys: `agent.*.permission`, an entry of `mcpServers`.
+    /// The keys that lead to the setting, in backticks: `agent.build.permission`, `mcpServers.other.url`.
     pub what: String,
     /// Its effect.
     pub effect: Effect,
@@ -188,37 +230,42 @@ impl Agent {
         };
         for item in self.overrides {
             let value = config.get(item.path[0]);
+            let mut place = vec![item.path[0].to_owned()];
             let has_effect = |value: &Value| (item.has_effect)(value, &given);
-            if value.is_some_and(|value| any_at(value, &item.path[1..], &has_effect)) {
-                find(format!("`{}`", item.path.join(".")), item.effect);
-            }
+            for_each_at(value, &item.path[1..], &mut place, &mut |value, place| {
+                if has_effect(value) {
+                    find(named(place), item.effect);
+                }
+            });
         }
         let servers = self.servers;
         let servers_key = servers.key_in(config);
         for (key, value) in config.iter() {
             let is_servers = key == servers_key;
-            let what = || {
-                if is_servers {
-                    format!("an entry of `{servers_key}`")
-                } else {
-                    "a value".to_owned()
+            for (child, entry) in children(value) {
+                let name = servers.name_of(&child, entry).filter(|_| is_servers);
+                if name == Some(given.server) {
+                    continue;
                 }
-            };
-            let others = children(value).filter(|(child, entry)| {
-                !(is_servers && servers.name_of(child, entry) == Some(name))
-            });
-            for (child, entry) in others {
-                if any_text(entry, &|text| leads_to(text, is_ours)) {
-                    find(what(), Effect::SameServer);
+                // An entry of a list is named by its name, which people recognize.
+                let entry_key = name.unwrap_or(&child);
+                let at = |place: Vec<String>| {
+                    let mut keys = vec![key.to_owned(), entry_key.to_owned()];
+                    keys.extend(place);
+                    keys.retain(|key| !key.is_empty());
+                    named(&keys)
+                };
+                if let Some(place) = place_of_text(entry, &|text| leads_to(text, is_ours)) {
+                    find(at(place), Effect::SameServer);
                 }
                 // Codex hides the variables in this list from its shell, so this step adds the token's.
-                let is_hidden = (key, child) == ("shell_environment_policy", "exclude");
-                if !is_hidden && any_text(entry, &|text| text.contains(TOKEN_VARIABLE)) {
-                    find(what(), Effect::GivesTokenAway);
+                let is_hidden = (key, child.as_str()) == ("shell_environment_policy", "exclude");
+                let has_token = |text: &str| text.contains(TOKEN_VARIABLE);
+                if let Some(place) = place_of_text(entry, &has_token).filter(|_| !is_hidden) {
+                    find(at(place), Effect::GivesTokenAway);
                 }
-                let other = servers.name_of(child, entry).filter(|_| is_servers);
-                if other.is_some_and(|other| self.can_clash(name, other)) {
-                    find(what(), Effect::Clashes);
+                if name.is_some_and(|name| self.can_clash(given.server, name)) {
+                    find(at(Vec::new()), Effect::Clashes);
                 }
             }
         }
@@ -277,39 +324,69 @@ pub(super) fn is_servers(value: &Value) -> bool {
         .is_some_and(|map| !map.is_empty() && map.values().all(is_server))
 }
 
-/// The direct children of an object or a list, with their keys. A scalar is its own child.
-fn children(value: &Value) -> Box<dyn Iterator<Item = (&str, &Value)> + '_> {
+/// The direct children of an object or a list, with their keys or positions. A scalar is its own child.
+fn children(value: &Value) -> Vec<(String, &Value)> {
     match value {
-        Value::Object(map) => Box::new(map.iter().map(|(key, value)| (key.as_str(), value))),
-        Value::Array(list) => Box::new(list.iter().map(|value| ("", value))),
-        other => Box::new(std::iter::once(("", other))),
-    }
-}
-
-fn any_at(value: &Value, path: &[&str], is: &dyn Fn(&Value) -> bool) -> bool {
-    let Some((key, rest)) = path.split_first() else {
-        return is(value);
-    };
-    match *key {
-        "*" => match value {
-            Value::Object(map) => map.values().any(|value| any_at(value, rest, is)),
-            Value::Array(list) => list.iter().any(|value| any_at(value, rest, is)),
-            _ => false,
-        },
-        key => value.get(key).is_some_and(|value| any_at(value, rest, is)),
-    }
-}
-
-/// Whether any text in a value, including keys, has a property.
-fn any_text(value: &Value, is: &dyn Fn(&str) -> bool) -> bool {
-    match value {
-        Value::String(text) => is(text),
-        Value::Array(list) => list.iter().any(|value| any_text(value, is)),
         Value::Object(map) => map
             .iter()
-            .any(|(key, value)| is(key) || any_text(value, is)),
-        _ => false,
+            .map(|(key, child)| (key.clone(), child))
+            .collect(),
+        Value::Array(list) => {
+            let positions = list.iter().enumerate();
+            positions.map(|(i, child)| (i.to_string(), child)).collect()
+        }
+        scalar => vec![(String::new(), scalar)],
     }
+}
+
+/// Keys as messages show them. They can be any text.
+fn named(keys: &[String]) -> String {
+    format!("`{}`", Quote::new(&keys.join(".")))
+}
+
+/// Calls `found` with each value that `path` leads to, and its place.
+fn for_each_at(
+    value: Option<&Value>,
+    path: &[&str],
+    place: &mut Vec<String>,
+    found: &mut dyn FnMut(&Value, &[String]),
+) {
+    let Some(value) = value else {
+        return;
+    };
+    let Some((key, rest)) = path.split_first() else {
+        return found(value, place);
+    };
+    let next = match *key {
+        "*" if value.is_object() || value.is_array() => children(value),
+        key => value
+            .get(key)
+            .map(|child| (key.to_owned(), child))
+            .into_iter()
+            .collect(),
+    };
+    for (key, child) in next {
+        place.push(key);
+        for_each_at(Some(child), rest, place, found);
+        place.pop();
+    }
+}
+
+/// The keys that lead to the first text in a value, or the first key, that has a property.
+fn place_of_text(value: &Value, is: &dyn Fn(&str) -> bool) -> Option<Vec<String>> {
+    if let Value::String(text) = value {
+        return is(text).then(Vec::new);
+    }
+    if !value.is_object() && !value.is_array() {
+        return None;
+    }
+    children(value).into_iter().find_map(|(key, child)| {
+        let mut place = vec![key.clone()];
+        if !is(&key) {
+            place.extend(place_of_text(child, is)?);
+        }
+        Some(place)
+    })
 }
 
 /// Whether a text contains a URL of the server, alone or as part of a command.
@@ -317,8 +394,15 @@ fn any_text(value: &Value, is: &dyn Fn(&str) -> bool) -> bool {
 /// `Url` reads a URL as agents in JavaScript do: with any number of slashes or backslashes, and with ignored tabs and
 /// newlines (the [URL standard](https://url.spec.whatwg.org/#concept-basic-url-parser)).
 fn leads_to(text: &str, is_ours: &dyn Fn(&Url) -> bool) -> bool {
-    let words = text.split(|c: char| c.is_whitespace() || "\"'`()<>=,;|".contains(c));
-    let addresses = std::iter::once(text).chain(words);
+    let words = text.split(|c: char| c.is_whitespace() || "\"'`()<>{}=,;|".contains(c));
+    let addresses = std::iter::once(text).chain(words).flat_map(|word| {
+        // In `${HOST:-http://…}`, the URL begins in the middle of a word.
+        let start = word.find("://").map_or(0, |end| {
+            let scheme = |c: char| c.is_ascii_alphanumeric();
+            word[..end].trim_end_matches(scheme).len()
+        });
+        [word, &word[start..]]
+    });
     let mut addresses = addresses.filter(|address| address.contains(['.', ':']));
     addresses.any(|address| {
         let without_scheme = format!("https://{address}");

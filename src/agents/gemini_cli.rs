@@ -7,12 +7,14 @@
 //! A tool runs without approval only if its server is trusted. `includeTools` hides all other
 //! tools, even with `--yolo`.
 //!
-//! Source: `docs/tools/mcp-server.md` in the package `@google/gemini-cli`.
+//! Sources: `docs/tools/mcp-server.md` and `SETTINGS_SCHEMA` in the package `@google/gemini-cli` 0.61.0.
 
 use serde_json::{Value, json};
 
 use super::config::Config;
-use super::findings::{Effect, Override, any_value, matches_our_tools, names_our_server};
+use super::findings::{
+    Effect, Override, any_value, lists_one_of, matches_our_tools, names_our_server,
+};
 use super::format::Leniency;
 use super::{Agent, BASE, Server, Transport, braced, replaced};
 
@@ -45,6 +47,15 @@ const OVERRIDES: &[Override] = &[
     Override::new(Effect::Opens, &["tools", "discoveryCommand"], any_value),
     Override::new(Effect::Opens, &["tools", "callCommand"], any_value),
     Override::new(Effect::Opens, &["hooks"], any_value),
+    // Without `--yolo`, the shell runs only if this list names it.
+    Override::new(Effect::Opens, &["tools", "allowed"], |rules, _| {
+        lists_one_of(rules, &["run_shell_command", "ShellTool"])
+    }),
+    Override::new(
+        Effect::Opens,
+        &["experimental", "gemmaModelRouter", "binaryPath"],
+        any_value,
+    ),
 ];
 
 /// The function's name (`generateValidName`): `.` and `:` are kept, and `...` replaces the middle

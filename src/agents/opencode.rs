@@ -3,13 +3,13 @@
 //! Every tool is allowed unless `permission` denies it. The last rule that matches applies.
 //! Without `oauth: false`, a rejected token starts a login instead of an error.
 //!
-//! Source: the schema at <https://opencode.ai/config.json> and [its
-//! documentation](https://opencode.ai/docs/mcp-servers/).
+//! Sources: the schema at <https://opencode.ai/config.json>, [its
+//! documentation](https://opencode.ai/docs/mcp-servers/), and the code of `opencode-ai` 1.18.33.
 
 use serde_json::{Map, Value, json};
 
 use super::config::Config;
-use super::findings::{Effect, Override, any_value, matches_our_tools};
+use super::findings::{Effect, Given, Override, any_value, matches_our_tools};
 use super::format::Leniency;
 use super::{Agent, BASE, MCP_REMOTE_VARIABLE, Server, Servers, Transport, braced, sanitized};
 
@@ -46,19 +46,62 @@ const OVERRIDES: &[Override] = &[
     Override::new(Effect::Widens, &["tools"], matches_our_tools),
     // OpenCode exits if it finds these keys, which only a later version knows.
     Override::new(Effect::Hides, &["permissions"], any_value),
+    Override::new(Effect::Hides, &["agent", "*", "permissions"], any_value),
     Override::new(Effect::Hides, &["agents", "*", "permissions"], any_value),
+    Override::new(Effect::Hides, &["mode", "*", "permissions"], any_value),
     Override::new(Effect::Opens, &["plugin"], any_value),
     Override::new(Effect::Opens, &["plugins"], any_value),
     Override::new(Effect::Opens, &["experimental", "hook"], any_value),
-    // Programs that run when a file is read or changed.
-    Override::new(Effect::Opens, &["formatter", "*", "command"], any_value),
-    Override::new(Effect::Opens, &["lsp", "*", "command"], any_value),
-    Override::new(Effect::Opens, &["provider", "*", "npm"], |package, _| {
-        package
-            .as_str()
-            .is_some_and(|name| name.starts_with("file:"))
-    }),
+    // Programs that run when a file is read or changed. An object turns on the built-in ones too, also if it is empty.
+    Override::new(Effect::Opens, &["formatter"], turns_on),
+    Override::new(Effect::Opens, &["lsp"], turns_on),
+    Override::new(Effect::Opens, &["provider", "*", "npm"], loads_code),
+    Override::new(
+        Effect::Opens,
+        &["provider", "*", "models", "*", "provider", "npm"],
+        loads_code,
+    ),
 ];
+
+/// The packages that are part of `OpenCode`. It installs any other package and runs its code: from a registry, a URL, a
+/// repository, or a file.
+const BUILT_IN_PROVIDERS: [&str; 24] = [
+    "@ai-sdk/alibaba",
+    "@ai-sdk/amazon-bedrock",
+    "@ai-sdk/amazon-bedrock/mantle",
+    "@ai-sdk/anthropic",
+    "@ai-sdk/azure",
+    "@ai-sdk/cerebras",
+    "@ai-sdk/cohere",
+    "@ai-sdk/deepinfra",
+    "@ai-sdk/gateway",
+    "@ai-sdk/github-copilot",
+    "@ai-sdk/google",
+    "@ai-sdk/google-vertex",
+    "@ai-sdk/google-vertex/anthropic",
+    "@ai-sdk/groq",
+    "@ai-sdk/mistral",
+    "@ai-sdk/openai",
+    "@ai-sdk/openai-compatible",
+    "@ai-sdk/perplexity",
+    "@ai-sdk/togetherai",
+    "@ai-sdk/vercel",
+    "@ai-sdk/xai",
+    "@openrouter/ai-sdk-provider",
+    "gitlab-ai-provider",
+    "venice-ai-sdk-provider",
+];
+
+/// Whether a provider's package is not part of `OpenCode`, which compares the exact name.
+fn loads_code(package: &Value, given: &Given<'_>) -> bool {
+    let is_built_in = |name: &str| BUILT_IN_PROVIDERS.contains(&name);
+    any_value(package, given) && !package.as_str().is_some_and(is_built_in)
+}
+
+/// Any value except null and `false`.
+fn turns_on(value: &Value, _: &Given<'_>) -> bool {
+    !matches!(value, Value::Null | Value::Bool(false))
+}
 
 fn variable(name: &str) -> String {
     format!("{{env:{name}}}")

@@ -3,13 +3,12 @@
 //! `QwenLM/qwen-code-action` accepts `mcp_config` as its `settings`. Servers in the workspace's
 //! file require an approval. Servers in the user's file, `~/.qwen/settings.json`, do not.
 //!
-//! Source: `docs/developers/tools/mcp-server.md` of `QwenLM/qwen-code`.
-
-use serde_json::Value;
+//! Sources: `docs/developers/tools/mcp-server.md` of `QwenLM/qwen-code`, and `SETTINGS_SCHEMA`,
+//! `V1_TO_V2_MIGRATION_MAP`, `parseApprovalModeValue`, and `parseRule` in `@qwen-code/qwen-code` 0.24.4.
 
 use super::config::Config;
 use super::findings::{
-    Effect, Given, Override, any_value, is_yolo, matches_our_tools, names_our_server,
+    Effect, Override, any_value, lists_one_of, matches_our_tools, names_our_server, reads_as,
 };
 use super::format::Leniency;
 use super::{Agent, BASE, Server, double_underscored, gemini_cli};
@@ -45,11 +44,22 @@ const OVERRIDES: &[Override] = &[
     Override::new(Effect::Hides, &["folderTrust"], any_value),
     Override::new(Effect::Hides, &["tools", "codeModeOnly"], any_value),
     Override::new(Effect::Hides, &["tools", "executionSandbox"], any_value),
-    Override::new(Effect::Opens, &["tools", "approvalMode"], is_yolo),
-    Override::new(Effect::Opens, &["approvalMode"], is_yolo),
-    Override::new(Effect::Opens, &["tools", "allowed"], names_shell),
-    Override::new(Effect::Opens, &["allowedTools"], names_shell),
-    Override::new(Effect::Opens, &["permissions", "allow"], names_shell),
+    // Qwen Code trims this value and ignores its case.
+    Override::new(Effect::Opens, &["tools", "approvalMode"], |mode, _| {
+        reads_as(mode, &["yolo"])
+    }),
+    Override::new(Effect::Opens, &["approvalMode"], |mode, _| {
+        reads_as(mode, &["yolo"])
+    }),
+    Override::new(Effect::Opens, &["tools", "allowed"], |rules, _| {
+        lists_one_of(rules, &SHELLS)
+    }),
+    Override::new(Effect::Opens, &["allowedTools"], |rules, _| {
+        lists_one_of(rules, &SHELLS)
+    }),
+    Override::new(Effect::Opens, &["permissions", "allow"], |rules, _| {
+        lists_one_of(rules, &SHELLS)
+    }),
     Override::new(Effect::Opens, &["mcp", "serverCommand"], any_value),
     Override::new(Effect::Opens, &["mcpServerCommand"], any_value),
     Override::new(Effect::Opens, &["tools", "discoveryCommand"], any_value),
@@ -72,16 +82,6 @@ const SHELLS: [&str; 10] = [
     "Monitor",
     "MonitorTool",
 ];
-
-/// A list of rules that includes one for a tool that runs programs. A rule can limit the tool's arguments in
-/// parentheses.
-fn names_shell(value: &Value, _: &Given<'_>) -> bool {
-    let rules = value.as_array().into_iter().flatten();
-    rules.filter_map(Value::as_str).any(|rule| {
-        let tool = rule.split('(').next().unwrap_or_default();
-        SHELLS.contains(&tool.trim())
-    })
-}
 
 fn add_server(server: &Server<'_>, config: &mut Config) {
     // An empty list allows no server.

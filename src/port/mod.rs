@@ -9,6 +9,7 @@ mod renames;
 pub(crate) mod token;
 
 use std::fmt;
+use std::net::IpAddr;
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -170,16 +171,61 @@ impl Endpoints {
 /// Whether two URLs lead to the same server, including under its other names.
 #[must_use]
 pub fn is_same_server(one: &Url, other: &Url) -> bool {
-    let host = |url: &Url| {
-        let host = url.host_str().unwrap_or_default();
-        let host = host.strip_suffix('.').unwrap_or(host);
-        match known(host) {
-            Some((region, service)) => format!("{service} {region}"),
-            None if is_loopback(url) => "loopback".to_owned(),
-            None => host.to_owned(),
+    let server = |url: &Url| (Destination::of(url), url.port_or_known_default());
+    server(one) == server(other)
+}
+
+/// Where a connection to a host goes.
+#[derive(Debug, PartialEq, Eq)]
+enum Destination {
+    /// One of Port's services, under any of its names.
+    Port(Region, Service),
+    /// This machine. A connection to an unspecified address goes there too.
+    Loopback,
+    /// Another address.
+    Address(IpAddr),
+    /// Another name, or none.
+    Name(String),
+}
+
+/// Names of the loopback interface in `/etc/hosts` of the usual systems. Names below `localhost` are reserved for it
+/// ([RFC 6761](https://www.rfc-editor.org/rfc/rfc6761#section-6.3)).
+const LOOPBACK_NAMES: [&str; 6] = [
+    "localhost",
+    "localhost.localdomain",
+    "localhost4",
+    "localhost6",
+    "ip6-localhost",
+    "ip6-loopback",
+];
+
+impl Destination {
+    fn of(url: &Url) -> Self {
+        match url.host() {
+            // An IPv6 socket connects to a mapped address with IPv4.
+            Some(Host::Ipv4(address)) => Self::of_address(address.into()),
+            Some(Host::Ipv6(address)) => Self::of_address(address.to_canonical()),
+            Some(Host::Domain(name)) => {
+                let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+                let is_loopback =
+                    LOOPBACK_NAMES.contains(&name.as_str()) || name.ends_with(".localhost");
+                match known(&name) {
+                    Some((region, service)) => Self::Port(region, service),
+                    None if is_loopback => Self::Loopback,
+                    None => Self::Name(name),
+                }
+            }
+            None => Self::Name(String::new()),
         }
-    };
-    host(one) == host(other) && one.port_or_known_default() == other.port_or_known_default()
+    }
+
+    fn of_address(address: IpAddr) -> Self {
+        if address.is_loopback() || address.is_unspecified() {
+            Self::Loopback
+        } else {
+            Self::Address(address)
+        }
+    }
 }
 
 /// Whether a URL leads to the loopback interface.

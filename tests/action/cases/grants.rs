@@ -127,7 +127,7 @@ fn h2_ambiguous_tools_are_rejected_without_verify() {
 #[test]
 fn b01_an_agents_own_rules_do_not_override_ours() {
     let base = json!({"agent": {"build": {"permission": {"*": "allow"}}}});
-    assert_found("opencode", &base, "`agent.*.permission`");
+    assert_found("opencode", &base, "`agent.build.permission`");
     // They also have no effect: our rules come after them.
     let run = with_base(Step::new(), "opencode", &base).succeed();
     let rules = config(&run)["agent"]["build"]["permission"].clone();
@@ -173,27 +173,27 @@ fn b01_keys_that_override_the_grant_are_found_for_every_agent() {
         (
             "opencode",
             json!({"agent": {"x": {"permission": "allow"}}}),
-            "`agent.*.permission`",
+            "`agent.x.permission`",
         ),
         (
             "opencode",
             json!({"agent": {"x": {"permission": {"*delete*": "allow"}}}}),
-            "`agent.*.permission`",
+            "`agent.x.permission`",
         ),
         (
             "opencode",
             json!({"agent": {"x": {"tools": {"port_*": true}}}}),
-            "`agent.*.tools`",
+            "`agent.x.tools`",
         ),
         (
             "opencode",
             json!({"mode": {"build": {"permission": {"po*": "allow"}}}}),
-            "`mode.*.permission`",
+            "`mode.build.permission`",
         ),
         (
             "opencode",
             json!({"mode": {"build": {"tools": {"port_delete_entity": true}}}}),
-            "`mode.*.tools`",
+            "`mode.build.tools`",
         ),
         ("opencode", json!({"tools": {"port_*": true}}), "`tools`"),
         ("opencode", json!({"plugin": ["./evil.js"]}), "`plugin`"),
@@ -205,7 +205,7 @@ fn b01_keys_that_override_the_grant_are_found_for_every_agent() {
         (
             "opencode",
             json!({"provider": {"x": {"npm": "file:///tmp/x"}}}),
-            "`provider.*.npm`",
+            "`provider.x.npm`",
         ),
         (
             "gemini-cli",
@@ -270,7 +270,7 @@ fn b01_keys_that_override_the_grant_are_found_for_every_agent() {
         (
             "codex",
             json!({"projects": {"/w": {"trust_level": "trusted"}}}),
-            "`projects.*.trust_level`",
+            "`projects./w.trust_level`",
         ),
         (
             "codex",
@@ -281,7 +281,7 @@ fn b01_keys_that_override_the_grant_are_found_for_every_agent() {
         (
             "codex",
             json!({"model_providers": {"x": {"auth": {"command": "x"}}}}),
-            "`model_providers.*.auth.command`",
+            "`model_providers.x.auth.command`",
         ),
         (
             "amp",
@@ -291,17 +291,17 @@ fn b01_keys_that_override_the_grant_are_found_for_every_agent() {
         (
             "amp",
             json!({"amp.permissions": [{"tool": "*", "action": "allow"}]}),
-            "`amp.permissions.*`",
+            "`amp.permissions.0`",
         ),
         (
             "amp",
             json!({"amp.permissions": [{"tool": "x", "action": "delegate", "to": "sh"}]}),
-            "`amp.permissions.*`",
+            "`amp.permissions.0`",
         ),
         (
             "amp",
             json!({"amp.mcpPermissions": [{"matches": {}, "action": "reject"}]}),
-            "`amp.mcpPermissions.*`",
+            "`amp.mcpPermissions.0`",
         ),
         ("goose", json!({"GOOSE_MODE": "chat"}), "`GOOSE_MODE`"),
         (
@@ -327,12 +327,12 @@ fn b01_keys_that_override_the_grant_are_found_for_every_agent() {
         (
             "opencode",
             json!({"formatter": {"x": {"command": ["x"], "extensions": [".md"]}}}),
-            "`formatter.*.command`",
+            "`formatter`",
         ),
         (
             "opencode",
             json!({"lsp": {"x": {"command": ["x"]}}}),
-            "`lsp.*.command`",
+            "`lsp`",
         ),
     ] {
         assert_found(agent, &base, key);
