@@ -3,13 +3,12 @@
 //! `--mcp-config` accepts only the servers, as a plain map: `agent_args` contains only these.
 //! `mcp_config` is for `--settings-file`, which also contains the permissions.
 //!
-//! Source: `amp --help` and [the manual](https://ampcode.com/manual).
+//! Sources: `amp --help` of `@ampcode/cli` 0.0.1790142911 and [the manual](https://ampcode.com/manual).
 
 use serde_json::{Value, json};
-use wildmatch::WildMatch;
 
 use super::config::{Config, Shape};
-use super::findings::{Effect, Given, Override, any_value, matches_our_tools};
+use super::findings::{Effect, Given, Override, any_value, can_match, matches_our_tools, reads_as};
 use super::format::{Leniency, one_line, single_quotable};
 use super::{Agent, BASE, Server, Servers, Tested, Transport, braced, double_underscored};
 
@@ -40,18 +39,25 @@ const OVERRIDES: &[Override] = &[
     // Our rules come first and cover all tools of our server, so only rules for programs matter.
     Override::new(Effect::Opens, &[PERMISSIONS, "*"], runs_programs),
     Override::new(Effect::Hides, &["amp.mcpPermissions", "*"], |rule, _| {
-        rule.get("action").and_then(Value::as_str) == Some("reject")
+        rule.get("action")
+            .is_some_and(|action| reads_as(action, &["reject"]))
     }),
     Override::new(Effect::Hides, &["amp.tools.disable"], matches_our_tools),
 ];
 
-/// Whether a rule delegates a decision to a program, or allows Amp's own shell.
+/// Amp's own tool that runs programs has two names.
+const SHELLS: [&str; 2] = ["Bash", "shell_command"];
+
+/// Whether a rule delegates a decision to a program, or allows Amp's own shell. The tool is a glob in any case, with
+/// classes and alternatives (tried with `amp permissions test`).
 fn runs_programs(rule: &Value, _: &Given<'_>) -> bool {
-    let text = |key: &str| rule.get(key).and_then(Value::as_str).unwrap_or_default();
-    let is_shell = ["Bash", "shell_command"]
-        .iter()
-        .any(|shell| WildMatch::new_case_insensitive(text("tool")).matches(shell));
-    text("action") == "delegate" || (text("action") == "allow" && is_shell)
+    let is_action = |action| {
+        rule.get("action")
+            .is_some_and(|value| reads_as(value, &[action]))
+    };
+    let tool = rule.get("tool").and_then(Value::as_str);
+    let is_shell = tool.is_some_and(|tool| SHELLS.iter().any(|shell| can_match(tool, shell)));
+    is_action("delegate") || (is_action("allow") && is_shell)
 }
 
 /// The function's name, as `hv` in Amp's own code creates it: all characters except letters,

@@ -7,12 +7,13 @@
 //! approved in the configuration. It continues without a server that fails, unless it is
 //! `required`.
 //!
-//! Source: [Codex configuration](https://developers.openai.com/codex/mcp).
+//! Sources: [Codex configuration](https://developers.openai.com/codex/mcp), `config.schema.json` of `openai/codex`, and
+//! `codex exec --strict-config` 0.171.0, which names the keys that it does not know.
 
 use serde_json::{Value, json};
 
 use super::config::{Config, Shape};
-use super::findings::{Effect, Override, any_value, reads_as};
+use super::findings::{Effect, Given, Override, any_value, reads_as};
 use super::format::{Format, inline_toml, one_line, toml_key};
 use super::{
     Agent, BASE, Server, Servers, TOKEN_VARIABLE, TokenPlacement, Transport, braced,
@@ -49,9 +50,13 @@ const OVERRIDES: &[Override] = &[
         any_value,
     ),
     // This also disables all other protection.
-    Override::new(Effect::Opens, &["sandbox_mode"], |mode, _| {
-        reads_as(mode, &["danger-full-access"])
-    }),
+    Override::new(Effect::Opens, &["sandbox_mode"], is_unprotected),
+    // Codex accepts profiles here, although it no longer uses them.
+    Override::new(
+        Effect::Opens,
+        &["profiles", "*", "sandbox_mode"],
+        is_unprotected,
+    ),
     Override::new(Effect::Opens, &["sandbox_workspace_write"], any_value),
     Override::new(Effect::Opens, &["default_permissions"], any_value),
     Override::new(Effect::Opens, &["permissions"], any_value),
@@ -68,6 +73,10 @@ const OVERRIDES: &[Override] = &[
     // Codex exits if it is set: profiles are in a separate file now.
     Override::new(Effect::Hides, &["profile"], any_value),
 ];
+
+fn is_unprotected(mode: &Value, _: &Given<'_>) -> bool {
+    reads_as(mode, &["danger-full-access"])
+}
 
 fn add_server(server: &Server<'_>, config: &mut Config) {
     let mut entry = match (server.transport, server.token_placement) {

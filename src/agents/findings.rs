@@ -63,7 +63,8 @@ impl Given<'_> {
         let pattern = pattern.split('(').next().unwrap_or_default();
         let pattern = trimmed(pattern).to_lowercase();
         let prefix = self.agent.function_name(self.server, "").to_lowercase();
-        let literal = pattern.split(['*', '?']).next().unwrap_or_default();
+        let is_wild = |c| ['*', '?'].contains(&c) || MORE_THAN_WILDCARDS.contains(&c);
+        let literal = pattern.split(is_wild).next().unwrap_or_default();
         let is_whole = literal.len() == pattern.len();
         let is_name = self.tools.iter().any(|tool| tool.to_lowercase() == pattern);
         // The name of the server matches all of its tools.
@@ -101,16 +102,23 @@ pub(super) fn matches_our_tools(value: &Value, given: &Given<'_>) -> bool {
     }
 }
 
-/// A list of servers, or of patterns for servers, that includes ours. Any pattern with more than `*` and `?` can.
+/// A list of servers, or of patterns for servers, that includes ours.
 pub(super) fn names_our_server(value: &Value, given: &Given<'_>) -> bool {
     let list = value.as_array().into_iter().flatten();
-    list.filter_map(Value::as_str).any(|pattern| {
-        let pattern = trimmed(pattern);
-        has_variable(pattern)
-            || pattern.contains(['[', '{', '(', '!'])
-            || WildMatch::new_case_insensitive(pattern).matches(given.server)
-    })
+    list.filter_map(Value::as_str)
+        .any(|pattern| can_match(pattern, given.server))
 }
+
+/// Whether a glob can match a name, in any case. A glob with more than `*` and `?` can match any name.
+pub(super) fn can_match(glob: &str, name: &str) -> bool {
+    let glob = trimmed(glob);
+    has_variable(glob)
+        || glob.contains(MORE_THAN_WILDCARDS)
+        || WildMatch::new_case_insensitive(glob).matches(name)
+}
+
+/// How classes, alternatives, and negations of globs begin.
+const MORE_THAN_WILDCARDS: [char; 4] = ['[', '{', '(', '!'];
 
 /// Whether a value is one of these words as the most lenient program reads it: in any case, with whitespace around it,
 /// and with `_`, `-`, or nothing between its parts. A text with a variable can be any word.

@@ -3,12 +3,12 @@
 //! A header can contain a variable only if `env_keys` names it. An extension's program inherits the
 //! job's variables. `available_tools` hides all other tools.
 //!
-//! Source: `crates/goose/src/agents/extension.rs` and `extension_manager.rs` of `block/goose`.
+//! Sources: `crates/goose/src/agents/extension.rs` and `extension_manager.rs`, and `config/base.rs` of `block/goose`.
 
 use serde_json::{Map, Value, json};
 
 use super::config::{Config, Shape};
-use super::findings::{Effect, Given, Override};
+use super::findings::{Effect, Given, Override, any_value, reads_as, trimmed};
 use super::format::Format;
 use super::{
     Agent, BASE, MCP_REMOTE_VARIABLE, Server, Servers, TOKEN_VARIABLE, Tested, TokenPlacement,
@@ -42,6 +42,15 @@ const OVERRIDES: &[Override] = &[
     Override::new(Effect::Hides, &["GOOSE_MODE"], |mode, _| {
         mode.as_str() != Some("auto")
     }),
+    // Other agents, with shells of their own, in place of a model.
+    Override::new(Effect::Opens, &["GOOSE_PROVIDER"], is_another_agent),
+    Override::new(Effect::Opens, &["GOOSE_LEAD_PROVIDER"], is_another_agent),
+    Override::new(Effect::Opens, &["GOOSE_PLANNER_PROVIDER"], is_another_agent),
+    // Their programs.
+    Override::new(Effect::Opens, &["CLAUDE_CODE_COMMAND"], any_value),
+    Override::new(Effect::Opens, &["CODEX_COMMAND"], any_value),
+    Override::new(Effect::Opens, &["CURSOR_AGENT_COMMAND"], any_value),
+    Override::new(Effect::Opens, &["GEMINI_CLI_COMMAND"], any_value),
     Override::new(Effect::Opens, &[EXTENSIONS, SHELLS[0]], is_enabled),
     Override::new(Effect::Opens, &[EXTENSIONS, SHELLS[1]], is_enabled),
     Override::new(Effect::Opens, &[EXTENSIONS], has_shell_by_name),
@@ -49,6 +58,14 @@ const OVERRIDES: &[Override] = &[
 
 /// Goose's own extensions with a shell.
 const SHELLS: [&str; 2] = ["developer", "computercontroller"];
+
+fn is_another_agent(provider: &Value, _: &Given<'_>) -> bool {
+    let agents = ["claude-code", "codex", "cursor-agent", "gemini-cli"];
+    reads_as(provider, &agents)
+        || provider
+            .as_str()
+            .is_some_and(|name| trimmed(name).ends_with("-acp"))
+}
 
 fn is_enabled(extension: &Value, _: &Given<'_>) -> bool {
     extension.get("enabled").and_then(Value::as_bool) != Some(false)

@@ -19,6 +19,7 @@ mod credentials;
 mod documents;
 mod engine;
 mod exchange;
+mod findings;
 mod gateway;
 mod harness;
 mod hostile;

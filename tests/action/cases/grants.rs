@@ -396,7 +396,7 @@ fn m4_a_second_entry_for_the_same_server_is_found() {
                 annotations(&step.succeed(), "warning")
             };
             assert!(
-                text.contains("connects to the same MCP server"),
+                text.contains("` in `base_config` connects to the same MCP server"),
                 "{agent} {base}: {text}"
             );
         }
@@ -443,6 +443,14 @@ fn m4_a_second_entry_for_the_same_server_is_found() {
         "claude-code",
         |url| json!({"mcpServers": {"x": {"type": "http", "url": url}}}),
     );
+    for host in ["[::ffff:127.0.0.1]", "0.0.0.0", "2130706433", "[::1]"] {
+        let other_host = move |url: &str| url.replace("127.0.0.1", host);
+        check(
+            &other_host,
+            "claude-code",
+            |url| json!({"mcpServers": {"x": {"type": "http", "url": url}}}),
+        );
+    }
     for spelling in ["http:/", r"http:\\", "ht\ttp://"] {
         let other_spelling = move |url: &str| url.replace("http://", spelling);
         check(
