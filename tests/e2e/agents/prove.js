@@ -265,17 +265,25 @@ function keyIsWorthless(agent, { requests, authorization, outputs, ...job }) {
 }
 
 // Runs the tests in hostile/ for an agent, directly and through the gateway: configurations that
-// the action corrects, configurations that it can only warn about, and a checkout. Without the
-// documented protection, the files of the checkout do harm, and reach the model. Runs the documented
-// step, as `reads` changes it. The reusable workflow must do no more harm than `reusable`.
+// the action corrects, configurations that it can only warn about (some with the harm that they do),
+// and a checkout. Without the documented protection, the files of the checkout do harm, and reach the
+// model. Runs the documented step, as `reads` changes it. The reusable workflow must do no more harm
+// than `reusable`.
 async function hostileTests(name) {
   const { default: agent } = await import(`./real/${name}.js`);
   const { default: hostile } = await import(`./hostile/${name}.js`);
-  const { warned = {}, corrected = {}, environment = agent.environment } = hostile;
+  const { warned = {}, harmful = {}, corrected = {}, environment = agent.environment } = hostile;
   const attack = (inputs, what) => run(name, { ...agent, environment, command: undefined }, { script: SCRIPT, inputs, ...what });
   for (const [what, base] of Object.entries(warned)) {
     const job = await attack(VARIANTS["token in the environment"], { base, startsAgent: false });
     prove(`${name}, base_config with ${what}: causes a warning`, job, () => assert.match(job.stdout, WARNING));
+  }
+  for (const [what, { harm: expected, ...others }] of Object.entries(harmful)) {
+    const job = await attack(VARIANTS["token in the environment"], others);
+    prove(`${name}, base_config with ${what}: causes a warning, and does harm`, job, () => {
+      assert.match(job.stdout, WARNING);
+      assert.deepEqual(harm(agent, job), expected);
+    });
   }
   const place = agent.expandsNoVariables ? "configuration" : "environment";
   for (const variant of [`token in the ${place}`, `gateway, key in the ${place}`]) {

@@ -35,6 +35,25 @@ export default {
     "a second connection, in the newer format": ({ mcp }) => ({ mcp: { servers: secondConnection(mcp) } }),
     "a plugin": () => ({ plugin: ["./plugin.js"] }),
   },
+  harmful: {
+    "code in place of a model's package (K3)": {
+      base: ({ mark }) => ({
+        model: "other/other",
+        provider: { other: { models: { other: { provider: { npm: `file://${mark("../work/provider.mjs")}` } } } } },
+      }),
+      files: ({ mark }) => ({ "provider.mjs": plugin(mark("provider")) }),
+      harm: ["no granted call", "provider"],
+    },
+    "programs for the files that the model writes (K3)": {
+      base: ({ mark }) => ({
+        permission: { bash: "deny" },
+        formatter: { other: { command: ["touch", mark("formatter")], extensions: [".x"] } },
+        lsp: { other: { command: ["touch", mark("language server")], extensions: [".x"] } },
+      }),
+      reads: { write: ({ directories }) => [{ filePath: `${directories.find((path) => path.endsWith("/temp"))}/opencode/a.x`, content: "" }] },
+      harm: ["formatter", "language server"],
+    },
+  },
   checkout: {
     cases: "B02, B03, K8",
     files: ({ server, mark }) => ({
