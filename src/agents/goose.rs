@@ -3,7 +3,11 @@
 //! A header can contain a variable only if `env_keys` names it. An extension's program inherits the
 //! job's variables. `available_tools` hides all other tools.
 //!
-//! Sources: `crates/goose/src/agents/extension.rs` and `extension_manager.rs`, and `config/base.rs` of `block/goose`.
+//! Goose has extensions of its own (`"type": "platform"`). Most are on unless the configuration turns
+//! them off: one has a shell, and another can turn that one on.
+//!
+//! Sources: `crates/goose/src/agents/extension.rs`, `extension_manager.rs`, and
+//! `platform_extensions/mod.rs`, and `config/base.rs`, of `aaif-goose/goose`.
 
 use serde_json::{Map, Value, json};
 
@@ -11,8 +15,8 @@ use super::config::{Config, Shape};
 use super::findings::{Effect, Given, Override, any_value, reads_as, trimmed};
 use super::format::Format;
 use super::{
-    Agent, BASE, MCP_REMOTE_VARIABLE, Server, Servers, TOKEN_VARIABLE, Tested, TokenPlacement,
-    Transport, braced,
+    Agent, BASE, MCP_REMOTE_VARIABLE, Server, Servers, TOKEN_VARIABLE, TokenPlacement, Transport,
+    braced,
 };
 
 const EXTENSIONS: &str = "extensions";
@@ -23,7 +27,6 @@ const TIMEOUT: u64 = 300;
 pub(super) const AGENT: Agent = Agent {
     name: "goose",
     setup: "`mcp_config` → `~/.config/goose/config.yaml`",
-    tested: Tested::ConfigSchema,
     format: Format::Yaml,
     servers: Servers {
         key: EXTENSIONS,
@@ -37,27 +40,38 @@ pub(super) const AGENT: Agent = Agent {
     ..BASE
 };
 
-const OVERRIDES: &[Override] = &[
-    // Without a user, all modes except `auto` stop at a question or call no tool.
-    Override::new(Effect::Hides, &["GOOSE_MODE"], |mode, _| {
-        mode.as_str() != Some("auto")
-    }),
-    // Other agents, with shells of their own, in place of a model.
-    Override::new(Effect::Opens, &["GOOSE_PROVIDER"], is_another_agent),
-    Override::new(Effect::Opens, &["GOOSE_LEAD_PROVIDER"], is_another_agent),
-    Override::new(Effect::Opens, &["GOOSE_PLANNER_PROVIDER"], is_another_agent),
-    // Their programs.
-    Override::new(Effect::Opens, &["CLAUDE_CODE_COMMAND"], any_value),
-    Override::new(Effect::Opens, &["CODEX_COMMAND"], any_value),
-    Override::new(Effect::Opens, &["CURSOR_AGENT_COMMAND"], any_value),
-    Override::new(Effect::Opens, &["GEMINI_CLI_COMMAND"], any_value),
-    Override::new(Effect::Opens, &[EXTENSIONS, SHELLS[0]], is_enabled),
-    Override::new(Effect::Opens, &[EXTENSIONS, SHELLS[1]], is_enabled),
-    Override::new(Effect::Opens, &[EXTENSIONS], has_shell_by_name),
-];
+/// Goose's own extensions, and the settings that could override the grant. Each extension that is on
+/// counts as a shell: it has one, turns others on, writes programs, or reads files.
+macro_rules! own_extensions {
+    ($($key:literal)*) => {
+        const OWN: &[&str] = &[$($key),*];
 
-/// Goose's own extensions with a shell.
-const SHELLS: [&str; 2] = ["developer", "computercontroller"];
+        const OVERRIDES: &[Override] = &[
+            // Without a user, all modes except `auto` stop at a question or call no tool.
+            Override::new(Effect::Hides, &["GOOSE_MODE"], |mode, _| mode.as_str() != Some("auto")),
+            // Other agents, with shells of their own, in place of a model.
+            Override::new(Effect::Opens, &["GOOSE_PROVIDER"], is_another_agent),
+            Override::new(Effect::Opens, &["GOOSE_LEAD_PROVIDER"], is_another_agent),
+            Override::new(Effect::Opens, &["GOOSE_PLANNER_PROVIDER"], is_another_agent),
+            // Their programs.
+            Override::new(Effect::Opens, &["CLAUDE_CODE_COMMAND"], any_value),
+            Override::new(Effect::Opens, &["CODEX_COMMAND"], any_value),
+            Override::new(Effect::Opens, &["CURSOR_AGENT_COMMAND"], any_value),
+            Override::new(Effect::Opens, &["GEMINI_CLI_COMMAND"], any_value),
+            $(Override::new(Effect::Opens, &[EXTENSIONS, $key], is_enabled),)*
+            Override::new(Effect::Opens, &[EXTENSIONS], is_own_by_name),
+        ];
+    };
+}
+
+// The platform extensions of version 1.52.0, and `computercontroller`, which is built in.
+own_extensions! {
+    "analyze" "apps" "chatrecall" "code_execution" "computercontroller" "developer" "extensionmanager"
+    "orchestrator" "scheduler" "skills" "summarize" "summon" "todo" "tom"
+}
+
+/// An extension of Goose that is built in. It is off unless the configuration turns it on.
+const BUILT_IN: &str = "computercontroller";
 
 fn is_another_agent(provider: &Value, _: &Given<'_>) -> bool {
     let agents = ["claude-code", "codex", "cursor-agent", "gemini-cli"];
@@ -71,15 +85,13 @@ fn is_enabled(extension: &Value, _: &Given<'_>) -> bool {
     extension.get("enabled").and_then(Value::as_bool) != Some(false)
 }
 
-/// Whether an extension with a shell is at another key: Goose knows it by its `name`.
-fn has_shell_by_name(extensions: &Value, given: &Given<'_>) -> bool {
+/// Whether one of Goose's own extensions is at another key: Goose knows it by its `name`.
+fn is_own_by_name(extensions: &Value, given: &Given<'_>) -> bool {
     let mut extensions = extensions.as_object().into_iter().flatten();
     extensions.any(|(key, extension)| {
         let name = extension.get("name").and_then(Value::as_str);
         let name = name_to_key(name.unwrap_or(key));
-        SHELLS.contains(&name.as_str())
-            && !SHELLS.contains(&key.as_str())
-            && is_enabled(extension, given)
+        OWN.contains(&name.as_str()) && !OWN.contains(&key.as_str()) && is_enabled(extension, given)
     })
 }
 
@@ -126,6 +138,11 @@ fn add_server(server: &Server<'_>, config: &mut Config) {
             entry["args"] = json!(server.bridge(&header));
             entry["envs"] = Value::Object(envs);
         }
+    }
+    let extensions = config.object_mut(EXTENSIONS);
+    for name in OWN.iter().filter(|name| **name != BUILT_IN) {
+        let off = || json!({"enabled": false, "type": "platform", "name": name, "description": ""});
+        extensions.entry(*name).or_insert_with(off);
     }
     config.insert(EXTENSIONS, server.name, entry);
 }

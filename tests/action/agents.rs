@@ -235,46 +235,34 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Two agents are not in a package registry. Their configurations have only keys of an example, whose
-/// source `docs/agents/<agent>.md` names.
+/// Cursor is not in a package registry. Its configuration has only keys of an example, whose source
+/// `docs/agents/cursor.md` names.
 #[test]
 fn configurations_have_only_documented_keys() {
-    let documented: [(&str, &str, Value); 2] = [
-        (
-            "cursor",
-            "mcpServers",
-            serde_json::from_str(include_str!("documented/cursor.json")).unwrap(),
-        ),
-        (
-            "goose",
-            "extensions",
-            yaml_serde::from_str(include_str!("documented/goose.yaml")).unwrap(),
-        ),
-    ];
-    for (agent, key, example) in documented {
-        // The gateway changes values, not keys.
-        for (connection, placement) in forms().filter(|(way, _)| *way != Connection::Gateway) {
-            let form = Step::new().input("agent", agent);
-            let run = in_form(form, connection, placement).succeed();
-            let config: Value = serde_json::from_str(&run.outputs["mcp_config"]).unwrap();
-            assert_eq!(
-                config.as_object().unwrap().keys().collect::<Vec<_>>(),
-                [key]
-            );
-            let kind = if connection == Connection::Direct {
-                "remote"
-            } else {
-                "local"
-            };
-            let (mut known, mut emitted) = (BTreeSet::new(), BTreeSet::new());
-            paths(&example[key][kind], "", &mut known);
-            paths(&config[key]["port"], "", &mut emitted);
-            let unknown: Vec<_> = emitted.difference(&known).collect();
-            assert!(
-                unknown.is_empty(),
-                "{agent}, {connection}, {placement}: {unknown:?}"
-            );
-        }
+    let (agent, key) = ("cursor", "mcpServers");
+    let example: Value = serde_json::from_str(include_str!("documented/cursor.json")).unwrap();
+    // The gateway changes values, not keys.
+    for (connection, placement) in forms().filter(|(way, _)| *way != Connection::Gateway) {
+        let form = Step::new().input("agent", agent);
+        let run = in_form(form, connection, placement).succeed();
+        let config: Value = serde_json::from_str(&run.outputs["mcp_config"]).unwrap();
+        assert_eq!(
+            config.as_object().unwrap().keys().collect::<Vec<_>>(),
+            [key]
+        );
+        let kind = if connection == Connection::Direct {
+            "remote"
+        } else {
+            "local"
+        };
+        let (mut known, mut emitted) = (BTreeSet::new(), BTreeSet::new());
+        paths(&example[key][kind], "", &mut known);
+        paths(&config[key]["port"], "", &mut emitted);
+        let unknown: Vec<_> = emitted.difference(&known).collect();
+        assert!(
+            unknown.is_empty(),
+            "{agent}, {connection}, {placement}: {unknown:?}"
+        );
     }
 }
 
@@ -293,7 +281,6 @@ fn every_agent_has_a_test() {
             format!("tests/e2e/agents/real/{name}.js"),
             format!("tests/e2e/agents/typed/{name}.js"),
             format!("tests/action/documented/{name}.json"),
-            format!("tests/action/documented/{name}.yaml"),
         ];
         let tests: Vec<_> = paths
             .iter()

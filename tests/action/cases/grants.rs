@@ -314,6 +314,12 @@ fn b01_keys_that_override_the_grant_are_found_for_every_agent() {
             json!({"extensions": {"x": {"type": "builtin", "name": "Developer"}}}),
             "`extensions`",
         ),
+        // It can turn the shell on.
+        (
+            "goose",
+            json!({"extensions": {"extensionmanager": {"type": "platform", "name": "Extension Manager"}}}),
+            "`extensions.extensionmanager`",
+        ),
         (
             "qwen-code",
             json!({"permissions": {"allow": [" Bash (git *)"]}}),
