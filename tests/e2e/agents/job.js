@@ -212,9 +212,10 @@ const toModel = (received) => received.filter(({ method, path }) => method === "
 
 const tools = ({ tools = [], input = [] }) => [...tools, ...[input].flat().flatMap((item) => item.tools ?? [])];
 
-// The names of the tools that the model was offered, in any of the APIs' formats, sorted.
+// The names of the tools that the model was offered, in any of the APIs' formats, sorted. The provider's own tools
+// have only a type.
 function offered(received) {
-  const names = (list) => list.flatMap(({ tools, functionDeclarations, function: called, name }) => (tools ? names(tools) : functionDeclarations ? names(functionDeclarations) : [called?.name ?? name]));
+  const names = (list) => list.flatMap(({ tools, functionDeclarations, function: called, name, type }) => (tools ? names(tools) : functionDeclarations ? names(functionDeclarations) : [called?.name ?? name ?? type]));
   return [...new Set(toModel(received).flatMap((request) => names(tools(request))))].sort();
 }
 

@@ -104,6 +104,15 @@ function keepsTheToken(job) {
   assert(!showsTheToken(job), "the token reached the model");
 }
 
+// The agent's own tools that the model was offered in a job, next to Port's granted tool. Also those that an agent
+// only names in a text, from which the model can load them.
+function ownTools(agent, { offered, received }) {
+  const all = [...new Set([...offered, ...(agent.moreTools?.(received) ?? [])])];
+  const own = all.filter((tool) => !tool.endsWith(GRANTED));
+  assert.equal(all.length - own.length, 1, "the model was not offered Port's tool once");
+  return own.sort();
+}
+
 // Whether the page of the agent begins with a warning that the model can read the token.
 function warns(name) {
   const page = readFileSync(new URL(`../../../docs/agents/${name}.md`, import.meta.url), "utf8");
@@ -113,7 +122,7 @@ function warns(name) {
 // A hostile model calls each tool to read the token, wherever the job has it. Without a documented
 // protection, it succeeds. Behind the gateway, it then only gets the key.
 async function readTests(name, agent) {
-  const { tools, hidden = [], also = {}, unprotected = {} } = agent;
+  const { tools, hidden = [], also = {}, switchedOff = {}, unprotected = {} } = agent;
   const gateway = { connection: "gateway" };
   const attack = (workflow, { inputs = {}, ...others } = {}) => run(workflow, agent, { script: [GRANTED], inputs, reads: tools, ...others });
   if (warns(name)) {
@@ -121,14 +130,15 @@ async function readTests(name, agent) {
     prove(`${name}, hostile model (K86): reads the token, as the page says`, job, () => assert(showsTheToken(job)));
     return;
   }
-  const listed = Object.keys(tools).filter((tool) => !hidden.includes(tool));
+  const listed = Object.keys(tools).filter((tool) => !hidden.includes(tool)).sort();
   for (const [variant, inputs] of Object.entries({ direct: {}, gateway })) {
     const job = await attack(name, { inputs });
     prove(`${name}, ${variant}, hostile model (A7, A8, K86, K92): no tool reads the token`, job, () => keepsTheToken(job));
-    prove(`${name}, ${variant}: the model has only the listed tools (K6)`, job, () => {
-      const offered = [...job.offered, ...(agent.moreTools?.(job.received) ?? [])];
-      assert.deepEqual(offered.filter((tool) => !tool.endsWith(GRANTED)).sort(), listed.sort());
-    });
+    prove(`${name}, ${variant}: the model has exactly the listed tools (K6)`, job, () => assert.deepEqual(ownTools(agent, job), listed));
+  }
+  for (const [what, { tools: more, ...others }] of Object.entries(switchedOff)) {
+    const job = await run(name, agent, { script: [GRANTED], inputs: {}, ...others });
+    prove(`${name}, ${what}: the model also has ${more.join(", ")} (K6)`, job, () => assert.deepEqual(ownTools(agent, job), [...listed, ...more].sort()));
   }
   for (const [what, { workflow = name, ...others }] of Object.entries(also)) {
     const job = await attack(workflow, others);

@@ -13,10 +13,15 @@ export default {
   enforcesTools: ({ agent_args: args }) => args.includes("--exclude delete_entity"),
   // Continue ends if the model requests a tool that it does not know.
   tools: {
-    List: ({ directories }) => directories.map((dirpath) => ({ dirpath })),
     CheckBackgroundJob: () => [{ job_id: "1" }],
     Skills: () => [{ skill_name: "read" }],
     ...nothing("AskQuestion Checklist Exit"),
+  },
+  switchedOff: {
+    "with its own tools": {
+      change: (step) => (step.run = step.run.replace(/--exclude [A-Z]\w+ /g, "")),
+      tools: ["Bash", "Fetch", "List", "Read"],
+    },
   },
   unprotected: {
     "with its own tools": {

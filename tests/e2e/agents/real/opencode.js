@@ -1,7 +1,8 @@
 import { tmpdir } from "node:os";
 import { nothing, shell } from "../reads.js";
 
-const reading = () => ({ permission: { bash: "deny", external_directory: { [`${tmpdir()}/*/work/*`]: "allow" } } });
+const DENIED = { bash: "deny", edit: "deny", task: "deny", webfetch: "deny" };
+const reading = () => ({ permission: { ...DENIED, external_directory: { [`${tmpdir()}/*/work/*`]: "allow" } } });
 
 export default {
   prepare: ({ given, model }) => ({
@@ -33,7 +34,10 @@ export default {
     skill: () => [{ name: "read" }],
     ...nothing("todowrite write"),
   },
-  hidden: ["bash"],
+  hidden: ["bash", "edit", "task", "webfetch", "write"],
+  switchedOff: {
+    "without its rules (K5)": { base: () => ({ permission: {} }), tools: ["bash", "edit", "task", "webfetch", "write"] },
+  },
   also: {
     "with a checkout": { base: reading, change: (step) => (step.run = `find "$GITHUB_WORKSPACE" -type l -delete\n${step.run}`) },
   },
