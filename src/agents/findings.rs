@@ -9,7 +9,7 @@
 //! reads it: [`any_value`] for switches and programs, [`reads_as`] for words, [`matches_our_tools`] and
 //! [`names_our_server`] for patterns, and a function in the agent's file for what only this agent has.
 //!
-//! Findings name the keys that lead to a setting, never its value, which can be a secret.
+//! Findings name the keys that lead to a setting if they look like names, and never its value, which can be a secret.
 
 use std::fmt;
 
@@ -19,7 +19,6 @@ use wildmatch::WildMatch;
 
 use super::config::Config;
 use super::{Agent, TOKEN_VARIABLE};
-use crate::text::Quote;
 
 /// A setting of an agent that could override the grant.
 #[derive(Debug)]
@@ -347,9 +346,18 @@ fn children(value: &Value) -> Vec<(String, &Value)> {
     }
 }
 
-/// Keys as messages show them. They can be any text.
+/// The maximum length of a key that messages show, in bytes.
+const MAX_KEY: usize = 64;
+
+/// Keys as messages show them. A key that does not look like a name, but could be a secret, is `*`.
 fn named(keys: &[String]) -> String {
-    format!("`{}`", Quote::new(&keys.join(".")))
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.@/:".contains(c);
+    let shown = |key: &String| {
+        let is_name = key.len() <= MAX_KEY && key.chars().all(is_plain);
+        if is_name { key.clone() } else { "*".to_owned() }
+    };
+    let keys: Vec<String> = keys.iter().map(shown).collect();
+    format!("`{}`", keys.join("."))
 }
 
 /// Calls `found` with each value that `path` leads to, and its place.

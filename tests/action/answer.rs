@@ -290,7 +290,7 @@ fn server_start(server: &str) -> Value {
 /// Codex fails without its required server. The files of the others contain only the answer.
 #[test]
 fn k93_the_step_says_if_it_cannot_know_whether_the_agent_connected() {
-    for agent in Agent::ALL.map(|agent| agent.to_string()) {
+    for agent in Agent::ALL.iter().map(ToString::to_string) {
         let (_, run) = run_step(&agent, b"Hello.", TOKEN);
         let is_text = !["claude-code", "qwen-code", "gemini-cli"].contains(&agent.as_str());
         assert_eq!(run.exit, Some(i32::from(!is_text)), "{agent}");
