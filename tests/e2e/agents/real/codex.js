@@ -1,5 +1,7 @@
 import { nothing, withoutDeletion } from "../reads.js";
 
+const shell = { base_config: "" };
+
 export default {
   environment: () => ({ OPENAI_API_KEY: "none" }),
   slashCommand: "/compact",
@@ -21,13 +23,18 @@ export default {
     read_mcp_resource: () => [{ server: "port-prod", uri: "file:///proc/self/environ" }],
     ...nothing(
       "apply_patch clock__curr_time create_goal get_goal update_goal write_stdin wait sleep request_user_input request_user_input_async " +
-        "followup_task interrupt_agent list_agents send_message spawn_agent wait_agent",
+        "followup_task interrupt_agent list_agents send_message send_message_to_user_async spawn_agent wait_agent",
     ),
   },
   moreTools: (received) => received.map(({ body }) => body.match(/tools: ([\w,]+)\./)?.[1]).find(Boolean).split(","),
+  hidden: ["exec_command", "view_image", "write_stdin"],
+  also: {
+    "with its shell": { inputs: shell },
+  },
   unprotected: {
-    "without the step that deletes files": { change: withoutDeletion },
-    "without the sandbox and the excluded variable": {
+    "with its shell, without the step that deletes files": { inputs: shell, change: withoutDeletion },
+    "with its shell, without the sandbox and the excluded variable": {
+      inputs: shell,
       change: (step) => Object.assign(step.with, { sandbox: "danger-full-access", "safety-strategy": "unsafe", "codex-args": '["--config", "shell_environment_policy.exclude=[]"]' }),
     },
   },
