@@ -248,7 +248,7 @@ changed() {
 # hides the configuration, as it would in `claude_args` of a user.
 server_missing() {
   local name
-  changed 's/--disallowedTools Bash$/& # no shell/'
+  changed 's/--disallowedTools Bash.*$/& # no shell/'
   directly changed
   for name in changed changed-directly; do
     template_fails "$name" --input 'question=Who owns checkout?'
@@ -258,7 +258,7 @@ server_missing() {
 }
 
 turns_exhausted() {
-  changed 's/--disallowedTools Bash$/& --max-turns 1/'
+  changed 's/--disallowedTools Bash.*$/& --max-turns 1/'
   template_fails changed --input 'question=Who owns checkout?'
   in_log 'Claude execution failed: Reached maximum number of turns (1)' 'Failure - Main Ask Claude Code'
   not_in_log 'artifact port-agent-answer:'

@@ -1,6 +1,10 @@
 import { nothing, shell } from "../reads.js";
 
-const withBash = (step) => (step.with.claude_args = step.with.claude_args.replace("--disallowedTools Bash\n", ""));
+const disallow = (tools) => (step) => (step.with.claude_args = step.with.claude_args.replace(/--disallowedTools Bash.*\n/, tools));
+const withAll = disallow("");
+
+// The tools in these texts are not in the requests until the model loads them.
+const TEXT = /The following deferred tools are now available.*?\\n(.*?)\\n\\n/g;
 
 export default {
   environment: (model) => ({
@@ -28,17 +32,20 @@ export default {
     Workflow: () => [{ script: 'export const meta = { name: "read", description: "Read", phases: [] };\nreturn String(globalThis.process?.env?.PORT_MCP_TOKEN);' }],
     ...nothing("CronCreate CronDelete CronList DeferredToolPlaceholder EnterWorktree ExitWorktree ListAgents ReportFindings ScheduleWakeup SendMessage Skill TaskStop WebSearch Write"),
   },
-  hidden: ["Bash", "Monitor"],
+  hidden: ["Bash", "EnterWorktree", "Monitor", "WebFetch", "WebSearch"],
+  moreTools: (received) => received.flatMap(({ body }) => [...body.matchAll(TEXT)].flatMap(([, names]) => names.split("\\n"))),
+  // Without Bash, Claude Code has Glob and Grep instead.
+  switchedOff: { "with only --disallowedTools Bash": { change: disallow("--disallowedTools Bash\n"), tools: ["EnterWorktree", "WebFetch", "WebSearch"] } },
   also: {
     "in the README": { workflow: "quickstart" },
     "in the page of the gateway": { workflow: "gateway" },
     "with @beta": { workflow: "claude-code-beta" },
   },
   unprotected: {
-    "with the token in the configuration and without --disallowedTools Bash": { inputs: { token_placement: "inline" }, change: withBash },
+    "with the token in the configuration and without --disallowedTools": { inputs: { token_placement: "inline" }, change: withAll },
     "with --allowedTools Bash": {
       change: (step) => {
-        withBash(step);
+        withAll(step);
         step.with.claude_args += " --allowedTools Bash";
       },
     },
