@@ -125,16 +125,20 @@ async function readTests(name, agent) {
   const { tools, hidden = [], also = {}, switchedOff = {}, unprotected = {} } = agent;
   const gateway = { connection: "gateway" };
   const attack = (workflow, { inputs = {}, ...others } = {}) => run(workflow, agent, { script: [GRANTED], inputs, reads: tools, ...others });
+  const listed = Object.keys(tools).filter((tool) => !hidden.includes(tool)).sort();
+  const equalsTheList = (job) => assert.deepEqual(ownTools(agent, job), listed);
   if (warns(name)) {
     const job = await attack(name);
     prove(`${name}, hostile model (K86): reads the token, as the page says`, job, () => assert(showsTheToken(job)));
+    // Directly, it also has all of Port's tools.
+    const behind = await run(name, agent, { script: [GRANTED], inputs: gateway });
+    prove(`${name}, gateway: the model has exactly the listed tools (K6)`, behind, () => equalsTheList(behind));
     return;
   }
-  const listed = Object.keys(tools).filter((tool) => !hidden.includes(tool)).sort();
   for (const [variant, inputs] of Object.entries({ direct: {}, gateway })) {
     const job = await attack(name, { inputs });
     prove(`${name}, ${variant}, hostile model (A7, A8, K86, K92): no tool reads the token`, job, () => keepsTheToken(job));
-    prove(`${name}, ${variant}: the model has exactly the listed tools (K6)`, job, () => assert.deepEqual(ownTools(agent, job), listed));
+    prove(`${name}, ${variant}: the model has exactly the listed tools (K6)`, job, () => equalsTheList(job));
   }
   for (const [what, { tools: more, ...others }] of Object.entries(switchedOff)) {
     const job = await run(name, agent, { script: [GRANTED], inputs: {}, ...others });
