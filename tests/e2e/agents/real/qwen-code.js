@@ -1,5 +1,11 @@
 import { nothing, shell, withoutDeletion } from "../reads.js";
 
+// The tools in this text are not in the requests: the model finds them with `tool_search`.
+const TEXT = /\\n- \\"([\w-]+)\\": /g;
+
+const OTHERS = ["agent", "enter_worktree", "web_fetch"];
+const reading = () => ({ permissions: { deny: ["Read(//proc/**)", ...OTHERS] } });
+
 export default {
   environment: (model) => ({ OPENAI_API_KEY: "none", OPENAI_BASE_URL: `${model}/v1`, OPENAI_MODEL: "fake" }),
   showsOnlyNames: true,
@@ -14,14 +20,24 @@ export default {
     read_file: ({ files }) => files.map((file_path) => ({ file_path })),
     glob: ({ directories }) => directories.map((path) => ({ pattern: "*", path })),
     grep_search: ({ files, directories, pattern }) => [...files, ...directories].map((path) => ({ pattern, path })),
-    ...nothing("get_goal list_agents respond_in_schema skill update_goal"),
+    ...nothing(
+      "cron_create cron_delete cron_list enter_worktree exit_worktree get_goal list_agents loop_wakeup read_mcp_resource record_artifact " +
+        "report_findings send_message skill task_stop update_goal web_fetch zoom_image",
+    ),
   },
-  hidden: ["run_shell_command"],
+  moreTools: (received) => received.flatMap(({ body }) => [...body.matchAll(TEXT)].map(([, tool]) => tool)),
+  hidden: ["run_shell_command", "read_file", "glob", "grep_search", "zoom_image", ...OTHERS],
+  switchedOff: {
+    "without its rules": {
+      base: () => ({ permissions: {} }),
+      tools: ["read_file", "glob", "grep_search", "zoom_image", ...OTHERS],
+    },
+  },
   also: {
-    "with a checkout": { change: (step) => (step.run = step.run.replace("xargs qwen", 'xargs qwen --include-directories "$GITHUB_WORKSPACE"')) },
+    "with a checkout": { base: reading, change: (step) => (step.run = step.run.replace("xargs qwen", 'xargs qwen --include-directories "$GITHUB_WORKSPACE"')) },
   },
   unprotected: {
-    "without the step that deletes files": { change: withoutDeletion },
-    "without the denied directory": { base: () => ({ permissions: {} }) },
+    "with a checkout, without the step that deletes files": { base: reading, change: withoutDeletion },
+    "without its rules": { base: () => ({ permissions: {} }) },
   },
 };
