@@ -85,7 +85,7 @@ fn report(counts: &Counts, environment: &Environment, log: &mut Log<'_>) {
                  hint: {}\n\
                  see: {}",
                 counts.failed,
-                failure.hint,
+                Quote::new(&failure.hint),
                 troubleshooting::link(&reason, environment)
             ),
         );

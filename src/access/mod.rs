@@ -14,7 +14,7 @@ pub use pattern::{Glob, PatternError, Patterns};
 /// The names, now and earlier, of Port's tool that runs any action and any workflow. Port documents
 /// `allowed_actions` only as a limit of `run_action`
 /// ([source](https://docs.port.io/workflows/expose-as-tool)).
-pub const RUNS_EVERYTHING: [&str; 2] = ["trigger_run", "trigger_workflow_run"];
+pub const RUNS_EVERYTHING: [&str; 3] = ["trigger_run", "trigger_workflow_run", "run_workflow"];
 
 /// The decision on a tool that the server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -351,7 +351,7 @@ const MAX_KEY: usize = 64;
 
 /// Keys as messages show them. A key that does not look like a name, but could be a secret, is `*`.
 fn named(keys: &[String]) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.@/:".contains(c);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.@/".contains(c);
     let shown = |key: &String| {
         let is_name = key.len() <= MAX_KEY && key.chars().all(is_plain);
         if is_name { key.clone() } else { "*".to_owned() }

@@ -78,7 +78,7 @@ fn is_another_agent(provider: &Value, _: &Given<'_>) -> bool {
     reads_as(provider, &agents)
         || provider
             .as_str()
-            .is_some_and(|name| trimmed(name).ends_with("-acp"))
+            .is_some_and(|name| trimmed(name).to_lowercase().ends_with("acp"))
 }
 
 fn is_enabled(extension: &Value, _: &Given<'_>) -> bool {

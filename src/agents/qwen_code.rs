@@ -6,9 +6,11 @@
 //! Sources: `docs/developers/tools/mcp-server.md` of `QwenLM/qwen-code`, and `SETTINGS_SCHEMA`,
 //! `V1_TO_V2_MIGRATION_MAP`, `parseApprovalModeValue`, and `parseRule` in `@qwen-code/qwen-code` 0.24.4.
 
+use serde_json::Value;
+
 use super::config::Config;
 use super::findings::{
-    Effect, Override, any_value, lists_one_of, matches_our_tools, names_our_server, reads_as,
+    Effect, Given, Override, any_value, lists_one_of, matches_our_tools, names_our_server, reads_as,
 };
 use super::format::Leniency;
 use super::{Agent, BASE, Server, double_underscored, gemini_cli};
@@ -45,21 +47,11 @@ const OVERRIDES: &[Override] = &[
     Override::new(Effect::Hides, &["tools", "codeModeOnly"], any_value),
     Override::new(Effect::Hides, &["tools", "executionSandbox"], any_value),
     // Qwen Code trims this value and ignores its case.
-    Override::new(Effect::Opens, &["tools", "approvalMode"], |mode, _| {
-        reads_as(mode, &["yolo"])
-    }),
-    Override::new(Effect::Opens, &["approvalMode"], |mode, _| {
-        reads_as(mode, &["yolo"])
-    }),
-    Override::new(Effect::Opens, &["tools", "allowed"], |rules, _| {
-        lists_one_of(rules, &SHELLS)
-    }),
-    Override::new(Effect::Opens, &["allowedTools"], |rules, _| {
-        lists_one_of(rules, &SHELLS)
-    }),
-    Override::new(Effect::Opens, &["permissions", "allow"], |rules, _| {
-        lists_one_of(rules, &SHELLS)
-    }),
+    Override::new(Effect::Opens, &["tools", "approvalMode"], is_yolo),
+    Override::new(Effect::Opens, &["approvalMode"], is_yolo),
+    Override::new(Effect::Opens, &["tools", "allowed"], names_shell),
+    Override::new(Effect::Opens, &["allowedTools"], names_shell),
+    Override::new(Effect::Opens, &["permissions", "allow"], names_shell),
     Override::new(Effect::Opens, &["mcp", "serverCommand"], any_value),
     Override::new(Effect::Opens, &["mcpServerCommand"], any_value),
     Override::new(Effect::Opens, &["tools", "discoveryCommand"], any_value),
@@ -82,6 +74,15 @@ const SHELLS: [&str; 10] = [
     "Monitor",
     "MonitorTool",
 ];
+
+fn is_yolo(mode: &Value, _: &Given<'_>) -> bool {
+    reads_as(mode, &["yolo"])
+}
+
+/// A list of rules that includes one for a tool that runs programs.
+fn names_shell(rules: &Value, _: &Given<'_>) -> bool {
+    lists_one_of(rules, &SHELLS)
+}
 
 fn add_server(server: &Server<'_>, config: &mut Config) {
     // An empty list allows no server.

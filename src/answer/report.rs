@@ -48,14 +48,18 @@ impl Report {
             "claude-code" | "qwen-code" => conversation(agent, server, text)?,
             "gemini-cli" => gemini_cli(server, text, stderr)?,
             "copilot-cli" => copilot_cli(server, text),
-            // The action's configuration requires the server: without it, Codex fails and writes nothing.
+            // The configuration of this action requires the server, so that Codex fails without it. Nothing shows
+            // whether Codex had this configuration.
             "codex" => Self::new(text, Connection::Established),
             _ => Self::new(text, Connection::Unknown),
         };
         if report.answer.is_empty() {
-            bail!(
-                "the agent returned no answer: the file is empty\nhint: check the log of the agent's step"
-            );
+            let what = if text.trim().is_empty() {
+                "the file is empty"
+            } else {
+                "the file contains none"
+            };
+            bail!("the agent returned no answer: {what}\nhint: check the log of the agent's step");
         }
         Ok(report)
     }
@@ -196,18 +200,18 @@ fn gemini_cli(server: &str, text: &str, stderr: &str) -> anyhow::Result<Report> 
 
 /// The output of Copilot CLI: events with `--output-format json`, one per line, otherwise only the answer.
 fn copilot_cli(server: &str, text: &str) -> Report {
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let events: Result<Vec<Value>, _> = lines.map(serde_json::from_str).collect();
-    let events = events.unwrap_or_default();
+    let lines = text.lines();
+    let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let events: Vec<Value> = events.filter(is_event).collect();
+    if events.is_empty() {
+        return Report::new(text, Connection::Unknown);
+    }
     let of_type = |kind: &'static str| {
         events
             .iter()
             .filter(move |event| event["type"] == kind)
             .map(|event| &event["data"])
     };
-    if of_type("session.mcp_servers_loaded").next().is_none() {
-        return Report::new(text, Connection::Unknown);
-    }
     let calls: HashSet<&str> = of_type("tool.execution_start")
         .filter(|call| call["mcpServerName"] == server)
         .filter_map(|call| call["toolCallId"].as_str())
@@ -225,12 +229,21 @@ fn copilot_cli(server: &str, text: &str) -> Report {
         _ if has_result => Connection::Established,
         Some("connected") => Connection::Established,
         Some(status) => Connection::Missing(format!("its status is `{}`", Quote::new(status))),
+        None if of_type("session.mcp_servers_loaded").next().is_none() => Connection::Unproven,
         None => Connection::Missing(NOT_CONFIGURED.to_owned()),
     };
     let answer = of_type("assistant.message")
         .filter_map(|message| message["content"].as_str())
         .rfind(|content| !content.trim().is_empty());
     Report::new(answer.unwrap_or_default(), connection)
+}
+
+/// Whether a line of Copilot CLI is one of its events.
+fn is_event(line: &Value) -> bool {
+    let kind = line["type"].as_str().unwrap_or_default();
+    ["session.", "assistant.", "tool.", "user."]
+        .iter()
+        .any(|prefix| kind.starts_with(prefix))
 }
 
 /// The status of the server in an event of Copilot CLI.

@@ -118,15 +118,19 @@ pub(super) fn warn_of_tools(
         );
     }
     let everything = resolution.names(Decision::Granted);
-    let everything = comma_list(everything.filter(|name| RUNS_EVERYTHING.contains(name)));
+    let everything: Vec<&str> = everything
+        .filter(|name| RUNS_EVERYTHING.contains(name))
+        .collect();
     if !everything.is_empty() && decision.actions != Actions::All {
+        let exclusions: Vec<String> = everything.iter().map(|name| format!("!{name}")).collect();
         log.warning(
             TITLE,
             format!(
-                "{everything} can run every action and workflow that Port lets the credentials run: \
-                 `allowed_actions` limits only `run_action`. If this is not intended, add \
-                 `!{}` to `allowed_tools`. If it is, set `allowed_actions: '*'`.",
-                RUNS_EVERYTHING[0]
+                "{} can run every action and workflow that Port lets the credentials run: `allowed_actions` limits \
+                 only `run_action`. If this is not intended, remove it from `allowed_tools`, or exclude it: {}. If it \
+                 is, set `allowed_actions: '*'`.",
+                comma_list(everything),
+                comma_list(exclusions.iter().map(String::as_str))
             ),
         );
     }

@@ -283,6 +283,18 @@ fn k93_an_answer_of_copilot_cli_without_a_connection_is_an_error() {
     rejected("copilot-cli", with(execution("other", true)).as_bytes());
 }
 
+/// A line of another program, or an end in the middle, does not hide the events.
+#[test]
+fn k93_events_of_copilot_cli_are_found_between_other_lines() {
+    let failed = loaded(&json!([{"name": "port", "status": "failed"}]));
+    let text = format!("npm notice\n{}{{\"type\":\"sess", events(&[failed]));
+    assert!(rejected("copilot-cli", text.as_bytes()).contains(NOT_CONNECTED));
+    assert!(rejected("copilot-cli", events(&[]).as_bytes()).contains(UNPROVEN));
+    let silent = loaded(&json!([{"name": "port", "status": "connected"}]));
+    let errors = rejected("copilot-cli", silent.to_string().as_bytes());
+    assert!(errors.contains("the file contains none"), "{errors}");
+}
+
 fn server_start(server: &str) -> Value {
     json!({"type": "tool.execution_start", "data": {"toolCallId": "call_0", "mcpServerName": server}})
 }
@@ -420,7 +432,7 @@ fn l17_a_file_without_an_answer_is_an_annotation() {
         (
             "claude-code",
             "[{\"type\": \"result\", \"result\": \"\"}]",
-            "the agent returned no answer: the file is empty",
+            "the agent returned no answer: the file contains none",
         ),
         (
             "claude-code",
@@ -445,7 +457,7 @@ fn l17_a_file_without_an_answer_is_an_annotation() {
         (
             "gemini-cli",
             "{\"response\": \"\", \"stats\": {}}",
-            "the agent returned no answer: the file is empty",
+            "the agent returned no answer: the file contains none",
         ),
         (
             "gemini-cli",

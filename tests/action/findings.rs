@@ -63,6 +63,10 @@ const PLACES: &[(&str, &str, Reads)] = &[
     ("codex", "projects/*/trust_level", Word("trusted")),
     ("codex", "agents/*/config_file", Anything),
     ("codex", "model_providers/*/auth/command", Anything),
+    ("codex", "experimental_thread_config_endpoint", Anything),
+    ("codex", "sandbox_workspace_write", Anything),
+    ("codex", "default_permissions", Anything),
+    ("codex", "permissions", Anything),
     ("codex", "notify", Anything),
     ("codex", "hooks", Anything),
     ("codex", "plugins", Anything),
@@ -94,6 +98,8 @@ const PLACES: &[(&str, &str, Reads)] = &[
     ("qwen-code", "mcpServerCommand", Anything),
     ("qwen-code", "hooks", Anything),
     ("opencode", "plugin", Anything),
+    ("opencode", "plugins", Anything),
+    ("opencode", "experimental/hook", Anything),
     ("opencode", "formatter", Switch),
     ("opencode", "lsp", Switch),
     ("opencode", "provider/*/npm", Code),
@@ -101,7 +107,12 @@ const PLACES: &[(&str, &str, Reads)] = &[
     ("amp", "amp.dangerouslyAllowAll", Anything),
     ("goose", "GOOSE_PROVIDER", Word("claude-code")),
     ("goose", "GOOSE_PLANNER_PROVIDER", Word("gemini-cli")),
+    ("goose", "GOOSE_LEAD_PROVIDER", Word("cursor-agent")),
+    ("goose", "GOOSE_LEAD_PROVIDER", Word("amp-acp")),
+    ("goose", "CLAUDE_CODE_COMMAND", Anything),
     ("goose", "CODEX_COMMAND", Anything),
+    ("goose", "CURSOR_AGENT_COMMAND", Anything),
+    ("goose", "GEMINI_CLI_COMMAND", Anything),
 ];
 
 /// Whitespace that JavaScript trims.
@@ -388,11 +399,9 @@ fn patterns_are_read_as_globs() {
         "*",
         "shell_command",
     ] {
-        for (effect, rule) in [("allow", "allow"), ("delegate", "delegate")] {
-            let base = json!({"amp.permissions": [{"tool": "x", "action": "ask"}, {"tool": tool, "action": rule}]});
-            let found = findings("amp", &base, &"https://mcp.port.io/v1".parse().unwrap());
-            assert_eq!(found[0].what, "`amp.permissions.1`", "{effect} {tool}");
-        }
+        let base = json!({"amp.permissions": [{"tool": "x", "action": "ask"}, {"tool": tool, "action": "allow"}]});
+        let found = findings("amp", &base, &"https://mcp.port.io/v1".parse().unwrap());
+        assert_eq!(found[0].what, "`amp.permissions.1`", "{tool}");
     }
     for pattern in [
         "port", " PORT ", "po*", "p?rt", "[p]ort", "{port,x}", "!docs", "$SERVER",

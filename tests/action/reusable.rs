@@ -215,6 +215,10 @@ fn k95_a_bot_is_an_error_unless_it_is_allowed() {
             assert!(other.contains("which is a bot"), "{other}");
         }
     }
+    Call::new("codex")
+        .set("GITHUB_ACTOR", "Copilot")
+        .set("ALLOWED_BOTS", "copilot")
+        .assert_error("`Copilot`, who cannot write");
     let call = |list| {
         Call::new("codex")
             .set("GITHUB_ACTOR", "renovate[bot]")

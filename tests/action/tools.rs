@@ -201,7 +201,7 @@ fn k1_a_tool_that_runs_every_action_causes_a_warning() {
             .input("allowed_actions", actions)
     };
     let run = step("run_action, trigger_run", "restart_service").succeed();
-    assert_snapshot!(annotations(&run, "warning"), @"`trigger_run` can run every action and workflow that Port lets the credentials run: `allowed_actions` limits only `run_action`. If this is not intended, add `!trigger_run` to `allowed_tools`. If it is, set `allowed_actions: '*'`.");
+    assert_snapshot!(annotations(&run, "warning"), @"`trigger_run` can run every action and workflow that Port lets the credentials run: `allowed_actions` limits only `run_action`. If this is not intended, remove it from `allowed_tools`, or exclude it: `!trigger_run`. If it is, set `allowed_actions: '*'`.");
     for (tools, actions, warns) in [
         ("*", "", true),
         ("trigger_*", "restart_service", true),
@@ -221,13 +221,22 @@ fn k1_a_tool_that_runs_every_action_causes_a_warning() {
     // In read-only mode, if the server offers it.
     let run = Step::new().input("allowed_tools", "trigger_run").succeed();
     assert!(annotations(&run, "warning").contains("`trigger_run` can run every"));
-    // Port's earlier name.
-    let old = Tool::new("trigger_workflow_run");
-    let run = Step::against(FakePort::builder().offer(old))
-        .input("read_only", "false")
-        .input("allowed_tools", "list_*, trigger_workflow_run")
-        .succeed();
-    assert!(annotations(&run, "warning").contains("`trigger_workflow_run` can run every"));
+    // Port's earlier names.
+    for name in ["trigger_workflow_run", "run_workflow"] {
+        let run = Step::against(FakePort::builder().offer(Tool::new(name)))
+            .input("read_only", "false")
+            .input("allowed_tools", format!("list_*, {name}"))
+            .succeed();
+        let warning = annotations(&run, "warning");
+        assert!(
+            warning.contains(&format!("`{name}` can run every")),
+            "{warning}"
+        );
+        assert!(
+            warning.contains(&format!("exclude it: `!{name}`")),
+            "{warning}"
+        );
+    }
 }
 
 #[test]

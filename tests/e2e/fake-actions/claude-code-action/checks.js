@@ -26,7 +26,8 @@ async function get(route) {
 // src/github/validation/permissions.ts
 async function mayWrite(name) {
   const exempt = list(inputs.allowed_non_write_users);
-  if ((inputs.github_token && (exempt.includes("*") || exempt.includes(name))) || name.endsWith("[bot]")) {
+  const isEveryone = (inputs.allowed_non_write_users ?? "").trim() === "*";
+  if ((inputs.github_token && (isEveryone || exempt.includes(name))) || name.endsWith("[bot]")) {
     return true;
   }
   try {

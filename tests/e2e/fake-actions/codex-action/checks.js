@@ -8,6 +8,7 @@ const list = (name) => (inputs[name] ?? "").split(",").map((entry) => entry.trim
 const isBot = actor.endsWith("[bot]");
 const bots = list("allow-bot-users").map((name) => (name.endsWith("[bot]") ? name : `${name}[bot]`));
 const users = list("allow-users");
+const isEveryone = (inputs["allow-users"] ?? "").trim() === "*";
 
 async function reasonAgainst() {
   if (inputs["allow-bots"] === "true" && actor === "github-actions[bot]") {
@@ -16,7 +17,7 @@ async function reasonAgainst() {
   if (bots.some((name) => name.includes("*"))) {
     return "allow-bot-users does not support '*'; list trusted bot usernames explicitly.";
   }
-  if ((isBot && bots.includes(actor.toLowerCase())) || users.includes("*") || users.includes(actor.toLowerCase())) {
+  if ((isBot && bots.includes(actor.toLowerCase())) || isEveryone || users.includes(actor.toLowerCase())) {
     return undefined;
   }
   const response = await fetch(`${api}/repos/${repository}/collaborators/${actor}/permission`, {
