@@ -88,7 +88,7 @@ impl Failure {
     }
 
     /// The gateway rejected the request, and did not forward it.
-    pub(super) fn refused(status: StatusCode, text: &str) -> Self {
+    pub(super) fn rejected(status: StatusCode, text: &str) -> Self {
         let hint = match status {
             StatusCode::SERVICE_UNAVAILABLE => {
                 "run fewer agents at the same time: the gateway limits the connections and the memory of all clients \

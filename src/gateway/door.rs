@@ -92,30 +92,30 @@ pub(super) async fn respond(
         _ if has_key(&client, request.headers(), &gateway.key) => true,
         _ => request.method() == Method::POST && gateway.audit.is_unused(),
     };
-    let refusal = match request.uri().path() {
+    let rejected = match request.uri().path() {
         "/health" => return Ok(text(StatusCode::OK, "ok")),
         _ if !is_local(&gateway, request.headers()) => {
             let error = "the Host or Origin is not allowed";
-            Refusal::new(StatusCode::FORBIDDEN, error)
+            RejectedRequest::new(StatusCode::FORBIDDEN, error)
         }
         _ if is_stop => return Ok(stop(&gateway, &client, request.headers()).await),
         PATH if client.is_surplus => {
             let error = "too many connections";
             let close = HeaderValue::from_static("close");
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error).with(CONNECTION, close)
+            RejectedRequest::new(StatusCode::SERVICE_UNAVAILABLE, error).with(CONNECTION, close)
         }
         PATH => match mcp(&gateway, &client, request).await {
             Ok(response) => return Ok(response),
-            Err(refusal) => *refusal,
+            Err(rejected) => *rejected,
         },
-        _ => Refusal::new(StatusCode::NOT_FOUND, "the path is not /v1"),
+        _ => RejectedRequest::new(StatusCode::NOT_FOUND, "the path is not /v1"),
     };
-    let is_attempt = is_attempt || refusal.text == UNKNOWN_SESSION;
+    let is_attempt = is_attempt || rejected.text == UNKNOWN_SESSION;
     if is_attempt && !gateway.open.is_closed() {
-        let failure = Failure::refused(refusal.response.status(), refusal.text);
+        let failure = Failure::rejected(rejected.response.status(), rejected.text);
         gateway.audit.session_failed(failure);
     }
-    Ok(refusal.response)
+    Ok(rejected.response)
 }
 
 /// The client of a connection.
@@ -162,12 +162,12 @@ async fn stop(gateway: &Gateway, client: &Client, headers: &HeaderMap) -> Respon
 }
 
 /// A request that the gateway rejects before it reads a message.
-struct Refusal {
+struct RejectedRequest {
     response: Response<Body>,
     text: &'static str,
 }
 
-impl Refusal {
+impl RejectedRequest {
     fn new(status: StatusCode, error: &'static str) -> Self {
         Self {
             response: text(status, error),
@@ -182,32 +182,32 @@ impl Refusal {
 }
 
 /// A value, or why a request is rejected.
-type OrRefusal<T> = Result<T, Box<Refusal>>;
+type OrRejected<T> = Result<T, Box<RejectedRequest>>;
 
 async fn mcp(
     gateway: &Arc<Gateway>,
     client: &Client,
     request: Request<Incoming>,
-) -> OrRefusal<Response<Body>> {
+) -> OrRejected<Response<Body>> {
     let (parts, body) = request.into_parts();
     let (active, session) = match admit(gateway, client, &parts.headers) {
         Ok(admitted) => admitted,
-        Err(refusal) => {
+        Err(rejected) => {
             discard(body).await;
-            return Err(refusal);
+            return Err(rejected);
         }
     };
     match parts.method {
         Method::POST => {
             let memory = match check_type(&parts.headers) {
                 Ok(()) => memory(gateway, &parts.headers).await,
-                Err(refusal) => Err(refusal),
+                Err(rejected) => Err(rejected),
             };
             let mut memory = match memory {
                 Ok(memory) => memory,
-                Err(refusal) => {
+                Err(rejected) => {
                     discard(body).await;
-                    return Err(refusal);
+                    return Err(rejected);
                 }
             };
             let body = read(body).await?;
@@ -233,8 +233,9 @@ async fn mcp(
         Method::DELETE => Ok(close(gateway, &parts.headers, session.as_ref()).await),
         _ => {
             let methods = HeaderValue::from_static("GET, POST, DELETE");
-            let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
-            Err(refusal.with(ALLOW, methods).into())
+            let rejected =
+                RejectedRequest::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+            Err(rejected.with(ALLOW, methods).into())
         }
     }
 }
@@ -244,45 +245,47 @@ fn admit(
     gateway: &Arc<Gateway>,
     client: &Client,
     headers: &HeaderMap,
-) -> OrRefusal<(Active, Option<Arc<Session>>)> {
+) -> OrRejected<(Active, Option<Arc<Session>>)> {
     if !has_key(client, headers, &gateway.key) {
         return Err(unauthorized().into());
     }
     let Some(active) = gateway.enter() else {
-        return Err(
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping").into(),
-        );
+        return Err(RejectedRequest::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the gateway is stopping",
+        )
+        .into());
     };
     Ok((active, session(gateway, headers)?))
 }
 
 /// Whether the body of a request is JSON. The charset does not matter: the gateway reads UTF-8, and says so to Port.
-fn check_type(headers: &HeaderMap) -> OrRefusal<()> {
+fn check_type(headers: &HeaderMap) -> OrRejected<()> {
     if headers.contains_key(CONTENT_TYPE) && !has_type(headers, JSON) {
         let error = "the Content-Type must be application/json";
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error).into());
+        return Err(RejectedRequest::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error).into());
     }
     Ok(())
 }
 
 /// The session that a request names.
-fn session(gateway: &Gateway, headers: &HeaderMap) -> OrRefusal<Option<Arc<Session>>> {
+fn session(gateway: &Gateway, headers: &HeaderMap) -> OrRejected<Option<Arc<Session>>> {
     let Some(id) = headers.get(SESSION) else {
         return Ok(None);
     };
     let found = id.to_str().ok().and_then(|id| gateway.sessions.get(id));
     found.map(Some).ok_or_else(|| {
         let error = error_message(None, -32001, UNKNOWN_SESSION);
-        let refusal = Refusal {
+        let rejected = RejectedRequest {
             response: json_text(StatusCode::NOT_FOUND, error),
             text: UNKNOWN_SESSION,
         };
-        refusal.into()
+        rejected.into()
     })
 }
 
 /// Reserves memory for the body of a request.
-async fn memory(gateway: &Gateway, headers: &HeaderMap) -> OrRefusal<OwnedSemaphorePermit> {
+async fn memory(gateway: &Gateway, headers: &HeaderMap) -> OrRejected<OwnedSemaphorePermit> {
     let length = headers.get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let length = length.unwrap_or(LARGEST_REQUEST);
@@ -293,7 +296,9 @@ async fn memory(gateway: &Gateway, headers: &HeaderMap) -> OrRefusal<OwnedSemaph
     let memory = Arc::clone(&gateway.memory).acquire_many_owned(kibibytes);
     match tokio::time::timeout(MEMORY_TIMEOUT, memory).await {
         Ok(Ok(permit)) => Ok(permit),
-        _ => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many large requests").into()),
+        _ => Err(
+            RejectedRequest::new(StatusCode::SERVICE_UNAVAILABLE, "too many large requests").into(),
+        ),
     }
 }
 
@@ -309,13 +314,17 @@ async fn discard(body: Incoming) {
     let _ = tokio::time::timeout(MEMORY_TIMEOUT, all).await;
 }
 
-async fn read(body: Incoming) -> OrRefusal<Bytes> {
+async fn read(body: Incoming) -> OrRejected<Bytes> {
     let body = Limited::new(body, LARGEST_REQUEST).collect();
     match tokio::time::timeout(REQUEST_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large().into()),
-        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the body is incomplete").into()),
-        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body is incomplete").into()),
+        Ok(Err(_)) => {
+            Err(RejectedRequest::new(StatusCode::BAD_REQUEST, "the body is incomplete").into())
+        }
+        Err(_) => {
+            Err(RejectedRequest::new(StatusCode::REQUEST_TIMEOUT, "the body is incomplete").into())
+        }
     }
 }
 
@@ -372,7 +381,7 @@ impl Post<'_> {
     }
 
     fn could_not_connect(&self, rejection: &Rejection) {
-        let failure = Failure::refused(rejection.status(false), &rejection.to_string());
+        let failure = Failure::rejected(rejection.status(false), &rejection.to_string());
         self.gateway.audit.session_failed(failure);
     }
 
@@ -881,14 +890,14 @@ fn error_message(id: Option<&RawValue>, code: i64, text: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
 }
 
-fn unauthorized() -> Refusal {
+fn unauthorized() -> RejectedRequest {
     let challenge = HeaderValue::from_static("Bearer");
-    Refusal::new(StatusCode::UNAUTHORIZED, "the key is missing or wrong")
+    RejectedRequest::new(StatusCode::UNAUTHORIZED, "the key is missing or wrong")
         .with(WWW_AUTHENTICATE, challenge)
 }
 
-fn too_large() -> Refusal {
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+fn too_large() -> RejectedRequest {
+    RejectedRequest::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

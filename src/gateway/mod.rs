@@ -120,7 +120,7 @@ fn unreadable(error: &hyper::Error) -> Option<Failure> {
     } else {
         return None;
     };
-    Some(Failure::refused(status, &error.to_string()))
+    Some(Failure::rejected(status, &error.to_string()))
 }
 
 /// A request in progress. Dropping it ends the request.
