@@ -11,9 +11,6 @@ use crate::text::Quote;
 /// rejects the token causes no message.
 const MCP_ISSUES: &str = "MCP issues detected";
 
-/// Why an agent that lists its servers has no tools of one that it does not list.
-const NOT_CONFIGURED: &str = "the agent's configuration does not contain it";
-
 /// What an agent's file says.
 pub(super) struct Report {
     pub(super) answer: String,
@@ -73,6 +70,15 @@ impl Report {
 }
 
 impl Connection {
+    /// The connection to a server that the agent lists with this status, or does not list.
+    fn of_status(status: Option<&str>) -> Self {
+        match status {
+            Some("connected") => Self::Established,
+            Some(status) => Self::Missing(format!("its status is `{}`", Quote::new(status))),
+            None => Self::Missing("the agent's configuration does not contain it".to_owned()),
+        }
+    }
+
     /// The same with what the audit says, which does not know whether the agent got the tools before the model answered.
     pub(super) fn and(self, audit: Self) -> Self {
         match (self, audit) {
@@ -137,11 +143,11 @@ fn at_the_start(server: &str, messages: &[Value]) -> Connection {
         .filter(|known| known["name"] == server)
         .find_map(|known| known["status"].as_str());
     let mut tools = init["tools"].as_array().into_iter().flatten();
-    match status {
-        Some("connected") if tools.any(|tool| is_tool_of(server, tool)) => Connection::Established,
-        Some("connected") => Connection::Missing("it connected, but got no tools".to_owned()),
-        Some(status) => Connection::Missing(format!("its status is `{}`", Quote::new(status))),
-        None => Connection::Missing(NOT_CONFIGURED.to_owned()),
+    match Connection::of_status(status) {
+        Connection::Established if !tools.any(|tool| is_tool_of(server, tool)) => {
+            Connection::Missing("it connected, but got no tools".to_owned())
+        }
+        connection => connection,
     }
 }
 
@@ -225,12 +231,13 @@ fn copilot_cli(server: &str, text: &str) -> Report {
         .iter()
         .rev()
         .find_map(|event| status_in(event, server));
-    let connection = match status {
-        _ if has_result => Connection::Established,
-        Some("connected") => Connection::Established,
-        Some(status) => Connection::Missing(format!("its status is `{}`", Quote::new(status))),
-        None if of_type("session.mcp_servers_loaded").next().is_none() => Connection::Unproven,
-        None => Connection::Missing(NOT_CONFIGURED.to_owned()),
+    let lists_servers = of_type("session.mcp_servers_loaded").next().is_some();
+    let connection = if has_result {
+        Connection::Established
+    } else if status.is_none() && !lists_servers {
+        Connection::Unproven
+    } else {
+        Connection::of_status(status)
     };
     let answer = of_type("assistant.message")
         .filter_map(|message| message["content"].as_str())
