@@ -24,8 +24,9 @@ RUN mkdir -p benches src tests/faults tests/runner-double/src tests/fake-port/sr
 # empty crate as newer.
 COPY src src
 ARG REVISION=unknown
+ARG SOURCE=
 RUN touch src/lib.rs src/main.rs \
-    && PORT_MCP_REVISION="${REVISION}" cargo build --release --locked --bin port-mcp \
+    && PORT_MCP_REVISION="${REVISION}" PORT_MCP_REPOSITORY="${SOURCE}" cargo build --release --locked --bin port-mcp \
     && mkdir /image \
     && cp target/*/release/port-mcp /image/ \
     && ln -s port-mcp /image/connect \
@@ -38,7 +39,8 @@ FROM scratch
 ARG VERSION=0.0.0-dev
 ARG REVISION=unknown
 ARG SOURCE=
-LABEL org.opencontainers.image.title="port-mcp-action" \
+LABEL port-mcp-action.image="true" \
+      org.opencontainers.image.title="port-mcp-action" \
       org.opencontainers.image.description="Connects an AI agent to Port's MCP server with a masked, short-lived token and an explicit list of tools." \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.source="${SOURCE}" \

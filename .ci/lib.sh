@@ -50,15 +50,19 @@ install_packages() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes "$@"
 }
 
-# Installs the tools from PyPI, and puts them first on PATH.
-python_tools() {
-  local wanted=$repository/.ci/requirements.txt venv=$cache/venv
-  if ! cmp --silent "$wanted" "$venv/requirements.txt"; then
+# python_environment REQUIREMENTS DIRECTORY: installs packages from PyPI into a virtual environment.
+python_environment() {
+  if ! cmp --silent "$1" "$2/requirements.txt"; then
     # Debian's Python may not contain ensurepip, which creating a venv requires.
     python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
-    python3 -m venv --clear "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
-    cp "$wanted" "$venv/"
+    python3 -m venv --clear "$2"
+    "$2/bin/pip" install --quiet --disable-pip-version-check --requirement "$1"
+    cp "$1" "$2/requirements.txt"
   fi
-  export PATH=$venv/bin:$PATH
+}
+
+# Installs the tools from PyPI, and puts them first on PATH.
+python_tools() {
+  python_environment "$repository/.ci/requirements.txt" "$cache/venv"
+  export PATH=$cache/venv/bin:$PATH
 }

@@ -45,6 +45,7 @@ fn resolve(criterion: &mut Criterion) {
         writable: &HashSet::new(),
         replacements: |_| Vec::new(),
         is_removed: |_| false,
+        can_be_hidden: false,
     };
     let notation = |name: &str| format!("mcp__port__{name}");
     let mut group = criterion.benchmark_group("200 patterns against");
@@ -61,7 +62,7 @@ fn resolve(criterion: &mut Criterion) {
                     &notation,
                     &known,
                 );
-                assert!(resolution.is_ok());
+                assert!(resolution.1.is_ok());
             });
         });
     }

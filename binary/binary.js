@@ -12,6 +12,24 @@ const { env } = process;
 /** An error that the user can resolve. Its message ends in a hint. */
 class Failure extends Error {}
 
+// curl's exit statuses for connections that broke, which `--retry` leaves out: a part of the file, HTTP/2, TLS, an empty
+// response, and errors while sending and receiving (https://curl.se/docs/manpage.html).
+const BROKEN = [16, 18, 35, 52, 55, 56, 92];
+const DOWNLOADS = 3;
+const PAUSE_MS = 1000;
+// The others, for which the usual hint would be wrong.
+const NOT_WRITTEN = 23;
+
+/** The codes of errors, by words of the error. Each is a heading of docs/troubleshooting.md. */
+const CODES = {
+  "No binary for": "binary-missing",
+  "The binary could not be downloaded": "binary-not-downloaded",
+  "Checksum mismatch for the binary": "binary-checksum",
+  "The binary could not be moved": "binary-not-moved",
+  "The binary could not be started": "binary-not-started",
+  "The binary was ended by": "binary-ended",
+};
+
 /** The program that runs now, and the signals that this process received. */
 let child;
 let isCancelled = false;
@@ -25,11 +43,14 @@ async function run(phase) {
     process.on(signal, () => forward(signal));
   }
   try {
-    const binary = await obtain();
+    const binary = await obtain(phase);
     process.exitCode = binary ? await start(binary, phase) : 130;
   } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    console.log(annotation(error.message));
+    const message =
+      error instanceof Failure
+        ? error.message
+        : `The binary action failed: ${error.message}\nhint: check the disk and the permissions of the runner; if the error persists, report it`;
+    console.log(annotation(message));
     process.exitCode = 1;
   }
 }
@@ -44,7 +65,14 @@ function forward(signal) {
 /** Runs the binary. Returns its exit status. */
 async function start(binary, phase) {
   // For post.js. Before the binary starts, because it can also fail after it has created what to clean up.
-  if (phase === "connect" && env.GITHUB_STATE) fs.appendFileSync(env.GITHUB_STATE, "started=true\n");
+  if (phase === "connect" && env.GITHUB_STATE) {
+    try {
+      fs.appendFileSync(env.GITHUB_STATE, "started=true\n");
+    } catch (error) {
+      throw new Failure(`The state of the step could not be saved (${error.code}), so that its post phase would not run
+hint: check the permissions of \`GITHUB_STATE\` and the free space of the runner`);
+    }
+  }
   const { status, signal } = await execute(binary, [phase], "inherit").catch((error) => {
     throw new Failure(`The binary could not be started: ${error.message}
 hint: check that \`RUNNER_TEMP\` is not mounted with \`noexec\`, and that no security software blocks the binary`);
@@ -71,12 +99,19 @@ function execute(program, args, stdio, environment = env) {
 }
 
 /** Returns the path of a binary with the right digest, or nothing after a signal. */
-async function obtain() {
+async function obtain(phase) {
   const { digest, url } = asset();
   const file = path.posix.basename(url);
   // Kept for the post phase and for other calls in this job, which check it again.
-  const kept = path.join(env.RUNNER_TEMP, `${digest.slice(0, 16)}-${file}`);
-  if (isIntact(kept, digest)) return kept;
+  const name = `${digest.slice(0, 16)}-${file}`;
+  const kept = path.join(env.RUNNER_TEMP, name);
+  // For a post phase after a step that emptied the temporary directory: it works without the network.
+  const spare = path.join(__dirname, name);
+  const found = [kept, ...(phase === "cleanup" ? [spare] : [])].find((one) => isIntact(one, digest));
+  if (found) {
+    if (phase === "connect") copy(kept, spare, digest);
+    return found;
+  }
 
   let own;
   try {
@@ -90,12 +125,17 @@ hint: check its permissions and the free space of the runner`);
     const source = mirror(url, file) ?? { url, name: url, isSafe: true };
     await download(source, downloaded);
     if (isCancelled) return undefined;
+    if (!fs.existsSync(downloaded)) {
+      throw new Failure(`The binary could not be downloaded from ${source.name}: curl wrote no file
+hint: check that \`curl\` is the program of that name`);
+    }
     const found = sha256(downloaded);
     if (found !== digest) {
       throw new Failure(`Checksum mismatch for the binary from ${source.name}: its SHA-256 digest is ${found}, expected ${digest}. It was not run.
 hint: check whether a proxy replaced the download; if not, report this to the maintainers`);
     }
     keep(downloaded, kept, digest);
+    copy(kept, spare, digest);
     return kept;
   } finally {
     // On Windows, a virus scanner can have the file open for a moment.
@@ -132,8 +172,13 @@ hint: use another runner`);
  * part of messages.
  */
 function mirror(url, file) {
-  if (!env.PORT_MCP_BINARIES) return undefined;
-  const [, address, query] = /^([^?]*)(.*)$/s.exec(env.PORT_MCP_BINARIES);
+  const given = env.PORT_MCP_BINARIES?.trim();
+  if (!given) return undefined;
+  if (given.includes("#")) {
+    throw new Failure(`The URL in \`PORT_MCP_BINARIES\` contains a \`#\`, after which nothing is sent to a server
+hint: remove that part, or write it as \`%23\``);
+  }
+  const [, address, query] = /^([^?]*)(.*)$/s.exec(given);
   const mirrored = `${address.replace(/\/$/, "")}/${file}${query}`;
   // For `user:1/2@host`, curl treats `user` as the host and prints it.
   const plain = /^[a-z][a-z0-9+.-]*:\/\/([^/?#@]*@)?(?<host>([a-z0-9._-]*|\[[0-9a-f:.]+\]))(?<port>:[0-9]*)?([/?#][^@]*)?$/i;
@@ -146,18 +191,29 @@ function mirror(url, file) {
 async function download({ url, name, isSafe }, file) {
   const options = "--disable --silent --show-error --fail --location --globoff --retry 4 --retry-connrefused --max-time 120";
   const args = [...options.split(" "), "--output", file, "--url", url];
+  // Without the inputs and the state: curl does not need the secrets in them.
+  const others = Object.fromEntries(Object.entries(env).filter(([name]) => !/^(INPUT|STATE)_/i.test(name)));
   let why;
-  try {
-    // Without the inputs and the state: curl does not need the secrets in them.
-    const others = Object.entries(env).filter(([name]) => !/^(INPUT|STATE)_/i.test(name));
-    const { status, stderr } = await execute("curl", args, ["ignore", "ignore", "pipe"], Object.fromEntries(others));
-    if (isCancelled || status === 0) return;
-    why = (isSafe && curlError(stderr)) || `curl exited with status ${status}`;
-  } catch (error) {
-    why = `curl could not be started (${error.code})`;
+  let hint =
+    "allow access to it, set the runner's `https_proxy`, or set `PORT_MCP_BINARIES` to the URL of a mirror";
+  for (let left = DOWNLOADS; left > 0; left -= 1) {
+    try {
+      const { status, stderr } = await execute("curl", args, ["ignore", "ignore", "pipe"], others);
+      if (isCancelled || status === 0) return;
+      why = (isSafe && curlError(stderr)) || `curl exited with status ${status}`;
+      const [, ofProxy] = /HTTP code (\d+) from proxy/.exec(stderr) ?? /CONNECT tunnel failed, response (\d+)/.exec(stderr) ?? [];
+      if (status === NOT_WRITTEN) hint = "check the free space and the permissions of `RUNNER_TEMP`";
+      if (ofProxy) hint = "check that the proxy in the runner's `https_proxy` accepts its credentials and the host";
+      if (ofProxy || !BROKEN.includes(status)) break;
+    } catch (error) {
+      why = `curl could not be started (${error.code})`;
+      hint = "install curl on the runner";
+      break;
+    }
+    if (left > 1) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    if (isCancelled) return;
   }
-  throw new Failure(`The binary could not be downloaded from ${name}: ${why}
-hint: allow access to it, set the runner's \`https_proxy\`, or set \`PORT_MCP_BINARIES\` to the URL of a mirror`);
+  throw new Failure(`The binary could not be downloaded from ${name}: ${why}\nhint: ${hint}`);
 }
 
 /**
@@ -191,6 +247,22 @@ hint: check the permissions of \`RUNNER_TEMP\` and the free space of the runner`
   }
 }
 
+/** Copies the binary. Without the copy, the post phase downloads it again if necessary. */
+function copy(kept, spare, digest) {
+  if (isIntact(spare, digest)) return;
+  const part = `${spare}.${process.pid}`;
+  try {
+    fs.copyFileSync(kept, part, fs.constants.COPYFILE_FICLONE);
+    fs.renameSync(part, spare);
+  } catch {
+    try {
+      fs.rmSync(part, { force: true, maxRetries: 5 });
+    } catch {
+      // A virus scanner has it open.
+    }
+  }
+}
+
 /**
  * Whether the path is the binary, because any step can write to that directory. A step could still replace it
  * between this check and the start, but such a step can do everything that this one can.
@@ -219,7 +291,8 @@ function annotation(message) {
   // The runner cuts after 4,096 characters. A long address or path must not take the hint with it.
   const [what, ...hint] = withoutPairs(message).split("\nhint: ");
   const text = [what.slice(0, 2000), ...hint.map((hint) => hint.slice(0, 1000))].join("\nhint: ") + `\nsee: ${link}`;
-  return `::error title=Port MCP::${text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A")}`;
+  const [, code] = Object.entries(CODES).find(([words]) => what.startsWith(words)) ?? [, "binary-failed"];
+  return `::error title=Port MCP [${code}]::${text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A")}`;
 }
 
 /**

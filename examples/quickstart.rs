@@ -189,7 +189,7 @@ impl Step {
         let mut log = Log::new(&environment, &mut printed);
         let result = connect::run(&environment, &mut log).await;
         if let Err(error) = &result {
-            error.report(&environment, &mut log);
+            error.report(&mut log);
         }
         drop(log);
 

@@ -2,13 +2,14 @@
 //!
 //! It does not revoke the token: Port returns the same token for a set of credentials, so other jobs use it.
 
-use crate::gateway::{Counts, launch};
+use anyhow::bail;
+
+use crate::error::with_causes;
+use crate::gateway::launch::{self, Ended};
+use crate::gateway::{Counts, End};
 use crate::runner::summary::{Cell, Summary};
 use crate::runner::{Environment, Log, state, temp};
 use crate::text::{Quote, as_given, comma_list_of};
-use crate::troubleshooting;
-
-const TITLE: &str = "Port MCP";
 
 /// Removes the configuration file, and stops the gateway, if the main phase started one.
 ///
@@ -16,26 +17,96 @@ const TITLE: &str = "Port MCP";
 /// a warning, and nothing is done with it.
 ///
 /// # Errors
-/// When the file exists and cannot be removed.
+/// When the file exists and cannot be removed, or no agent connected although the step requires it.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     let removed = remove_config_file(environment, log);
     // act does not pass the state to the post phase.
     let summary = state::get(environment, state::GATEWAY_SUMMARY);
     let summary = summary.or_else(|| environment.get("INPUT_SUMMARY"));
+    let has_summary = !summary.is_some_and(|summary| summary.eq_ignore_ascii_case("false"));
     let mut kept = Summary::kept(environment);
-    for stopped in launch::stop(environment, log).await {
-        match stopped {
-            Ok(counts) => {
-                report(&counts, environment, log);
-                if !summary.is_some_and(|summary| summary.eq_ignore_ascii_case("false")) {
-                    let summary = std::mem::take(&mut kept).and(calls(&counts));
-                    write(&summary, environment, log);
-                }
-            }
-            Err(error) => log.warning(TITLE, error.to_string()),
-        }
+    let mut connected = Ok(());
+    let gateways = launch::stop(environment, log).await;
+    if gateways.is_empty() && launch::is_lost(environment) {
+        connected = check_connected(None, environment, log);
     }
-    removed
+    for Ended { counts, error } in gateways {
+        if let Some(error) = &error {
+            log.warning(error.to_string());
+        }
+        if let Some(counts) = &counts {
+            report(counts, log);
+            if has_summary {
+                let summary = std::mem::take(&mut kept).and(calls(counts));
+                write(&summary, environment, log);
+            }
+        }
+        let checked = check_connected(counts.as_ref(), environment, log);
+        connected = connected.and(checked);
+    }
+    removed.and(connected)
+}
+
+/// Reports that no agent connected: as an error if the step requires a connection, otherwise as a warning.
+///
+/// # Errors
+/// When the step requires a connection, and there was none, or it is unknown whether there was one.
+fn check_connected(
+    counts: Option<&Counts>,
+    environment: &Environment,
+    log: &mut Log<'_>,
+) -> anyhow::Result<()> {
+    let is_required = environment.get("INPUT_REQUIRE_CONNECTION").map(str::trim);
+    let is_required = is_required.is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    match counts {
+        Some(counts) if counts.is_connected() => Ok(()),
+        Some(counts) if is_required => bail!(not_connected(counts)),
+        Some(counts) if counts.end.is_some() => {
+            log.warning_of_error(not_connected(counts));
+            Ok(())
+        }
+        None if is_required => bail!(
+            "no agent connected to Port through the gateway, as far as is known\n\
+             hint: see the other messages of this step, which say why its numbers are not known"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// That no agent connected, and why, as far as the gateway knows.
+fn not_connected(counts: &Counts) -> String {
+    let what = "no agent connected to Port through the gateway";
+    let Some(failure) = &counts.last_failure else {
+        return if let Some(error) = &counts.last_error {
+            format!(
+                "{what}. Failed requests: {}. The last one: {}\n\
+                 hint: check https://status.port.io and run the job again later",
+                counts.failures,
+                Quote::new(error)
+            )
+        } else if counts.all_rejected() > 0 {
+            format!(
+                "{what}. Its requests were rejected: {}\n\
+                 hint: check that the step of the agent uses the output `mcp_config` unchanged",
+                counts.all_rejected()
+            )
+        } else {
+            format!(
+                "{what}, and none tried\n\
+                 hint: check that the step of the agent ran, and that it uses the output `mcp_config`, or `mcp_url` and \
+                 `access_token`; if an earlier step failed, see its error first"
+            )
+        };
+    };
+    let hint = match Quote::new(&failure.hint) {
+        hint if hint.is_empty() => String::new(),
+        hint => format!("\nhint: {hint}"),
+    };
+    format!(
+        "{what}. Failed attempts: {}. The last one: {}{hint}",
+        counts.failed,
+        Quote::new(&failure.reason)
+    )
 }
 
 fn remove_config_file(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
@@ -46,9 +117,7 @@ fn remove_config_file(environment: &Environment, log: &mut Log<'_>) -> anyhow::R
     match temp::remove(environment, name) {
         Ok(true) => log.info("Removed the MCP configuration file."),
         Ok(false) => log.info("The MCP configuration file was already removed."),
-        Err(error) if error.is::<temp::NameError>() => log.warning(
-            TITLE,
-            format!(
+        Err(error) if error.is::<temp::NameError>() => log.warning(format!(
                 "The saved state names the configuration file {}, but {error}, so nothing was removed. Check whether \
                  a step sets the variable `{}`.",
                 as_given(name),
@@ -61,46 +130,58 @@ fn remove_config_file(environment: &Environment, log: &mut Log<'_>) -> anyhow::R
 }
 
 /// Reports what the agent called.
-fn report(counts: &Counts, environment: &Environment, log: &mut Log<'_>) {
+fn report(counts: &Counts, log: &mut Log<'_>) {
     let rejected = counts.tools.iter().filter(|(_, tool)| tool.rejected > 0);
     let rejected = comma_list_of(
         rejected.map(|(name, tool)| format!("`{}` ({})", Quote::new(name), tool.rejected)),
     );
     if !rejected.is_empty() {
-        log.warning(
-            TITLE,
-            format!("The gateway rejected calls of tools that are not granted: {rejected}."),
-        );
+        log.warning(format!(
+            "The gateway rejected calls of tools that are not granted: {rejected}."
+        ));
     }
-    let calls: u64 = counts.tools.values().map(|tool| tool.calls).sum();
-    if let Some(failure) = &counts.last_failure
-        && counts.sessions == 0
-        && calls == 0
+    if let Some(error) = &counts.last_error
+        && counts.is_connected()
     {
-        let reason = Quote::new(&failure.reason).to_string();
-        log.warning(
-            TITLE,
-            format!(
-                "No agent connected to Port through the gateway. Failed attempts: {}. The last one: {reason}\n\
-                 hint: {}\n\
-                 see: {}",
-                counts.failed,
-                Quote::new(&failure.hint),
-                troubleshooting::link(&reason, environment)
+        log.warning(format!(
+            "Requests of the agent failed without an answer of Port: {}. The last one: {}",
+            counts.failures,
+            Quote::new(error)
+        ));
+    }
+    if counts.missing > 0 {
+        log.warning(format!(
+                "The audit of the gateway lacks lines: {}. The disk was full, or the audit has reached its maximum length. \
+                 The numbers of the calls are complete.",
+                counts.missing
             ),
         );
     }
+    let calls: u64 = counts.tools.values().map(|tool| tool.calls).sum();
     let errors: u64 = counts.tools.values().map(|tool| tool.errors).sum();
+    let other = [
+        ("failed requests", counts.failures),
+        ("failed attempts to connect", counts.failed),
+        (
+            "lines that the audit only counts",
+            counts.gaps.values().sum(),
+        ),
+    ];
+    let other = other.into_iter().filter(|(_, number)| *number > 0);
+    let other: Vec<String> = other
+        .map(|(name, number)| format!(", {name}: {number}"))
+        .collect();
+    let other = other.concat();
     log.info(format!(
-        "Stopped the gateway. Sessions: {}, calls: {calls}, errors: {errors}, rejected messages: {}, \
-         token renewals: {}{}.",
+        "{} Sessions: {}, calls: {calls}, errors: {errors}, rejected messages: {}, token renewals: {}{other}.",
+        match counts.end {
+            Some(End::GatewayLifetime) => "The gateway has ended.",
+            Some(_) => "Stopped the gateway.",
+            None => "Numbers from the audit of the gateway, which can be incomplete.",
+        },
         counts.sessions,
-        counts.rejected + counts.tools.values().map(|tool| tool.rejected).sum::<u64>(),
+        counts.all_rejected(),
         counts.renewals,
-        match counts.failed {
-            0 => String::new(),
-            failed => format!(", failed attempts to connect: {failed}"),
-        }
     ));
 }
 
@@ -112,6 +193,10 @@ fn calls(counts: &Counts) -> Summary {
         (
             "Failed attempts to connect",
             (counts.failed > 0).then(|| Cell::text(counts.failed)),
+        ),
+        (
+            "Failed requests",
+            (counts.failures > 0).then(|| Cell::text(counts.failures)),
         ),
         ("Other rejected messages", Some(Cell::text(counts.rejected))),
         ("Token renewals", Some(Cell::text(counts.renewals))),
@@ -131,6 +216,9 @@ fn calls(counts: &Counts) -> Summary {
 
 fn write(summary: &Summary, environment: &Environment, log: &mut Log<'_>) {
     if let Err(error) = summary.write(environment) {
-        log.warning(TITLE, format!("The job summary was not written: {error:#}"));
+        log.warning(format!(
+            "The job summary was not written: {}",
+            with_causes(&error)
+        ));
     }
 }

@@ -1,15 +1,15 @@
 //! The errors of all phases, and how they are reported.
 
 use crate::access::AccessErrors;
-use crate::access::policy::NoMatchingRuleError;
+use crate::access::policy::{NoMatchingRuleError, PolicyErrors};
+use crate::access::source::ReadError;
 use crate::connect::RejectedError;
 use crate::http::{Cause, RequestError};
 use crate::inputs::InputErrors;
-use crate::runner::{Environment, Log};
-use crate::troubleshooting;
+use crate::runner::{Log, Place};
 
-/// The maximum number of annotations for one error. GitHub shows ten of each step.
-const MOST_ANNOTATIONS: usize = 50;
+/// The maximum number of messages about one error. GitHub shows ten of each step.
+const MOST_MESSAGES: usize = 50;
 
 /// Why a phase failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum Error {
     /// The requested access is denied.
     #[error(transparent)]
     Access(#[from] AccessErrors),
+    /// A policy is invalid.
+    #[error(transparent)]
+    Policy(PolicyErrors),
     /// Anything else.
     #[error("{}", with_causes(.0))]
     Other(#[from] anyhow::Error),
@@ -28,6 +31,15 @@ pub enum Error {
 impl<C: Cause + Send + Sync + 'static> From<RequestError<C>> for Error {
     fn from(error: RequestError<C>) -> Self {
         Self::Other(error.into())
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Fetch(error) => error.into(),
+            ReadError::Invalid(errors) => Self::Policy(errors),
+        }
     }
 }
 
@@ -44,7 +56,7 @@ impl From<RejectedError> for Error {
 }
 
 /// The text of an error and its causes on one line, then their other lines, such as hints.
-fn with_causes(error: &anyhow::Error) -> String {
+pub(crate) fn with_causes(error: &anyhow::Error) -> String {
     let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
     let parts = texts
         .iter()
@@ -58,36 +70,54 @@ fn with_causes(error: &anyhow::Error) -> String {
 }
 
 impl Error {
-    /// The title and the text of each annotation: one for each invalid input or denied access.
-    fn annotations(&self) -> Vec<(&'static str, String)> {
+    /// The text and the place of each message: one for each invalid input, denied access, or problem of a policy.
+    fn messages(&self) -> Vec<(String, Option<Place>)> {
+        let without_place = |text: String| (text, None);
         match self {
             Self::Inputs(errors) => {
-                let errors = errors.iter();
-                errors
-                    .map(|error| ("Port MCP: invalid input", error.to_string()))
-                    .collect()
+                let texts = errors.iter().map(ToString::to_string);
+                texts.map(without_place).collect()
             }
             Self::Access(AccessErrors(errors)) => {
-                let errors = errors.iter();
-                errors
-                    .map(|error| ("Port MCP: access denied", error.to_string()))
-                    .collect()
+                let texts = errors.iter().map(ToString::to_string);
+                texts.map(without_place).collect()
             }
-            Self::Other(error) => vec![("Port MCP", with_causes(error))],
+            Self::Policy(errors) => {
+                let places = errors.places().map(|place| {
+                    let (file, line, column) = place?;
+                    let file = file.to_owned();
+                    Some(Place { file, line, column })
+                });
+                errors.messages().zip(places).collect()
+            }
+            Self::Other(error) => vec![without_place(with_causes(error))],
         }
     }
 
-    /// Reports the error on `log`, each annotation with a link to its section of the documentation.
-    pub fn report(&self, environment: &Environment, log: &mut Log<'_>) {
-        let mut annotations = self.annotations();
-        let more = annotations.len().saturating_sub(MOST_ANNOTATIONS);
-        annotations.truncate(MOST_ANNOTATIONS);
-        for (title, text) in annotations {
-            let link = troubleshooting::link(&text, environment);
-            log.error(title, format!("{text}\nsee: {link}"));
+    /// Reports the error on `log`.
+    pub fn report(&self, log: &mut Log<'_>) {
+        let messages = self.messages();
+        for (text, place) in messages.iter().take(MOST_MESSAGES) {
+            log.error_at(place.as_ref(), text);
         }
+        let more = messages.len().saturating_sub(MOST_MESSAGES);
         if more > 0 {
             log.info(format!("{more} more errors are not shown."));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// K43: the cause stands before the hint.
+    #[test]
+    fn causes_precede_hints() {
+        let error = anyhow::anyhow!("disk full").context("could not write\nhint: check the disk");
+        assert_eq!(
+            with_causes(&error),
+            "could not write: disk full\nhint: check the disk"
+        );
     }
 }

@@ -18,13 +18,13 @@ fn main() -> ExitCode {
             (runtime, cancelled)
         });
     let environment = Environment::from_process();
-    let mut log = Log::stdout(&environment);
+    let mut log = Log::of_process(&environment);
     log.catch_panics();
     let cli = match Cli::parse_from_args(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(text) => {
-            log.lines(&text.to_string());
-            return ExitCode::from(if text.use_stderr() { 2 } else { 0 });
+        Err(usage) => {
+            log.usage(&usage.text, &usage.styled, usage.is_error);
+            return ExitCode::from(if usage.is_error { 2 } else { 0 });
         }
     };
     let ended = match started {
@@ -38,12 +38,14 @@ fn main() -> ExitCode {
     };
     match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::No) => ExitCode::FAILURE,
+        Ok(Outcome::Undecided) => ExitCode::from(2),
         Ok(Outcome::Cancelled) => {
             log.info("Cancelled.");
             ExitCode::from(130)
         }
         Err(error) => {
-            error.report(&environment, &mut log);
+            error.report(&mut log);
             ExitCode::FAILURE
         }
     }

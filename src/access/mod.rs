@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 
 use crate::mcp::Tool;
 use crate::text::{Quote, comma_list, nearest};
-
 pub use pattern::{Glob, PatternError, Patterns};
+use policy::Contact;
 
 /// The names, now and earlier, of Port's tool that runs any action and any workflow. Port documents
 /// `allowed_actions` only as a limit of `run_action`
@@ -41,6 +41,11 @@ pub enum Decision {
 pub struct Resolution<'a>(Vec<(&'a Tool, Decision)>);
 
 impl<'a> Resolution<'a> {
+    /// Every tool, with the decision on it.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a Tool, Decision)> {
+        self.0.iter().copied()
+    }
+
     /// The tools with this decision.
     pub fn with(&self, decision: Decision) -> impl Iterator<Item = &'a Tool> {
         let tools = self.0.iter();
@@ -74,31 +79,35 @@ pub enum AccessError {
     #[error("tool `{tool}` is not available\nhint: {reason}")]
     NotAvailable { tool: String, reason: Unavailable },
     #[error(
-        "pattern `{glob}` matches no tool\nhint: use one of the {offered} available tools: {names}"
+        "pattern `{glob}` matches no tool\nhint: use one of the {offered} available tools{names}"
     )]
     NoMatch {
         glob: String,
         offered: usize,
-        names: String,
+        names: Available,
     },
     #[error(
         "{what} is not allowed by {rule}{allowed}\n\
-         hint: request less, or contact the policy owner"
+         hint: {instead}, or ask {contact}"
     )]
     NotAllowed {
         what: String,
         rule: String,
         allowed: String,
+        /// What the run can request instead.
+        instead: String,
+        contact: Contact,
     },
     #[error(
         "tool `{tool}` is ambiguous: this agent uses the name `{notation}` for it and for {others}, so \
          it could call the wrong one\n\
-         hint: use an agent that distinguishes them, or ask the owner of the server to rename one"
+         hint: {instead}use an agent that distinguishes them, or ask the owner of the server to rename one"
     )]
     Ambiguous {
         tool: String,
         others: String,
         notation: Quote,
+        instead: &'static str,
     },
     #[error("{what} in `base_config` {effect}, which {rule} does not allow\nhint: {hint}")]
     Configuration {
@@ -119,21 +128,67 @@ pub enum AccessError {
 pub enum Unavailable {
     #[error("use `{0}`, which replaced it")]
     Replaced(String),
-    #[error("use another tool, since Port removed this one; available tools: {0}")]
-    Removed(String),
+    #[error("use `{0}`, which replaced it, and which both creates and updates")]
+    ReplacedByMore(String),
+    #[error("Port removed this tool: use one of the available tools{0}")]
+    Removed(Available),
     #[error(
         "set `read_only: false` to let the agent write: Port hides this tool in read-only mode"
     )]
     ReadOnly,
     #[error("did you mean `{0}`?")]
     Near(String),
-    #[error("use one of the available tools: {0}")]
-    Unknown(String),
+    #[error("use one of the available tools{0}")]
+    Unknown(Available),
+}
+
+/// The list of the available tools, at the end of a hint. Of several errors, only the first contains it.
+#[derive(Clone, Debug)]
+pub struct Available(Option<String>);
+
+impl Available {
+    fn new(offered: &[Tool]) -> Self {
+        let names = offered.iter().map(|tool| tool.name.as_str());
+        Self(Some(comma_list(names)))
+    }
+}
+
+impl std::fmt::Display for Available {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Some(names) => write!(f, ": {names}"),
+            None => f.write_str(", which another error of this step lists"),
+        }
+    }
+}
+
+impl AccessError {
+    fn available(&mut self) -> Option<&mut Available> {
+        match self {
+            Self::NoMatch { names, .. }
+            | Self::NotAvailable {
+                reason: Unavailable::Removed(names) | Unavailable::Unknown(names),
+                ..
+            } => Some(names),
+            _ => None,
+        }
+    }
 }
 
 /// Every denied request. All of them are reported at once.
 #[derive(Debug)]
 pub struct AccessErrors(pub Vec<AccessError>);
+
+impl AccessErrors {
+    /// `Ok` if there are none.
+    pub(crate) fn check(errors: Vec<AccessError>) -> Result<(), Self> {
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Self(errors))
+        }
+    }
+}
 
 impl std::error::Error for AccessErrors {}
 
@@ -152,6 +207,8 @@ pub struct KnownTools<'a> {
     pub replacements: fn(&str) -> Vec<String>,
     /// Whether a former tool was removed without a replacement.
     pub is_removed: fn(&str) -> bool,
+    /// Whether `connection: gateway` could hide the tools that are not granted.
+    pub can_be_hidden: bool,
 }
 
 /// The name that the agent uses for a tool. The agent cannot distinguish two tools with the same name.
@@ -164,9 +221,8 @@ pub type Notation<'a> = &'a dyn Fn(&str) -> String;
 /// cannot distinguish from another, or, in read-only mode, a tool that is not annotated as read-only:
 /// `requested` must list such a tool by name.
 ///
-/// # Errors
-/// Every listed name that is not offered or is ambiguous, every glob that matches no tool, and an empty
-/// result, each with its reason.
+/// Also returns the errors: every listed name that is not offered or is ambiguous, every glob that matches no tool, and
+/// an empty result, each with its reason. With an error, nothing is granted.
 pub fn resolve<'a>(
     requested: &Patterns,
     offered: &'a [Tool],
@@ -174,7 +230,7 @@ pub fn resolve<'a>(
     read_only: bool,
     notation: Notation<'_>,
     known: &KnownTools<'_>,
-) -> Result<Resolution<'a>, AccessErrors> {
+) -> (Resolution<'a>, Result<(), AccessErrors>) {
     let ambiguous = ambiguous(offered, notation);
     let listed: HashSet<&str> = requested.names.iter().map(String::as_str).collect();
     let mut unmatched = vec![true; requested.globs.len()];
@@ -198,21 +254,30 @@ pub fn resolve<'a>(
         (tool, decision)
     };
     let resolution = Resolution(offered.iter().map(decide).collect());
-    let mut errors = unavailable(requested, offered, known);
+    let hidden = if known.can_be_hidden {
+        "set `connection: gateway`, which hides the tools that are not granted, "
+    } else {
+        ""
+    };
+    let included = requested.names.iter();
+    let included = included.filter(|name| !requested.excludes(name));
+    let mut errors = unavailable(included, offered, known);
     errors.extend(without_match(requested, offered, &unmatched));
-    errors.extend(
-        resolution
-            .names(Decision::Granted)
-            .filter_map(|tool| Some(ambiguous_error(tool, ambiguous.get(tool)?, notation))),
-    );
+    for repeated in errors.iter_mut().filter_map(AccessError::available).skip(1) {
+        repeated.0 = None;
+    }
+    errors.extend(resolution.names(Decision::Granted).filter_map(|tool| {
+        Some(ambiguous_error(
+            tool,
+            ambiguous.get(tool)?,
+            notation,
+            hidden,
+        ))
+    }));
     if errors.is_empty() && resolution.with(Decision::Granted).next().is_none() {
         errors.push(AccessError::NothingGranted(nothing_granted(&resolution)));
     }
-    if errors.is_empty() {
-        Ok(resolution)
-    } else {
-        Err(AccessErrors(errors))
-    }
+    (resolution, AccessErrors::check(errors))
 }
 
 /// Checks that the agent can distinguish all of these tools, if it sees no others.
@@ -227,20 +292,22 @@ pub fn check_distinct<'a>(
     let ambiguous = ambiguous(&tools, notation);
     let names = tools.iter().map(|tool| tool.name.as_str());
     let errors: Vec<AccessError> = names
-        .filter_map(|tool| Some(ambiguous_error(tool, ambiguous.get(tool)?, notation)))
+        .filter_map(|tool| Some(ambiguous_error(tool, ambiguous.get(tool)?, notation, "")))
         .collect();
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(AccessErrors(errors))
-    }
+    AccessErrors::check(errors)
 }
 
-fn ambiguous_error(tool: &str, others: &[&str], notation: Notation<'_>) -> AccessError {
+fn ambiguous_error(
+    tool: &str,
+    others: &[&str],
+    notation: Notation<'_>,
+    instead: &'static str,
+) -> AccessError {
     AccessError::Ambiguous {
         tool: tool.to_owned(),
         others: comma_list(others.iter().copied()),
         notation: Quote::new(&notation(tool)),
+        instead,
     }
 }
 
@@ -276,12 +343,14 @@ fn ambiguous<'a>(offered: &'a [Tool], notation: Notation<'_>) -> HashMap<&'a str
         .collect()
 }
 
-fn unavailable(requested: &Patterns, offered: &[Tool], known: &KnownTools<'_>) -> Vec<AccessError> {
-    let names: HashSet<&str> = offered.iter().map(|tool| tool.name.as_str()).collect();
-    let missing = requested
-        .names
-        .iter()
-        .filter(|name| !names.contains(name.as_str()) && !requested.excludes(name));
+/// An error for each of the `names` that is not offered.
+pub fn unavailable<'a>(
+    names: impl Iterator<Item = &'a String>,
+    offered: &[Tool],
+    known: &KnownTools<'_>,
+) -> Vec<AccessError> {
+    let available: HashSet<&str> = offered.iter().map(|tool| tool.name.as_str()).collect();
+    let missing = names.filter(|name| !available.contains(name.as_str()));
     missing
         .map(|name| AccessError::NotAvailable {
             tool: name.clone(),
@@ -297,7 +366,7 @@ fn without_match(requested: &Patterns, offered: &[Tool], unmatched: &[bool]) -> 
         .map(|((glob, _), _)| AccessError::NoMatch {
             glob: glob.clone(),
             offered: offered.len(),
-            names: comma_list(offered.iter().map(|tool| tool.name.as_str())),
+            names: Available::new(offered),
         })
         .collect()
 }
@@ -309,13 +378,20 @@ fn why_unavailable(name: &str, offered: &[Tool], known: &KnownTools<'_>) -> Unav
     if known.writable.contains(name) {
         Unavailable::ReadOnly
     } else if let Some(replacement) = (known.replacements)(name).into_iter().find(exists) {
-        Unavailable::Replaced(replacement)
+        let is_part = ["create_", "update_"]
+            .iter()
+            .any(|start| name.starts_with(start));
+        if is_part && replacement.starts_with("upsert_") {
+            Unavailable::ReplacedByMore(replacement)
+        } else {
+            Unavailable::Replaced(replacement)
+        }
     } else if (known.is_removed)(name) {
-        Unavailable::Removed(comma_list(names()))
+        Unavailable::Removed(Available::new(offered))
     } else if let Some(near) = nearest(name, names()) {
         Unavailable::Near(Quote::new(near).to_string())
     } else {
-        Unavailable::Unknown(comma_list(names()))
+        Unavailable::Unknown(Available::new(offered))
     }
 }
 
@@ -410,10 +486,11 @@ mod tests {
             writable: &HashSet::new(),
             replacements: |_| Vec::new(),
             is_removed: |_| false,
+            can_be_hidden: false,
         };
         let notation = |name: &str| name.to_owned();
         let resolution = resolve(requested, offered, allowed, read_only, &notation, &known);
-        let Ok(resolution) = resolution else {
+        let (resolution, Ok(())) = resolution else {
             return Vec::new();
         };
         let names = resolution.names(Decision::Granted);

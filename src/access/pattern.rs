@@ -130,10 +130,23 @@ impl Patterns {
         self.exclusions.iter().any(|(_, glob)| glob.matches(name))
     }
 
+    /// Whether one tool name could be included by both lists. Exclusions do not count.
+    #[must_use]
+    pub(super) fn can_overlap(&self, other: &Self) -> bool {
+        self.includes()
+            .any(|one| other.includes().any(|two| intersect(one, two)))
+    }
+
     /// Every name and glob that includes tools.
     pub(super) fn includes(&self) -> impl Iterator<Item = &str> {
         let globs = self.globs.iter().map(|(text, _)| text);
         self.names.iter().chain(globs).map(String::as_str)
+    }
+
+    /// Whether the list includes every tool.
+    #[must_use]
+    pub(super) fn is_everything(&self) -> bool {
+        self.exclusions.is_empty() && self.globs.iter().any(|(text, _)| text == "*")
     }
 
     /// The literal names among the entries.
@@ -148,6 +161,11 @@ impl Patterns {
         (self.globs.is_empty() && self.exclusions.is_empty()).then_some(&self.names)
     }
 
+    /// All entries.
+    pub fn entries(&self) -> impl Iterator<Item = String> {
+        self.names.iter().cloned().chain(self.patterns())
+    }
+
     /// The entries that are no names: globs, and exclusions with their `!`.
     pub fn patterns(&self) -> impl Iterator<Item = String> {
         let globs = self.globs.iter().map(|(text, _)| text.clone());
@@ -158,10 +176,32 @@ impl Patterns {
 
 impl fmt::Display for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.names.iter().cloned();
-        let entries: Vec<String> = names.chain(self.patterns()).collect();
+        let entries: Vec<String> = self.entries().collect();
         f.write_str(&entries.join(", "))
     }
+}
+
+/// Whether a text matches both patterns.
+fn intersect(one: &str, two: &str) -> bool {
+    let (one, two) = (one.as_bytes(), two.as_bytes());
+    // Whether the rest of `one` and the rest of `two` match a text, from the ends to the beginnings.
+    let mut below = vec![false; two.len() + 1];
+    for at in (0..=one.len()).rev() {
+        let mut row = vec![false; two.len() + 1];
+        for other in (0..=two.len()).rev() {
+            row[other] = match (one.get(at), two.get(other)) {
+                (None, None) => true,
+                (Some(b'*'), Some(_)) => below[other] || row[other + 1],
+                (Some(b'*'), None) => below[other],
+                (Some(_), Some(b'*')) => row[other + 1] || below[other],
+                (None, Some(b'*')) => row[other + 1],
+                (Some(a), Some(b)) => a == b && below[other + 1],
+                _ => false,
+            };
+        }
+        below = row;
+    }
+    below[0]
 }
 
 /// Whether a tool name is valid by the
@@ -214,6 +254,23 @@ mod tests {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             lines.join("\n")
         })
+    }
+
+    #[test]
+    fn patterns_intersect() {
+        for (one, two, expected) in [
+            ("list_*", "list_entities", true),
+            ("list_*", "*_entities", true),
+            ("delete_*", "list_*", false),
+            ("*", "*", true),
+            ("a*b", "a*c", false),
+            ("a*b*c", "*bc", true),
+            ("", "*", true),
+            ("get_page", "get_pages", false),
+        ] {
+            assert_eq!(intersect(one, two), expected, "{one} {two}");
+            assert_eq!(intersect(two, one), expected, "{two} {one}");
+        }
     }
 
     #[test]

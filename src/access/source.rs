@@ -13,7 +13,7 @@ use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use url::Url;
 
-use super::policy::Policy;
+use super::policy::{Policy, PolicyErrors};
 use crate::http::{
     self, Http, NetworkError, RequestError, Retry, Service, StatusError, StatusKind, status_line,
 };
@@ -217,18 +217,39 @@ fn status_hint(error: &StatusError) -> String {
 /// Reads a policy.
 ///
 /// # Errors
-/// When it cannot be fetched ([`FetchError`]) or is invalid ([`super::policy::PolicyError`]). A policy
-/// that cannot be read is never treated as no policy.
-pub async fn read(source: &PolicySource, http: &Http) -> anyhow::Result<Policy> {
+/// When it cannot be fetched or is invalid. A policy that cannot be read is never treated as no policy.
+pub async fn read(source: &PolicySource, http: &Http) -> Result<Policy, ReadError> {
     match source {
         PolicySource::Workspace { path, text } => {
             let shown = verbatim(path).map_or_else(|reason| reason, str::to_owned);
-            Ok(Policy::parse(&shown, text)?)
+            let policy = Policy::parse(&shown, text);
+            Ok(policy.map_err(|errors| errors.in_file(path))?)
         }
         PolicySource::Repository { location, github } => {
             let text = fetch(location, github, http).await?;
             Ok(Policy::parse(&location.origin(), &text)?)
         }
+    }
+}
+
+/// Why a policy could not be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// It could not be fetched.
+    Fetch(RequestError<FetchError>),
+    /// It is invalid.
+    Invalid(PolicyErrors),
+}
+
+impl From<RequestError<FetchError>> for ReadError {
+    fn from(error: RequestError<FetchError>) -> Self {
+        Self::Fetch(error)
+    }
+}
+
+impl From<PolicyErrors> for ReadError {
+    fn from(errors: PolicyErrors) -> Self {
+        Self::Invalid(errors)
     }
 }
 
@@ -284,17 +305,17 @@ fn octocrab(github: &GitHub, http: &Http) -> octocrab::Result<Octocrab> {
 /// Requests the file as JSON, which GitHub and Gitea support. octocrab's own request would read a
 /// response of any length.
 async fn request(octocrab: &Octocrab, http: &Http, url: &Url) -> Result<Outcome, FetchError> {
-    let response = octocrab
-        ._get(url.as_str())
-        .await
-        .map_err(|error| cause(&error, http, url))?;
+    let response = match octocrab._get(url.as_str()).await {
+        Ok(response) => response,
+        Err(error) => return Err(cause(&error, http, url).await),
+    };
     let (parts, body) = response.into_parts();
     let body = match Limited::new(body, LARGEST_RESPONSE).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
             return Err(FetchError::TooLarge(LARGEST_POLICY));
         }
-        Err(error) => return Err(cause(error.as_ref(), http, url)),
+        Err(error) => return Err(cause(error.as_ref(), http, url).await),
     };
     if parts.status.is_redirection() {
         let error = StatusError::new(&GITHUB, parts.status, &parts.headers, Quote::new(""));
@@ -322,9 +343,9 @@ async fn request(octocrab: &Octocrab, http: &Http, url: &Url) -> Result<Outcome,
 }
 
 /// Finds the HTTP client's error in octocrab's.
-fn cause(error: &(dyn std::error::Error + 'static), http: &Http, url: &Url) -> FetchError {
+async fn cause(error: &(dyn std::error::Error + 'static), http: &Http, url: &Url) -> FetchError {
     match http::find::<reqwest::Error>(error) {
-        Some(error) => FetchError::Network(http.network_error(error, url)),
+        Some(error) => FetchError::Network(http.send_error(error, url).await),
         None => FetchError::Request(Quote::new(&http::innermost(error).to_string())),
     }
 }

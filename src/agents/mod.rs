@@ -63,19 +63,17 @@ pub enum Connection {
 impl Connection {
     /// Every connection, in the order of the documentation.
     pub const ALL: [Self; 3] = [Self::Direct, Self::McpRemote, Self::Gateway];
-}
 
-impl fmt::Display for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// Its name in the input `connection`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Direct => "direct",
             Self::McpRemote => "mcp-remote",
             Self::Gateway => "gateway",
-        })
+        }
     }
-}
 
-impl Connection {
     /// How the agent connects to the URL that it gets.
     #[must_use]
     pub fn transport(self) -> Transport {
@@ -83,6 +81,12 @@ impl Connection {
             Self::Direct | Self::Gateway => Transport::Http,
             Self::McpRemote => Transport::McpRemote,
         }
+    }
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -339,6 +343,21 @@ impl Agent {
         or_list(&Self::filter(|agent| {
             agent.enforcement == ToolEnforcement::Allowlist
         }))
+    }
+
+    /// Its name in the input `agent`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What to do about an agent that does not enforce `allowed_tools`, as an imperative clause.
+    pub(crate) fn instead_of_no_enforcement(can_use_gateway: bool) -> &'static str {
+        if can_use_gateway {
+            "set `connection: gateway`, or use an agent that enforces an allowlist"
+        } else {
+            "use an agent that enforces an allowlist"
+        }
     }
 
     /// The agents for which `is` returns true.

@@ -6,18 +6,19 @@
 mod report;
 
 use std::fs;
-use std::io::Read as _;
-use std::path::Path;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
+use crate::inputs::agent_named;
 use crate::runner::{Environment, Log, files, temp};
-use crate::text::{as_given, disguise};
+use crate::text::as_given;
+use crate::text::disguise::Search;
+use crate::text::secrets::{SHORTEST, is_public};
 use report::{Connection, Report};
-
-const TITLE: &str = "Port MCP";
 
 /// The maximum size of the file in bytes. Conversations can have several MiB.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -39,20 +40,31 @@ struct Inputs {
     secrets: Option<SecretString>,
 }
 
+const INPUTS: [&str; 5] = ["agent", "file", "server_name", "audit_file", "secrets"];
+
 /// Reads the answer, searches it for secrets, and passes it on.
 ///
 /// # Errors
 /// When there is no answer, when it contains a secret, or when it cannot be written.
-pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
-    let values = environment
-        .inputs()
-        .filter_map(|(name, value)| Some((name, value.to_str()?.trim().to_owned())))
-        .filter(|(_, value)| !value.is_empty());
+pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
+    let mut values = Vec::new();
+    for (name, value) in environment.inputs() {
+        match value.to_str().map(str::trim) {
+            Some("") => {}
+            Some(value) => values.push((name, value.to_owned())),
+            None if INPUTS.contains(&name.as_str()) => {
+                bail!("input `{name}` is not UTF-8\nhint: use UTF-8 text")
+            }
+            // A variable of the job for another program.
+            None => {}
+        }
+    }
     // Every field is an optional string, so this cannot fail.
     let inputs: Inputs = envy::from_iter(values).unwrap_or_default();
     let mut secrets = Vec::new();
     if let Some(given) = &inputs.secrets {
-        for secret in given.expose_secret().lines().map(str::trim) {
+        let lines = given.expose_secret().lines().map(str::trim);
+        for secret in lines.filter(|line| !is_public(line)) {
             let secret = SecretString::from(secret);
             log.mask(&secret)?;
             secrets.push(secret);
@@ -60,38 +72,43 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     }
     files::path(environment, files::OUTPUT)?;
     let agent = inputs.agent.as_deref().unwrap_or("generic");
-    let path = inputs
+    let file = inputs
         .file
         .context("the agent returned no answer: input `file` is empty\nhint: check the log of the agent's step")?;
-    let text = read_answer(Path::new(&path))?;
-    let server = inputs.server_name.as_deref().unwrap_or("port");
-    let stderr_log = Path::new(&path).with_file_name(STDERR_LOG);
-    let stderr = if agent == "gemini-cli" && stderr_log.is_file() {
-        read_answer(&stderr_log)?
-    } else {
-        String::new()
+    let is_long = |secret: &SecretString| secret.expose_secret().chars().count() >= SHORTEST;
+    let is_searched = secrets.iter().any(is_long);
+    let judgment = Judgment {
+        agent: agent_named(agent)?.to_string(),
+        server: inputs.server_name.unwrap_or_else(|| "port".to_owned()),
+        file: file.into(),
+        audit: match &inputs.audit_file {
+            Some(name) => Some(temp::directory(environment)?.join(name)),
+            None => None,
+        },
+        secrets,
     };
-    let Report { answer, connection } = Report::read(agent, server, &text, &stderr)?;
-    let connection = match &inputs.audit_file {
-        Some(name) => connection.and(in_audit(environment, name)?),
-        None => connection,
-    };
-    check(&connection, server, log)?;
-    if secrets
-        .iter()
-        .any(|secret| disguise::is_in(secret, &answer))
-    {
-        bail!(
-            "the agent's answer contains a secret of this job, and was not passed on\n\
-             hint: check what in the prompt caused this; rotate the secret if anyone has seen it"
+    let server = as_given(&judgment.server);
+    // This thread gets the signals, and a search can take seconds.
+    let judged = tokio::task::spawn_blocking(move || judgment.run()).await;
+    let (answer, connection) =
+        judged.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    if connection == Connection::Unknown {
+        log.notice(
+            format!(
+                "The file does not say whether the agent connected to the MCP server {server}: its answer may not be \
+                 based on Port. With `connection: gateway`, pass `audit_file` to this step to check it."
+            ),
+        );
+    }
+    if !is_searched {
+        log.notice(
+            "The answer was not searched for secrets: pass all secrets of the job as the input `secrets`, which ignores shorter ones than 8 characters.",
         );
     }
     let file = temp::create(environment, ".md", &format!("{answer}\n").into())?;
     let output = cut(&answer);
     if output.len() < answer.len() {
-        log.notice(
-            TITLE,
-            format!(
+        log.notice(format!(
                 "The answer is {} KiB. The output `answer` contains the first {} KiB; the file contains all of it.",
                 answer.len().div_ceil(1024),
                 LARGEST_OUTPUT / 1024
@@ -110,9 +127,57 @@ pub fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     file.keep()
 }
 
+/// What decides whether an answer is passed on.
+struct Judgment {
+    agent: String,
+    server: String,
+    file: PathBuf,
+    audit: Option<PathBuf>,
+    secrets: Vec<SecretString>,
+}
+
+impl Judgment {
+    /// The answer, if it can be passed on, and what is known about the agent's connection.
+    fn run(&self) -> anyhow::Result<(String, Connection)> {
+        let text = read_answer(&self.file)?;
+        let stderr_log = self.file.with_file_name(STDERR_LOG);
+        let stderr = if self.agent == "gemini-cli" && stderr_log.is_file() {
+            read_answer(&stderr_log)?
+        } else {
+            String::new()
+        };
+        let search = Search::new(&self.secrets);
+        let report = Report::read(&self.agent, &self.server, &text, &stderr);
+        let Report { answer, connection } = report.map_err(|error| shown(error, &search))?;
+        let connection = match &self.audit {
+            Some(file) => connection.and(in_audit(file)?),
+            None => connection,
+        };
+        check(&connection, &self.server).map_err(|error| shown(error, &search))?;
+        if search.finds(&answer) {
+            bail!(
+                "the agent's answer contains a secret of this job, and was not passed on\n\
+                 hint: check what in the prompt caused this; rotate the secret if anyone has seen it"
+            );
+        }
+        Ok((answer, connection))
+    }
+}
+
+/// An error that can contain text of the agent, as far as it can be shown: the log masks only plain secrets.
+fn shown(error: anyhow::Error, search: &Search) -> anyhow::Error {
+    if !search.finds(&error.to_string()) {
+        return error;
+    }
+    anyhow!(
+        "the agent failed, and its error contains a secret of this job, so that it is not shown\n\
+         hint: check the log of the agent's step; rotate the secret if anyone has seen it"
+    )
+}
+
 /// The connection in the audit of the gateway, a file of the main action.
-fn in_audit(environment: &Environment, name: &str) -> anyhow::Result<Connection> {
-    let text = read(&temp::directory(environment)?.join(name)).map_err(|error| {
+fn in_audit(file: &Path) -> anyhow::Result<Connection> {
+    let text = read(file).map_err(|error| {
         anyhow!(
             "the audit could not be read: {error}\n\
              hint: as the input `audit_file`, pass the output `audit_file` of the main action"
@@ -122,10 +187,10 @@ fn in_audit(environment: &Environment, name: &str) -> anyhow::Result<Connection>
 }
 
 /// Fails if the agent answered without the tools of the server.
-fn check(connection: &Connection, server: &str, log: &mut Log<'_>) -> anyhow::Result<()> {
+fn check(connection: &Connection, server: &str) -> anyhow::Result<()> {
     let server = as_given(server);
     match connection {
-        Connection::Established => {}
+        Connection::Established | Connection::Unknown => Ok(()),
         Connection::Missing(detail) => bail!(
             "the agent could not connect to the MCP server {server} ({detail}), so its answer is not based on Port\n\
              hint: run the job again; if the error persists, check the log of the agent's step"
@@ -136,15 +201,7 @@ fn check(connection: &Connection, server: &str, log: &mut Log<'_>) -> anyhow::Re
              hint: run the job again; if the prompt needs no data of Port, set `connection: gateway` and pass \
              its `audit_file` to this step"
         ),
-        Connection::Unknown => log.notice(
-            TITLE,
-            format!(
-                "The file does not say whether the agent connected to the MCP server {server}: its answer may not be \
-                 based on Port. With `connection: gateway`, pass `audit_file` to this step to check it."
-            ),
-        ),
     }
-    Ok(())
 }
 
 /// Reads what an agent wrote.
@@ -159,14 +216,25 @@ fn read_answer(path: &Path) -> anyhow::Result<String> {
 
 fn read(path: &Path) -> anyhow::Result<String> {
     let shown = as_given(&path.to_string_lossy());
-    let metadata =
-        fs::metadata(path).with_context(|| format!("the file {shown} does not exist"))?;
-    if !metadata.is_file() {
+    let mut options = fs::File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+
+        // Opening a pipe could block forever.
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    let file = options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow!("the file {shown} does not exist"),
+        _ => anyhow!("{shown} cannot be read ({error})"),
+    })?;
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
         bail!("{shown} is not a file");
     }
     let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+    file.take(LARGEST + 1)
+        .read_to_end(&mut bytes)
         .map_err(|error| anyhow!("{shown} cannot be read ({error})"))?;
     if bytes.len() as u64 > LARGEST {
         bail!("{shown} is larger than {} MiB", LARGEST / 1024 / 1024);

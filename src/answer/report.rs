@@ -1,15 +1,20 @@
 //! What the file of an agent's own action says: the answer, and whether the agent had Port's tools.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::text::Quote;
+use crate::text::{Quote, is_visible, or_list, well_formed};
 
-/// Gemini CLI's message, only on its standard error, about a server that it cannot use. A server that
-/// rejects the token causes no message.
-const MCP_ISSUES: &str = "MCP issues detected";
+/// How Gemini CLI's line about a server begins, which is on its standard error if it debugs. Otherwise, it prints only
+/// `MCP issues detected`, for any server, and nothing if a server rejects the token.
+const MCP_ERROR: &str = "[MCP error] ";
+
+/// The kind of a result of an agent that may take no more turns.
+const MAX_TURNS: &str = "error_max_turns";
 
 /// What an agent's file says.
 pub(super) struct Report {
@@ -41,22 +46,26 @@ impl Report {
         text: &str,
         stderr: &str,
     ) -> anyhow::Result<Self> {
+        let json = well_formed(text.as_bytes());
+        let json = &*String::from_utf8_lossy(&json);
+        if let Some(writers) = writers_of(json).filter(|writers| !writers.contains(&agent)) {
+            bail!(
+                "the file is the output of {}, but the input `agent` is `{agent}`\n\
+                 hint: set `agent` to the agent that wrote the file",
+                or_list(writers)
+            );
+        }
         let report = match agent {
-            "claude-code" | "qwen-code" => conversation(agent, server, text)?,
-            "gemini-cli" => gemini_cli(server, text, stderr)?,
-            "copilot-cli" => copilot_cli(server, text),
+            "claude-code" | "qwen-code" => conversation(agent, server, json)?,
+            "gemini-cli" => gemini_cli(server, json, stderr)?,
+            "copilot-cli" => copilot_cli(server, text)?,
             // The configuration of this action requires the server, so that Codex fails without it. Nothing shows
             // whether Codex had this configuration.
             "codex" => Self::new(text, Connection::Established),
             _ => Self::new(text, Connection::Unknown),
         };
-        if report.answer.is_empty() {
-            let what = if text.trim().is_empty() {
-                "the file is empty"
-            } else {
-                "the file contains none"
-            };
-            bail!("the agent returned no answer: {what}\nhint: check the log of the agent's step");
+        if !has_text(&report.answer) {
+            return Err(no_answer(text));
         }
         Ok(report)
     }
@@ -117,33 +126,40 @@ impl Connection {
 /// list of messages. The first one contains the status of the servers when the agent started, and the last one of
 /// type `result` the answer. No message says that a server connected later.
 fn conversation(agent: &str, server: &str, text: &str) -> anyhow::Result<Report> {
-    let messages: Vec<Value> = serde_json::from_str(text)
-        .map_err(|_| invalid_format(agent, "a JSON array of messages"))?;
-    let result = messages.iter().rfind(|message| message["type"] == "result");
+    let messages = Lazy::parse(text).items();
+    let messages =
+        messages.ok_or_else(|| invalid_format(agent, text, "a JSON array of messages"))?;
+    let is_result = |message: &&Lazy<'_>| message.get("type").is("result");
+    let result = messages.iter().rfind(is_result);
     let result =
         result.context("the agent returned no answer: the conversation has no result\nhint: check the log of the agent's step")?;
-    if result["is_error"] == true {
-        bail!(failed(result));
+    if let Some(error) = error_of(*result) {
+        bail!(error);
     }
     let connection = if has_result(server, &messages) {
         Connection::Established
     } else {
         at_the_start(server, &messages)
     };
-    let answer = result["result"].as_str().unwrap_or_default();
-    Ok(Report::new(answer, connection))
+    let answer = result.get("result").text().unwrap_or_default();
+    Ok(Report::new(&answer, connection))
 }
 
 /// The connection to the server when the agent started.
-fn at_the_start(server: &str, messages: &[Value]) -> Connection {
-    let is_init = |message: &&Value| message["mcp_servers"].is_array();
-    let init = messages.iter().rfind(is_init).unwrap_or(&Value::Null);
-    let servers = init["mcp_servers"].as_array().into_iter().flatten();
+fn at_the_start(server: &str, messages: &[Lazy<'_>]) -> Connection {
+    let mut latest_first = messages.iter().rev();
+    let init = latest_first.find(|message| message.get("mcp_servers").items().is_some());
+    let Some(init) = init else {
+        return Connection::of_status(None);
+    };
+    let servers = init.get("mcp_servers").items().unwrap_or_default();
     let status = servers
-        .filter(|known| known["name"] == server)
-        .find_map(|known| known["status"].as_str());
-    let mut tools = init["tools"].as_array().into_iter().flatten();
-    match Connection::of_status(status) {
+        .iter()
+        .filter(|known| known.get("name").is(server))
+        .find_map(|known| known.get("status").text());
+    let tools = init.get("tools").items().unwrap_or_default();
+    let mut tools = tools.into_iter();
+    match Connection::of_status(status.as_deref()) {
         Connection::Established if !tools.any(|tool| is_tool_of(server, tool)) => {
             Connection::Missing("it connected, but got no tools".to_owned())
         }
@@ -152,25 +168,29 @@ fn at_the_start(server: &str, messages: &[Value]) -> Connection {
 }
 
 /// Whether the conversation contains a result, which is no error, of a tool of the server.
-fn has_result(server: &str, messages: &[Value]) -> bool {
-    let blocks = || {
-        let contents = messages
+fn has_result(server: &str, messages: &[Lazy<'_>]) -> bool {
+    let contents = messages
+        .iter()
+        .filter_map(|message| message.get("message").get("content").items());
+    let blocks: Vec<Lazy<'_>> = contents.flatten().collect();
+    let of_type = |kind: &'static str| {
+        blocks
             .iter()
-            .map(|message| &message["message"]["content"]);
-        contents.filter_map(Value::as_array).flatten()
+            .filter(move |block| block.get("type").is(kind))
     };
-    let calls: HashSet<&str> = blocks()
-        .filter(|block| block["type"] == "tool_use" && is_tool_of(server, &block["name"]))
-        .filter_map(|block| block["id"].as_str())
+    let calls: HashSet<String> = of_type("tool_use")
+        .filter(|block| is_tool_of(server, block.get("name")))
+        .filter_map(|block| block.get("id").text())
         .collect();
-    blocks()
-        .filter(|block| block["type"] == "tool_result" && block["is_error"] != true)
-        .filter_map(|block| block["tool_use_id"].as_str())
-        .any(|id| calls.contains(id))
+    of_type("tool_result")
+        .filter(|block| !block.get("is_error").is_true())
+        .filter_map(|block| block.get("tool_use_id").text())
+        .any(|id| calls.contains(&id))
 }
 
-fn is_tool_of(server: &str, name: &Value) -> bool {
-    let rest = name.as_str().and_then(|name| name.strip_prefix("mcp__"));
+fn is_tool_of(server: &str, name: Lazy<'_>) -> bool {
+    let name = name.text().unwrap_or_default();
+    let rest = name.strip_prefix("mcp__");
     let rest = rest.and_then(|rest| rest.strip_prefix(server));
     rest.is_some_and(|rest| rest.starts_with("__"))
 }
@@ -178,39 +198,63 @@ fn is_tool_of(server: &str, name: &Value) -> bool {
 /// The output of Gemini CLI with `--output-format json` (`gemini-artifacts/stdout.log` of its action). It counts
 /// the calls of each tool, but does not list the servers.
 fn gemini_cli(server: &str, text: &str, stderr: &str) -> anyhow::Result<Report> {
-    let output: Value = serde_json::from_str(text.trim())
-        .map_err(|_| invalid_format("gemini-cli", "a JSON object with `response`"))?;
-    if let Some(error) = output["error"]["message"]
-        .as_str()
-        .or(output["error"].as_str())
-    {
-        bail!(failure(error));
+    let output = Lazy::parse(text.trim());
+    let is_object = output.entries().is_some();
+    let error = error_in(output).or_else(|| error_on(stderr).filter(|_| !is_object));
+    if let Some(error) = error {
+        bail!(failure(&error));
+    }
+    if !is_object {
+        let expected = "a JSON object with `response`";
+        return Err(invalid_format("gemini-cli", text, expected));
     }
     let prefix = format!("mcp_{server}_");
-    let mut tools = output["stats"]["tools"]["byName"]
-        .as_object()
-        .into_iter()
-        .flatten();
+    let tools = output.get("stats").get("tools").get("byName").entries();
+    let mut tools = tools.into_iter().flatten();
     let connection = if tools.any(|(name, counts)| {
-        name.starts_with(&prefix) && counts["success"].as_u64().is_some_and(|count| count > 0)
+        let success = counts.get("success").number();
+        name.starts_with(&prefix) && success.is_some_and(|count| count > 0)
     }) {
         Connection::Established
-    } else if stderr.contains(MCP_ISSUES) {
-        Connection::Missing(MCP_ISSUES.to_owned())
     } else {
-        Connection::Unproven
+        let name = format!("MCP server '{server}'");
+        let mut errors = stderr
+            .lines()
+            .filter_map(|line| line.strip_prefix(MCP_ERROR));
+        let error = errors.find(|error| error.contains(&name));
+        error.map_or(Connection::Unproven, |error| {
+            Connection::Missing(Quote::new(error).to_string())
+        })
     };
-    let answer = output["response"].as_str().unwrap_or_default();
-    Ok(Report::new(answer, connection))
+    let answer = output.get("response").text().unwrap_or_default();
+    Ok(Report::new(&answer, connection))
 }
 
-/// The output of Copilot CLI: events with `--output-format json`, one per line, otherwise only the answer.
-fn copilot_cli(server: &str, text: &str) -> Report {
+/// The error in an output of Gemini CLI.
+fn error_in(output: Lazy<'_>) -> Option<String> {
+    let error = output.get("error");
+    error.get("message").text().or_else(|| error.text())
+}
+
+/// The error that Gemini CLI printed between other lines.
+fn error_on(stderr: &str) -> Option<String> {
+    let begins = stderr.match_indices('{').map(|(at, _)| at);
+    let begins = begins.filter(|at| *at == 0 || stderr[..*at].ends_with('\n'));
+    let mut objects = begins.filter_map(|at| {
+        let mut values = serde_json::Deserializer::from_str(&stderr[at..]).into_iter::<&RawValue>();
+        values.next()?.ok()
+    });
+    objects.find_map(|object| error_in(Lazy(Some(object))))
+}
+
+/// The output of Copilot CLI: events with `--output-format json`, one per line, otherwise the answer, and the calls of
+/// tools. The line `result` says whether it failed, and the last `session.error` why.
+fn copilot_cli(server: &str, text: &str) -> anyhow::Result<Report> {
     let lines = text.lines();
-    let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let events: Vec<Value> = events.filter(is_event).collect();
+    let lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let (events, others): (Vec<Value>, Vec<Value>) = lines.partition(is_event);
     if events.is_empty() {
-        return Report::new(text, Connection::Unknown);
+        return Ok(Report::new(text, Connection::Unknown));
     }
     let of_type = |kind: &'static str| {
         events
@@ -218,6 +262,15 @@ fn copilot_cli(server: &str, text: &str) -> Report {
             .filter(move |event| event["type"] == kind)
             .map(|event| &event["data"])
     };
+    let exit = others.iter().rfind(|line| line["type"] == "result");
+    let exit = exit.and_then(|line| line["exitCode"].as_i64());
+    if let Some(code) = exit.filter(|code| *code != 0) {
+        let mut errors = of_type("session.error").filter_map(|error| error["message"].as_str());
+        let error = errors.next_back().map(str::to_owned);
+        bail!(failure(
+            &error.unwrap_or_else(|| format!("its exit code is {code}"))
+        ));
+    }
     let calls: HashSet<&str> = of_type("tool.execution_start")
         .filter(|call| call["mcpServerName"] == server)
         .filter_map(|call| call["toolCallId"].as_str())
@@ -242,7 +295,7 @@ fn copilot_cli(server: &str, text: &str) -> Report {
     let answer = of_type("assistant.message")
         .filter_map(|message| message["content"].as_str())
         .rfind(|content| !content.trim().is_empty());
-    Report::new(answer.unwrap_or_default(), connection)
+    Ok(Report::new(answer.unwrap_or_default(), connection))
 }
 
 /// Whether a line of Copilot CLI is one of its events.
@@ -267,19 +320,34 @@ fn status_in<'a>(event: &'a Value, server: &str) -> Option<&'a str> {
     known["status"].as_str()
 }
 
-/// The error of a conversation's result. It is in one of several fields, depending on its kind.
-fn failed(result: &Value) -> String {
-    let errors = result["errors"].as_array().into_iter().flatten();
-    let errors: Vec<&str> = errors.filter_map(Value::as_str).collect();
-    let error = match (result["result"].as_str(), errors.is_empty()) {
-        (Some(error), _) if !error.is_empty() => error.to_owned(),
-        (_, false) => errors.join("; "),
-        _ => result["subtype"]
-            .as_str()
-            .unwrap_or("unknown error")
-            .to_owned(),
+/// The error of a conversation's result, if it is one: some errors do not say `is_error`. Its text is in one of several
+/// fields, depending on its kind.
+fn error_of(result: Lazy<'_>) -> Option<String> {
+    let subtype = result.get("subtype").text().unwrap_or_default();
+    let errors = result.get("errors").items().unwrap_or_default();
+    let is_success = ["", "success"].contains(&subtype.as_str());
+    if is_success && errors.is_empty() && !result.get("is_error").is_true() {
+        return None;
+    }
+    let text_of = |error: Lazy<'_>| error.text().or_else(|| error.get("message").text());
+    let errors: Vec<String> = errors.into_iter().filter_map(text_of).collect();
+    let error = if errors.is_empty() {
+        // Of Qwen Code.
+        text_of(result.get("error")).unwrap_or_default()
+    } else {
+        errors.join("; ")
     };
-    failure(&error)
+    if subtype == MAX_TURNS {
+        let error = [subtype, error].join(": ");
+        return Some(format!(
+            "the agent failed: {}\nhint: raise `--max-turns` in the arguments of the agent, or ask for less",
+            Quote::new(error.trim_end_matches(": "))
+        ));
+    }
+    let text = result.get("result").text().unwrap_or_default();
+    let mut errors = [error, text, subtype].into_iter();
+    let error = errors.find(|error| !error.is_empty());
+    Some(failure(error.as_deref().unwrap_or("unknown error")))
 }
 
 fn failure(error: &str) -> String {
@@ -289,9 +357,102 @@ fn failure(error: &str) -> String {
     )
 }
 
-fn invalid_format(agent: &str, expected: &str) -> anyhow::Error {
+/// Whether a text has a character that a reader sees.
+fn has_text(text: &str) -> bool {
+    text.chars().any(|c| !c.is_whitespace() && is_visible(c))
+}
+
+/// The agents that write a file in this format. `None` for a text.
+fn writers_of(text: &str) -> Option<&'static [&'static str]> {
+    let json = Lazy::parse(text.trim());
+    let messages = json.items().unwrap_or_default();
+    let has_type = |kinds: &[&str]| {
+        let mut types = messages.iter().map(|message| message.get("type"));
+        types.any(|found| kinds.iter().any(|kind| found.is(kind)))
+    };
+    if has_type(&["result"]) && has_type(&["system", "assistant", "user"]) {
+        return Some(&["claude-code", "qwen-code"]);
+    }
+    if json.get("response").text().is_some() && json.get("stats").entries().is_some() {
+        return Some(&["gemini-cli"]);
+    }
+    // Not an answer that quotes such a line.
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let events: Option<Vec<Value>> = lines.map(|line| serde_json::from_str(line).ok()).collect();
+    let has_message = |event: &Value| is_event(event) && event["data"].is_object();
+    let mut events = events.unwrap_or_default().into_iter();
+    events
+        .any(|event| has_message(&event))
+        .then_some(&["copilot-cli"])
+}
+
+fn invalid_format(agent: &str, text: &str, expected: &str) -> anyhow::Error {
+    if !has_text(text) {
+        return no_answer(text);
+    }
     anyhow!(
         "the agent's answer is not {expected}, the format of `{agent}`\n\
-         hint: check that `file` belongs to this agent, and check the log of its step"
+         hint: check that `file` belongs to this agent, start the agent with `--output-format json`, and check the \
+         log of its step"
     )
+}
+
+fn no_answer(text: &str) -> anyhow::Error {
+    let what = if has_text(text) {
+        "the file contains none"
+    } else {
+        "the file is empty"
+    };
+    anyhow!("the agent returned no answer: {what}\nhint: check the log of the agent's step")
+}
+
+/// JSON of which only what is asked for is read: the results of tools can contain what a parser of all of it rejects, such as
+/// many levels, or a number that is too large.
+#[derive(Clone, Copy)]
+struct Lazy<'a>(Option<&'a RawValue>);
+
+impl<'a> Lazy<'a> {
+    fn parse(text: &'a str) -> Self {
+        Self(serde_json::from_str(text).ok())
+    }
+
+    fn read<T: serde::Deserialize<'a>>(self) -> Option<T> {
+        serde_json::from_str(self.0?.get()).ok()
+    }
+
+    /// The value of a key.
+    fn get(self, key: &str) -> Self {
+        let fields = self.read::<HashMap<Cow<'a, str>, &'a RawValue>>();
+        Self(fields.and_then(|fields| fields.get(key).copied()))
+    }
+
+    fn entries(self) -> Option<Vec<(String, Self)>> {
+        let fields = self.read::<HashMap<String, &'a RawValue>>()?.into_iter();
+        Some(
+            fields
+                .map(|(key, value)| (key, Self(Some(value))))
+                .collect(),
+        )
+    }
+
+    fn items(self) -> Option<Vec<Self>> {
+        let items = self.read::<Vec<&'a RawValue>>()?.into_iter();
+        Some(items.map(|item| Self(Some(item))).collect())
+    }
+
+    fn text(self) -> Option<String> {
+        self.read()
+    }
+
+    fn number(self) -> Option<u64> {
+        self.read()
+    }
+
+    fn is(self, text: &str) -> bool {
+        self.text().is_some_and(|own| own == text)
+    }
+
+    fn is_true(self) -> bool {
+        self.read() == Some(true)
+    }
 }

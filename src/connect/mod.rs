@@ -1,6 +1,6 @@
 //! The main phase: exchanges credentials for a masked token and writes an MCP configuration.
 
-mod policy;
+pub(crate) mod policy;
 mod presented;
 mod report;
 mod token;
@@ -8,12 +8,14 @@ mod token;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::Error;
+use crate::access::source::PolicySource;
 use crate::access::{self, AccessError, AccessErrors, Decision, KnownTools, Resolution};
 use crate::agents::{self, Agent, AgentOutputs, Connection, Effect, ToolEnforcement};
+use crate::error::with_causes;
 use crate::http::{Http, IGNORED_VARIABLES, ProxySettings};
 use crate::inputs::{Inputs, Settings};
 use crate::mcp::{self, Tool};
@@ -27,9 +29,6 @@ pub(crate) use token::RejectedError;
 
 /// The time limit for a request that only improves an error.
 const WRITABLE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The title of annotations and of the job summary.
-const TITLE: &str = "Port MCP";
 
 /// Runs the main phase.
 ///
@@ -49,24 +48,33 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
     let http = Http::new(settings.http.clone())?;
 
     let (decision, endpoints, token) = policy_and_token(&settings, environment, &http, log).await?;
-    let headers = port::mcp_headers(settings.read_only, &decision.actions);
+    let headers = port::mcp_headers(settings.request.read_only, &decision.actions);
     let (token, offered) = if settings.verify {
         token::preflight(&settings, &endpoints, &http, &headers, token, log).await?
     } else {
         (token, unverified_tools(&settings))
     };
-    report::warn_of_token(&settings, &token, log);
+    let can_use_gateway = can_use_gateway(&settings, &decision);
+    report::warn_of_token(&settings, &token, can_use_gateway, log);
 
     let writable = writable_tools(&settings, &endpoints, &http, &decision, &token, &offered).await;
-    let (resolution, ungranted) = resolve_tools(&settings, &decision, &offered, &writable, log)?;
-    report::warn_of_tools(&settings, &decision, &offered, &resolution, log);
+    let (resolution, granted) = decide(&settings, &decision, &offered, &writable);
+    granted?;
+    check_enforcement(&settings, &decision, &resolution, log)?;
+    report::warn_of_tools(&settings, &decision, &resolution, can_use_gateway, log);
 
     let tools: Vec<String> = resolution
         .names(Decision::Granted)
         .map(str::to_owned)
         .collect();
     check_base_config(&settings, &decision, &endpoints, &tools, log)?;
-    let is_gateway = settings.connection == Connection::Gateway;
+    let is_gateway = settings.request.connection == Connection::Gateway;
+    // Behind the gateway, there are no others.
+    let ungranted = if is_gateway {
+        Vec::new()
+    } else {
+        resolution.ungranted()
+    };
     let presented = if is_gateway {
         Presented::gateway(
             &settings,
@@ -86,12 +94,15 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
         url: &presented.url,
         headers: &presented.headers,
         token: &presented.secret,
-        transport: settings.connection.transport(),
+        transport: settings.request.connection.transport(),
         token_placement: settings.token_placement,
         tools: &tools,
         ungranted: &ungranted,
     };
-    let rendered = settings.agent.render(&server, settings.base_config.clone());
+    let rendered = settings
+        .request
+        .agent
+        .render(&server, settings.base_config.clone());
     log.mask_for_next_steps(&presented.secret)?;
     for form in &rendered.masks {
         log.mask_text(form)?;
@@ -117,7 +128,10 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
             rendered.limits.filter(|_| !is_gateway),
         );
         if let Err(error) = summary.write(environment) {
-            log.warning(TITLE, format!("The job summary was not written: {error:#}"));
+            log.warning(format!(
+                "The job summary was not written: {}",
+                with_causes(&error)
+            ));
         } else if is_gateway && let Err(error) = summary.keep(environment) {
             log.debug(format!(
                 "the post phase replaces the job summary: {error:#}"
@@ -127,51 +141,103 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
     Ok(())
 }
 
-/// Lists the tools that the MCP server offers to the credentials in `environment`.
+/// What a step would grant.
+#[derive(Debug)]
+pub struct DryRun {
+    /// Each tool that the server offers, with the decision on it.
+    pub decisions: Vec<(Tool, Decision)>,
+    /// Why the step would fail, if it would.
+    pub checked: Result<(), Error>,
+}
+
+/// Decides which tools a step with the inputs in `environment` would grant, without outputs. `policy` replaces the input
+/// of this name. Unless `is_request`, the inputs request nothing, so nothing is checked.
 ///
 /// # Errors
 /// As for [`run`], up to the list of tools.
-pub async fn offered_tools(
+pub async fn dry_run(
     environment: &Environment,
+    policy: Option<PolicySource>,
+    is_request: bool,
     log: &mut Log<'_>,
-) -> Result<Vec<Tool>, Error> {
-    let settings = settings(environment, log)?;
+) -> Result<DryRun, Error> {
+    let mut settings = settings(environment, log)?;
+    settings.policy = policy.or(settings.policy);
     let http = Http::new(settings.http.clone())?;
     let (decision, endpoints, token) = policy_and_token(&settings, environment, &http, log).await?;
-    let headers = port::mcp_headers(settings.read_only, &decision.actions);
-    let (_, tools) = token::preflight(&settings, &endpoints, &http, &headers, token, log).await?;
-    Ok(tools)
+    let headers = port::mcp_headers(settings.request.read_only, &decision.actions);
+    let (token, offered) =
+        token::preflight(&settings, &endpoints, &http, &headers, token, log).await?;
+    let writable = if is_request {
+        writable_tools(&settings, &endpoints, &http, &decision, &token, &offered).await
+    } else {
+        HashSet::new()
+    };
+    let (resolution, granted) = decide(&settings, &decision, &offered, &writable);
+    let checked = match granted {
+        _ if !is_request => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            let can_use_gateway = can_use_gateway(&settings, &decision);
+            report::warn_of_tools(&settings, &decision, &resolution, can_use_gateway, log);
+            check_enforcement(&settings, &decision, &resolution, log).map_err(Error::from)
+        }
+    };
+    let decisions = resolution.iter();
+    Ok(DryRun {
+        decisions: decisions
+            .map(|(tool, decision)| (tool.clone(), decision))
+            .collect(),
+        checked,
+    })
+}
+
+/// Checks that the server offers the tools `names`.
+///
+/// # Errors
+/// Every tool that it does not offer.
+pub fn check_offered<'a>(
+    names: &[String],
+    offered: impl Iterator<Item = &'a Tool>,
+) -> Result<(), AccessErrors> {
+    let offered: Vec<Tool> = offered.cloned().collect();
+    let none = HashSet::new();
+    let known = known_tools(&none, false);
+    AccessErrors::check(access::unavailable(names.iter(), &offered, &known))
 }
 
 /// Checks that the runner can take everything that will be written.
 fn check_runner(settings: &Settings, environment: &Environment) -> anyhow::Result<()> {
     files::path(environment, files::OUTPUT)?;
     let has_files = settings.config_file || settings.gateway.audit_file;
-    if has_files || settings.connection == Connection::Gateway {
+    if has_files || settings.request.connection == Connection::Gateway {
         files::path(environment, files::STATE)?;
     }
     if has_files {
-        temp::directory(environment)?;
+        let instead = if settings.config_file {
+            "remove `config_file`, and use the output `mcp_config`"
+        } else {
+            "remove `audit_file`: the gateway writes the audit to the log of its container"
+        };
+        temp::directory(environment).map_err(|error| {
+            let text = error.to_string();
+            let what = text.lines().next().unwrap_or_default();
+            anyhow!("{what}\nhint: {instead}")
+        })?;
     }
     Ok(())
 }
 
-/// Decides which tools are granted, and how this is enforced: returns the other tools too, which the agent
-/// can hide.
-fn resolve_tools<'a>(
+/// Decides which tools are granted, or why the step fails.
+fn decide<'a>(
     settings: &Settings,
     decision: &PolicyDecision,
     offered: &'a [Tool],
     writable: &HashSet<String>,
-    log: &mut Log<'_>,
-) -> Result<(Resolution<'a>, Vec<String>), Error> {
-    let known = KnownTools {
-        writable,
-        replacements: port::replacements,
-        is_removed: port::is_removed,
-    };
-    let is_gateway = settings.connection == Connection::Gateway;
-    let function_name = |tool: &str| settings.agent.function_name(&settings.server_name, tool);
+) -> (Resolution<'a>, Result<(), Error>) {
+    let request = &settings.request;
+    let is_gateway = request.connection == Connection::Gateway;
+    let function_name = |tool: &str| request.agent.function_name(&settings.server_name, tool);
     let plain_name = |tool: &str| tool.to_owned();
     // Behind the gateway, the agent sees only granted tools, which are compared below.
     let notation: access::Notation<'_> = if is_gateway {
@@ -179,21 +245,32 @@ fn resolve_tools<'a>(
     } else {
         &function_name
     };
-    let resolution = access::resolve(
-        &settings.allowed_tools,
+    let (resolution, granted) = access::resolve(
+        &request.allowed_tools,
         offered,
         decision.rule.as_ref().map(|rule| &rule.tools),
-        settings.read_only,
+        request.read_only,
         notation,
-        &known,
-    )?;
-    if is_gateway {
-        access::check_distinct(resolution.names(Decision::Granted), &function_name)?;
-        return Ok((resolution, Vec::new()));
+        &known_tools(writable, can_use_gateway(settings, decision)),
+    );
+    let granted = granted.and_then(|()| {
+        if is_gateway {
+            access::check_distinct(resolution.names(Decision::Granted), &function_name)
+        } else {
+            Ok(())
+        }
+    });
+    (resolution, granted.map_err(Error::from))
+}
+
+/// What is known about tools that the server does not offer in the mode of the step.
+fn known_tools(writable: &HashSet<String>, can_be_hidden: bool) -> KnownTools<'_> {
+    KnownTools {
+        writable,
+        replacements: port::replacements,
+        is_removed: port::is_removed,
+        can_be_hidden,
     }
-    let ungranted = resolution.ungranted();
-    check_enforcement(settings, decision, &resolution, &ungranted, log)?;
-    Ok((resolution, ungranted))
 }
 
 /// Parses the inputs, and masks every secret among them before anything is printed.
@@ -206,7 +283,6 @@ fn settings(environment: &Environment, log: &mut Log<'_>) -> Result<Settings, Er
     }
     if inputs.has_empty_tools {
         log.warning(
-            TITLE,
             "Input `allowed_tools` is empty, so its default `*` is used. If this is not intended, check the \
              expression that sets it.",
         );
@@ -219,13 +295,10 @@ fn warn_of_environment(settings: &Settings, environment: &Environment, log: &mut
     let secret = settings.credentials.client_secret.expose_secret();
     let length = secret.chars().count();
     if length < secrets::SHORTEST {
-        log.warning(
-            TITLE,
-            format!(
-                "`client_secret` has only {length} characters; Port's secrets are longer. The log will \
+        log.warning(format!(
+            "`client_secret` has only {length} characters; Port's secrets are longer. The log will \
                  hide every text that equals it, and other inputs are not checked for it."
-            ),
-        );
+        ));
     }
     for variable in IGNORED_VARIABLES {
         if environment.path(variable).is_some() {
@@ -246,25 +319,29 @@ async fn policy_and_token(
     log: &mut Log<'_>,
 ) -> Result<(PolicyDecision, Endpoints, Token), Error> {
     let decision = policy::evaluate(settings, environment, http);
-    let can_overlap = match settings.endpoints.as_slice() {
+    let can_overlap = match settings.request.endpoints.as_slice() {
         [only] => only.custom_hosts().is_empty(),
         _ => settings.policy.is_none(),
     };
     let (decision, (endpoints, token)) = if can_overlap {
-        let token = token::fetch(settings, &settings.endpoints, http, log);
+        let token = token::fetch(settings, &settings.request.endpoints, http, log);
         tokio::try_join!(decision, token)?
     } else {
         let decision = decision.await?;
         let fetched = token::fetch(settings, &decision.endpoints, http, log).await?;
         (decision, fetched)
     };
-    report::notice_of_actions(settings, &decision, log);
+    report::log_actions(settings, &decision, log);
     Ok((decision, endpoints, token))
 }
 
 /// The tools that `allowed_tools` lists, without a request to the server.
 fn unverified_tools(settings: &Settings) -> Vec<Tool> {
-    let names = settings.allowed_tools.only_names().unwrap_or_default();
+    let names = settings
+        .request
+        .allowed_tools
+        .only_names()
+        .unwrap_or_default();
     names.iter().map(|name| Tool::named(name)).collect()
 }
 
@@ -279,8 +356,13 @@ async fn writable_tools(
     offered: &[Tool],
 ) -> HashSet<String> {
     let is_offered = |name: &String| offered.iter().any(|tool| tool.name == *name);
-    let is_complete = settings.allowed_tools.names().iter().all(is_offered);
-    if !settings.verify || !settings.read_only || is_complete {
+    let is_complete = settings
+        .request
+        .allowed_tools
+        .names()
+        .iter()
+        .all(is_offered);
+    if !settings.verify || !settings.request.read_only || is_complete {
         return HashSet::new();
     }
     let server = mcp::Server {
@@ -293,17 +375,29 @@ async fn writable_tools(
     tools.map(|tool| tool.name).collect()
 }
 
+/// Whether the step could set `connection: gateway`.
+fn can_use_gateway(settings: &Settings, decision: &PolicyDecision) -> bool {
+    let rule = decision.rule.as_ref();
+    settings.request.connection != Connection::Gateway
+        && settings.request.agent.runs_on_runner
+        && rule.is_none_or(|rule| rule.allows_gateway)
+}
+
 /// Checks whether the agent enforces the granted tools. If it does not, the step warns, or fails under a
 /// policy.
 fn check_enforcement(
     settings: &Settings,
     decision: &PolicyDecision,
     resolution: &Resolution<'_>,
-    ungranted: &[String],
     log: &mut Log<'_>,
 ) -> anyhow::Result<()> {
-    let agent = settings.agent;
+    if settings.request.connection == Connection::Gateway {
+        return Ok(());
+    }
+    let ungranted = resolution.ungranted();
+    let agent = settings.request.agent;
     let others = Agent::enforcing_allowlist();
+    let instead = Agent::instead_of_no_enforcement(can_use_gateway(settings, decision));
     match agent.enforcement {
         ToolEnforcement::Allowlist => {}
         ToolEnforcement::Denylist => {
@@ -313,7 +407,7 @@ fn check_enforcement(
                 bail!(
                     "`{agent}` can only exclude tools, and tools with invalid names cannot be \
                      excluded: {names}\n\
-                     hint: use an agent that enforces an allowlist: {others}"
+                     hint: {instead}: {others}"
                 );
             }
         }
@@ -331,18 +425,16 @@ fn check_enforcement(
                 bail!(
                     "`{agent}` does not enforce `allowed_tools`, as {} requires; it could also use: \
                      {names}\n\
-                     hint: use an agent that enforces an allowlist: {others}",
-                    rule.title
+                     hint: {instead}: {others}; or ask {}",
+                    rule.title,
+                    rule.contact
                 );
             }
-            log.warning(
-                TITLE,
-                format!(
-                    "`{agent}` does not enforce `allowed_tools`; it can also use: {names}. Only \
+            log.warning(format!(
+                "`{agent}` does not enforce `allowed_tools`; it can also use: {names}. Only \
                      `read_only`, `allowed_actions`, and the permissions of the credentials are \
-                     enforced. Agents that enforce an allowlist: {others}."
-                ),
-            );
+                     enforced. If this is not intended, {instead}: {others}."
+            ));
         }
     }
     Ok(())
@@ -358,13 +450,13 @@ fn check_base_config(
     log: &mut Log<'_>,
 ) -> Result<(), AccessErrors> {
     let is_ours = |url: &url::Url| port::is_same_server(url, &endpoints.mcp);
-    let mut findings = settings.agent.findings(
+    let mut findings = settings.request.agent.findings(
         &settings.server_name,
         tools,
         &settings.base_config,
         &is_ours,
     );
-    if settings.connection == Connection::Gateway {
+    if settings.request.connection == Connection::Gateway {
         // The agent cannot use more than the gateway allows.
         findings.retain(|finding| finding.effect != Effect::Widens);
     }
@@ -375,23 +467,29 @@ fn check_base_config(
             what: finding.what,
             effect: finding.effect.to_string(),
             rule: rule.title.clone(),
-            hint: finding.effect.hint().to_owned(),
+            hint: match finding.effect {
+                Effect::Widens if can_use_gateway(settings, decision) => {
+                    format!("{}, or set `connection: gateway`", finding.effect.hint())
+                }
+                effect => effect.hint().to_owned(),
+            },
         };
         return Err(AccessErrors(findings.into_iter().map(error).collect()));
     }
     for finding in findings {
-        log.warning(
-            TITLE,
-            format!(
-                "{} in `base_config` {}. If this is not intended: {}.",
-                finding.what,
-                finding.effect,
-                finding.effect.hint()
-            ),
-        );
+        log.warning(format!(
+            "{} in `base_config` {}. If this is not intended: {}.",
+            finding.what,
+            finding.effect,
+            finding.effect.hint()
+        ));
     }
-    for notice in settings.agent.ignored_servers(&settings.base_config) {
-        log.notice(TITLE, notice);
+    for notice in settings
+        .request
+        .agent
+        .ignored_servers(&settings.base_config)
+    {
+        log.notice(notice);
     }
     Ok(())
 }
@@ -416,11 +514,21 @@ fn write_outputs(
     let file_name = file.as_ref().map_or("", |file| &file.name);
     let audit_file = presented.audit_file.as_ref();
     let audit_name = audit_file.map_or("", |file| &file.name);
-    let outputs: [(&str, SecretString); 11] = [
+    let url_in_containers = presented.url_in_containers.as_ref();
+    let outputs: [(&str, SecretString); 14] = [
         ("access_token", presented.secret.clone()),
         ("expires_at", text(&expires_at)),
         ("expires_in", text(&expires_in.unwrap_or_default())),
         ("mcp_url", text(presented.url.as_str())),
+        (
+            "mcp_url_in_containers",
+            text(url_in_containers.map_or("", url::Url::as_str)),
+        ),
+        ("read_only_header", text(presented.header(port::READ_ONLY))),
+        (
+            "allowed_actions_header",
+            text(presented.header(port::ALLOWED_ACTIONS)),
+        ),
         ("server_name", text(&settings.server_name)),
         ("mcp_config", rendered.mcp_config.clone()),
         ("config_file", text(file_name)),

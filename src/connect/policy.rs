@@ -1,11 +1,10 @@
 //! What the policy allows of the request, before the server's tools are known.
 
 use crate::Error;
-use crate::access::policy::{AccessRequest, RunContext};
-use crate::access::{AccessError, AccessErrors, Patterns, source};
-use crate::agents::Connection;
+use crate::access::policy::{AccessRequest, Allowed, Contact, Rule, RunContext};
+use crate::access::{AccessErrors, Patterns, source};
 use crate::http::Http;
-use crate::inputs::Settings;
+use crate::inputs::{Request, Settings};
 use crate::port::{Actions, Endpoints};
 use crate::runner::Environment;
 
@@ -25,6 +24,10 @@ pub(super) struct AppliedRule {
     pub(super) title: String,
     /// The tools that it allows.
     pub(super) tools: Patterns,
+    /// Whom to ask if it does not allow a run.
+    pub(super) contact: Contact,
+    /// Whether it allows `connection: gateway`.
+    pub(super) allows_gateway: bool,
 }
 
 /// Reads the policy, if there is one, and checks everything that does not depend on the server.
@@ -33,41 +36,17 @@ pub(super) async fn evaluate(
     environment: &Environment,
     http: &Http,
 ) -> Result<PolicyDecision, Error> {
-    let endpoints = &settings.endpoints;
+    let endpoints = &settings.request.endpoints;
     let Some(source) = &settings.policy else {
         return Ok(PolicyDecision {
             rule: None,
-            actions: settings.allowed_actions.clone(),
+            actions: settings.request.allowed_actions.clone(),
             endpoints: endpoints.clone(),
         });
     };
     let policy = source::read(source, http).await?;
     let rule = policy.rule_for(&run_context(settings, environment))?;
-    let regions: Vec<_> = endpoints
-        .iter()
-        .filter_map(|candidate| candidate.region)
-        .collect();
-    let custom_hosts: Vec<_> = endpoints.iter().flat_map(Endpoints::custom_hosts).collect();
-    let allowed = rule.check(&AccessRequest {
-        tools: &settings.allowed_tools,
-        actions: &settings.allowed_actions,
-        read_only: settings.read_only,
-        regions: &regions,
-        custom_hosts: &custom_hosts,
-        connection: settings.connection,
-    })?;
-    let sends_headers = settings.agent.sends_headers || settings.connection == Connection::Gateway;
-    if allowed.actions != settings.allowed_actions && !sends_headers {
-        let error = AccessError::NotAllowed {
-            what: "`allowed_actions: *`".to_owned(),
-            rule: rule.title,
-            allowed: format!(
-                ", and `{}` cannot send the header that would limit it",
-                settings.agent
-            ),
-        };
-        return Err(AccessErrors(vec![error]).into());
-    }
+    let allowed = check(&rule, &settings.request)?;
     let is_allowed = |candidate: &&Endpoints| {
         candidate
             .region
@@ -78,8 +57,43 @@ pub(super) async fn evaluate(
         actions: allowed.actions,
         rule: Some(AppliedRule {
             tools: rule.tools(),
+            allows_gateway: rule.allows_gateway(),
+            contact: rule.contact,
             title: rule.title,
         }),
+    })
+}
+
+/// Whether a rule allows a request, without the tools that only the server knows.
+///
+/// # Errors
+/// Everything that the rule does not allow.
+fn check(rule: &Rule<'_>, request: &Request) -> Result<Allowed, AccessErrors> {
+    with_request(request, |request| rule.check(request))
+}
+
+/// As a step decides on a request, without a server.
+///
+/// # Errors
+/// Why the step would fail.
+pub(crate) fn check_without_server(rule: &Rule<'_>, request: &Request) -> Result<(), AccessErrors> {
+    with_request(request, |request| rule.check_without_server(request))
+}
+
+/// Calls `check` with what a rule compares.
+fn with_request<T>(request: &Request, check: impl FnOnce(&AccessRequest<'_>) -> T) -> T {
+    let endpoints = &request.endpoints;
+    let regions = endpoints.iter().filter_map(|candidate| candidate.region);
+    let regions: Vec<_> = regions.collect();
+    let custom_hosts: Vec<_> = endpoints.iter().flat_map(Endpoints::custom_hosts).collect();
+    check(&AccessRequest {
+        tools: &request.allowed_tools,
+        actions: &request.allowed_actions,
+        read_only: request.read_only,
+        regions: &regions,
+        custom_hosts: &custom_hosts,
+        connection: request.connection,
+        agent: request.agent,
     })
 }
 

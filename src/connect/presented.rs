@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use secrecy::SecretString;
 use url::Url;
 
-use super::TITLE;
 use crate::gateway::handover::HandOver;
 use crate::gateway::{keys, launch};
+use crate::http::{ALL_HOSTS, EXCEPTION_VARIABLES, PROXY_VARIABLES};
 use crate::inputs::Settings;
 use crate::port::{Endpoints, Token};
 use crate::runner::temp::NewFile;
@@ -17,6 +17,8 @@ use crate::runner::{Environment, Log, files, state};
 pub(super) struct Presented {
     /// The server that the agent connects to.
     pub(super) url: Url,
+    /// The URL of a gateway for other containers.
+    pub(super) url_in_containers: Option<Url>,
     /// What it presents there, without `Bearer`.
     pub(super) secret: SecretString,
     /// The headers that it sends, in addition to `Authorization`.
@@ -37,12 +39,20 @@ impl Presented {
     ) -> Self {
         Self {
             url: endpoints.mcp.clone(),
+            url_in_containers: None,
             secret: token.secret.clone(),
             headers: headers.to_vec(),
             expires_at: token.expires_at,
             valid_for: token.valid_for(),
             audit_file: None,
         }
+    }
+
+    /// The value of a header that the agent sends. Empty if it sends none.
+    pub(super) fn header(&self, name: &str) -> &str {
+        let mut headers = self.headers.iter();
+        let header = headers.find(|(header, _)| *header == name);
+        header.map_or("", |(_, value)| value)
     }
 
     /// Starts a gateway, and saves for the post phase how to stop it.
@@ -85,9 +95,14 @@ impl Presented {
         let summary = SecretString::from(settings.summary.to_string());
         state::save(environment, &[(state::GATEWAY_SUMMARY, summary)])?;
         let launched = launch::start(&options, hand_over, environment, log).await?;
-        exempt_from_proxy(&launched.url, environment, log)?;
+        let urls = [&launched.url]
+            .into_iter()
+            .chain(&launched.url_in_containers);
+        let hosts: Vec<&str> = urls.filter_map(Url::host_str).collect();
+        exempt_from_proxy(&hosts, environment, log)?;
         Ok(Self {
             url: launched.url,
+            url_in_containers: launched.url_in_containers,
             secret: key,
             headers: Vec::new(),
             expires_at: SystemTime::now().checked_add(settings.gateway.lifetime),
@@ -97,19 +112,9 @@ impl Presented {
     }
 }
 
-/// The variables that name a proxy.
-const PROXY_VARIABLES: [&str; 6] = [
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-];
-
 /// Keeps the next steps from sending requests for the gateway to a proxy, if there is one.
 fn exempt_from_proxy(
-    gateway: &Url,
+    gateway: &[&str],
     environment: &Environment,
     log: &mut Log<'_>,
 ) -> anyhow::Result<()> {
@@ -117,24 +122,43 @@ fn exempt_from_proxy(
     if !PROXY_VARIABLES.iter().any(is_set) {
         return Ok(());
     }
-    let names = ["NO_PROXY", "no_proxy"];
-    let given = names.iter().filter_map(|name| environment.get(name));
-    let given = given.flat_map(|list| list.split(',')).map(str::trim);
-    let mut hosts: Vec<&str> = Vec::new();
-    for host in given
-        .chain(["127.0.0.1", "localhost"])
-        .chain(gateway.host_str())
-    {
-        if !host.is_empty() && !hosts.contains(&host) {
-            hosts.push(host);
-        }
+    let values = exempted(gateway, |name| environment.get(name));
+    if values.is_empty() {
+        return Ok(());
     }
-    let hosts = hosts.join(",");
-    let values = names.map(|name| (name, SecretString::from(hosts.as_str())));
     files::set(environment, files::ENV, &values)?;
-    log.notice(
-        TITLE,
+    log.info(
         "The gateway is local, so the next steps reach it without the proxy: `NO_PROXY` and `no_proxy` contain it.",
     );
     Ok(())
+}
+
+/// The variables with the hosts that bypass the proxy, with the gateway.
+///
+/// Each keeps its value, so that no program uses a proxy that it did not use before: programs disagree about which variable
+/// counts, and about `*` in a list. One that is not set gets the value of the other one, which counts in its place.
+fn exempted<'a>(
+    gateway: &[&str],
+    variable: impl Fn(&str) -> Option<&'a str>,
+) -> Vec<(&'static str, SecretString)> {
+    let given = EXCEPTION_VARIABLES.map(|name| {
+        let value = variable(name).map(str::trim);
+        value.filter(|value| !value.is_empty())
+    });
+    let any = given.into_iter().flatten().next().unwrap_or_default();
+    let pairs = EXCEPTION_VARIABLES.into_iter().zip(given);
+    let changed = pairs.map(|(name, value)| (name, value.unwrap_or(any)));
+    changed
+        .filter(|(_, value)| *value != ALL_HOSTS)
+        .map(|(name, value)| {
+            let mut hosts: Vec<&str> = value.split(',').collect();
+            for host in ["127.0.0.1", "localhost"].iter().chain(gateway) {
+                if !hosts.iter().any(|known| known.trim() == *host) {
+                    hosts.push(host);
+                }
+            }
+            let hosts = hosts.join(",");
+            (name, SecretString::from(hosts.trim_start_matches(',')))
+        })
+        .collect()
 }

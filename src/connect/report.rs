@@ -6,13 +6,11 @@ use std::time::{Duration, SystemTime};
 use humantime::{format_duration, format_rfc3339_seconds};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::TITLE;
 use super::policy::PolicyDecision;
 use super::presented::Presented;
 use crate::access::{Decision, RUNS_EVERYTHING, Resolution};
 use crate::agents::{AgentOutputs, Connection, TOKEN_VARIABLE, TokenPlacement};
 use crate::inputs::Settings;
-use crate::mcp::Tool;
 use crate::port::{Actions, Endpoints, Flow, Identity, Token};
 use crate::runner::Log;
 use crate::runner::summary::{Cell, Summary};
@@ -22,37 +20,42 @@ use crate::text::comma_list;
 /// variables.
 const LARGEST_VARIABLE: usize = 128 * 1024;
 
-pub(super) fn warn_of_token(settings: &Settings, token: &Token, log: &mut Log<'_>) {
+pub(super) fn warn_of_token(
+    settings: &Settings,
+    token: &Token,
+    can_use_gateway: bool,
+    log: &mut Log<'_>,
+) {
     if settings.credentials.is_personal() || token.identity == Identity::User {
         log.warning(
-            TITLE,
             "The credentials look like a user's own: the agent acts as that user, and stops \
              working when the user is removed. Create a service account in Port for CI.",
         );
     }
-    if settings.connection == Connection::Gateway {
+    if settings.request.connection == Connection::Gateway {
         // The gateway renews the token.
         return;
     }
     let Some((left, at)) = token.valid_for().zip(token.expires_at) else {
         log.warning(
-            TITLE,
             "Port did not report when the token expires, so `expires_at` and `expires_in` are empty.",
         );
         return;
     };
     warn_of_clock(token, log);
     if left < settings.min_validity {
-        log.warning(
-            TITLE,
-            format!(
-                "The token expires in {} (less than `min_validity`, {}). Port returns the same token \
-                 until it expires; start longer jobs after {}.",
-                format_duration(Duration::from_secs(left.as_secs())),
-                format_duration(settings.min_validity),
-                format_rfc3339_seconds(at),
-            ),
-        );
+        log.warning(format!(
+            "The token expires in {} (less than `min_validity`, {}). Port returns the same token \
+                 until it expires; {}start longer jobs after {}.",
+            format_duration(Duration::from_secs(left.as_secs())),
+            format_duration(settings.min_validity),
+            if can_use_gateway {
+                "set `connection: gateway`, which renews it, or "
+            } else {
+                ""
+            },
+            format_rfc3339_seconds(at),
+        ));
     }
 }
 
@@ -69,9 +72,7 @@ fn warn_of_clock(token: &Token, log: &mut Log<'_>) {
         Err(error) => (error.duration(), "behind"),
     };
     if difference > CLOCK_TOLERANCE {
-        log.warning(
-            TITLE,
-            format!(
+        log.warning(format!(
                 "The runner's clock is {} {direction} Port's, and `expires_at` is a time by Port's clock. \
                  Correct the runner's clock.",
                 format_duration(Duration::from_secs(difference.as_secs()))
@@ -80,40 +81,32 @@ fn warn_of_clock(token: &Token, log: &mut Log<'_>) {
     }
 }
 
-/// Reports that the policy limits `allowed_actions: *`.
-pub(super) fn notice_of_actions(settings: &Settings, decision: &PolicyDecision, log: &mut Log<'_>) {
+/// Says that the policy limits `allowed_actions: *`, as the job summary does.
+pub(super) fn log_actions(settings: &Settings, decision: &PolicyDecision, log: &mut Log<'_>) {
     if let Some(rule) = &decision.rule
-        && settings.allowed_actions != decision.actions
+        && settings.request.allowed_actions != decision.actions
     {
-        log.notice(
-            TITLE,
-            format!(
-                "`allowed_actions: *` is limited to what {} allows: {}.",
-                rule.title, decision.actions
-            ),
-        );
+        log.info(format!(
+            "`allowed_actions: *` is limited to what {} allows: {}.",
+            rule.title, decision.actions
+        ));
     }
 }
 
 pub(super) fn warn_of_tools(
     settings: &Settings,
     decision: &PolicyDecision,
-    offered: &[Tool],
     resolution: &Resolution<'_>,
+    can_use_gateway: bool,
     log: &mut Log<'_>,
 ) {
-    let writing = offered.iter().filter(|tool| tool.may_write());
-    let writing = comma_list(writing.map(|tool| tool.name.as_str()));
-    if settings.read_only && settings.verify && !writing.is_empty() {
-        let granted = resolution.with(Decision::Granted);
-        let granted = granted.filter(|tool| tool.may_write());
-        let granted = comma_list(granted.map(|tool| tool.name.as_str()));
-        log.warning(
-            TITLE,
-            format!(
-                "In read-only mode, the server still offers tools that are not annotated as read-only: \
-                 {writing}. To grant one, list its name in `allowed_tools`. Granted: {}.",
-                if granted.is_empty() { "none" } else { &granted }
+    let granted = resolution.with(Decision::Granted);
+    let granted = granted.filter(|tool| tool.may_write());
+    let granted = comma_list(granted.map(|tool| tool.name.as_str()));
+    if settings.request.read_only && settings.verify && !granted.is_empty() {
+        log.warning(format!(
+                "Tools that are not annotated as read-only are granted, although `read_only` is `true`: {granted}. \
+                 Port's server offers them in read-only mode. If this is not intended, remove them from `allowed_tools`."
             ),
         );
     }
@@ -123,9 +116,7 @@ pub(super) fn warn_of_tools(
         .collect();
     if !everything.is_empty() && decision.actions != Actions::All {
         let exclusions: Vec<String> = everything.iter().map(|name| format!("!{name}")).collect();
-        log.warning(
-            TITLE,
-            format!(
+        log.warning(format!(
                 "{} can run every action and workflow that Port lets the credentials run: `allowed_actions` limits \
                  only `run_action`. If this is not intended, remove it from `allowed_tools`, or exclude it: {}. If it \
                  is, set `allowed_actions: '*'`.",
@@ -138,33 +129,29 @@ pub(super) fn warn_of_tools(
     if let Some(rule) = &decision.rule
         && !not_allowed.is_empty()
     {
-        log.notice(
-            TITLE,
-            format!(
-                "`allowed_tools` is limited to what {} allows. Not granted: {not_allowed}.",
-                rule.title
-            ),
-        );
+        log.info(format!(
+            "`allowed_tools` is limited to what {} allows. Not granted: {not_allowed}.",
+            rule.title
+        ));
     }
     let ambiguous = resolution.list(Decision::Ambiguous);
     if !ambiguous.is_empty() {
-        log.warning(
-            TITLE,
-            format!(
-                "`{}` cannot distinguish these tools from others, so patterns do not grant them: \
-                 {ambiguous}.",
-                settings.agent
-            ),
-        );
+        log.warning(format!(
+            "`{}` cannot distinguish these tools from others, so patterns do not grant them: \
+                 {ambiguous}.{}",
+            settings.request.agent,
+            if can_use_gateway {
+                " With `connection: gateway`, it sees only the granted tools."
+            } else {
+                ""
+            }
+        ));
     }
     let invalid = resolution.list(Decision::InvalidName);
     if !invalid.is_empty() {
-        log.warning(
-            TITLE,
-            format!(
-                "The server offers tools with invalid names, which are never granted: {invalid}."
-            ),
-        );
+        log.warning(format!(
+            "The server offers tools with invalid names, which are never granted: {invalid}."
+        ));
     }
 }
 
@@ -176,23 +163,18 @@ pub(super) fn warn_of_outputs(
     log: &mut Log<'_>,
 ) {
     if rendered.has_replaced {
-        log.notice(
-            TITLE,
-            format!(
-                "`base_config` already contains a server named `{}`, which was replaced. To keep both, \
+        log.notice(format!(
+            "`base_config` already contains a server named `{}`, which was replaced. To keep both, \
                  set `server_name`.",
-                settings.server_name
-            ),
-        );
+            settings.server_name
+        ));
     }
     for (name, value) in outputs {
         let size = value.expose_secret().len();
         // The next step uses the file then.
         let is_used = *name != "mcp_config" || !settings.config_file;
         if size > LARGEST_VARIABLE && is_used {
-            log.warning(
-                TITLE,
-                format!(
+            log.warning(format!(
                     "The output `{name}` is {} KiB; the limit for an environment variable is {} KiB, so \
                      a step that uses it may not start. {}.",
                     size / 1024,
@@ -260,7 +242,7 @@ pub(super) fn closing_line(
         "Authenticated to Port (`{}`{}). Granted `{}` {count} of {}{}{condition}: {}.",
         flow,
         region.unwrap_or_default(),
-        settings.agent,
+        settings.request.agent,
         presented.url,
         until.unwrap_or_default(),
         comma_list(tools.iter().map(String::as_str)),
@@ -283,15 +265,19 @@ pub(super) fn summary(
             format_duration(minutes)
         )
     });
-    let mode = if settings.read_only { "yes" } else { "no" };
-    let mut summary = Summary::new(TITLE);
+    let mode = if settings.request.read_only {
+        "yes"
+    } else {
+        "no"
+    };
+    let mut summary = Summary::new("Port MCP");
     let server = format!("{} as {}", endpoints.mcp, settings.server_name);
     let actions = match &decision.actions {
         Actions::Only(actions) if !actions.is_empty() => Cell::untrusted(&actions.join(", ")),
         all_or_none => Cell::text(all_or_none),
     };
     // With the gateway, it is only the gateway's key.
-    let is_readable = settings.connection != Connection::Gateway
+    let is_readable = settings.request.connection != Connection::Gateway
         && settings.token_placement == TokenPlacement::Inline;
     let readers = is_readable.then(|| {
         Cell::text(
@@ -301,10 +287,10 @@ pub(super) fn summary(
     });
     let rule = decision.rule.as_ref();
     summary.facts([
-        ("Agent", Some(Cell::text(settings.agent))),
+        ("Agent", Some(Cell::text(settings.request.agent))),
         ("Region", endpoints.region.map(Cell::text)),
         ("MCP server", Some(Cell::untrusted(&server))),
-        ("Connection", Some(Cell::text(settings.connection))),
+        ("Connection", Some(Cell::text(settings.request.connection))),
         ("Tool enforcement", limits.map(Cell::text)),
         ("Read-only mode", Some(Cell::text(mode))),
         ("Port actions", Some(actions)),

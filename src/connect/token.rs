@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::TITLE;
 use crate::Error;
 use crate::http::{Http, StatusError, StatusKind};
 use crate::inputs::{AuthMethod, Settings};
@@ -34,13 +33,10 @@ pub(super) async fn fetch(
             Ok(token) => {
                 mask_and_log_attempts(&token, log)?;
                 if let (2.., Some(region)) = (number, endpoints.region) {
-                    log.notice(
-                        TITLE,
-                        format!(
-                            "The credentials belong to region `{region}`. Set `region: {region}` to \
+                    log.info(format!(
+                        "The credentials belong to region `{region}`. Set `region: {region}` to \
                              skip the request to the other region."
-                        ),
-                    );
+                    ));
                 }
                 return Ok((endpoints.clone(), token));
             }
@@ -97,8 +93,7 @@ pub(super) async fn preflight(
         match mcp::offered_tools(http, &server).await {
             Ok(tools) => {
                 if !rejected.attempts.is_empty() {
-                    log.notice(
-                        TITLE,
+                    log.info(
                         "The MCP server rejected the token of Port's REST exchange, and accepted the \
                          token of its own OAuth endpoint. Set `auth_method: oauth` to skip the REST exchange.",
                     );

@@ -31,6 +31,7 @@ use crate::access::policy::{AccessRequest, Policy, RunContext};
 use crate::agents::config::Config;
 use crate::agents::{Agent, Connection, Server, TokenPlacement, Transport};
 use crate::gateway::gate::{Action, Message};
+use crate::gateway::inspect::Inspector;
 use crate::gateway::rewrite::{Events, with_granted_tools};
 use crate::http::{Http, HttpSettings, Response, Service, StatusError};
 use crate::mcp;
@@ -99,7 +100,8 @@ pub fn jwt(data: &[u8]) {
 }
 
 /// An event stream, after one byte with the size of the chunks. The size has no effect, neither on the
-/// preflight check nor on the gateway, whose client gets only granted tools, and all other messages.
+/// preflight check nor on the gateway, whose client gets only granted tools, and all other messages, and every event
+/// as soon as it is complete.
 pub fn sse(data: &[u8]) {
     let Some((size, stream)) = data.split_first() else {
         return;
@@ -110,7 +112,7 @@ pub fn sse(data: &[u8]) {
     let text = String::from_utf8_lossy(&passed);
     assert_eq!(text, String::from_utf8_lossy(&filtered(stream, whole)));
     for event in readings::events(&passed) {
-        // The last two ignore the case of keys, as no client of MCP does.
+        // The others read other keys as the same, as no client of MCP does.
         for reader in &READERS[..2] {
             for tool in reader.tools(&event) {
                 assert_eq!(tool, GRANTED, "{event} in {text}");
@@ -124,6 +126,9 @@ pub fn sse(data: &[u8]) {
     };
     assert_eq!(others(stream), others(&passed));
 
+    let inspected = inspected(stream, size);
+    assert_eq!(inspected, stream, "there is no secret in it");
+
     let (events, again) = (preflight(stream, size), preflight(stream, whole));
     // If a line is invalid, the parser drops all events of its chunk.
     let is_invalid = [&events, &again].iter().any(|(_, error)| {
@@ -134,6 +139,25 @@ pub fn sse(data: &[u8]) {
     assert!(events == again || (is_invalid && events.1.is_some() && again.1.is_some()));
     let (events, error) = events;
     assert!(!events.is_empty() || error.is_some());
+}
+
+/// What the gateway passes of a stream without secrets. After each chunk, it holds no complete event.
+fn inspected(stream: &[u8], size: usize) -> Vec<u8> {
+    let (mut inspector, mut passed) = (Inspector::new(true), Vec::new());
+    for (number, chunk) in stream.chunks(size).enumerate() {
+        passed.extend(inspector.push(chunk).expect("it is short"));
+        let arrived = &stream[..(number * size + chunk.len())];
+        let held = &arrived[passed.len()..];
+        let lines = String::from_utf8_lossy(held)
+            .replace("\r\n", "\n")
+            .replace('\r', "\n");
+        assert!(
+            !lines.starts_with('\n') && !lines.contains("\n\n"),
+            "{lines:?} is complete"
+        );
+    }
+    passed.extend(inspector.finish().expect("it is short"));
+    passed
 }
 
 /// What the gateway passes of a stream of server messages.
@@ -205,9 +229,14 @@ pub fn policy(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let policy = match Policy::parse("port-mcp.yml", &text) {
         Ok(policy) => policy,
-        Err(error) => return assert_eq!(error.to_string().lines().count(), 2, "{error}"),
+        Err(errors) => {
+            for message in errors.messages() {
+                assert_eq!(message.lines().count(), 2, "{message}");
+            }
+            return assert!(errors.messages().next().is_some());
+        }
     };
-    let _ = policy.lint();
+    let _ = Policy::check("port-mcp.yml", &text);
     for (event, reference) in [("push", "refs/heads/main"), ("schedule", "refs/tags/v1")] {
         let run = RunContext {
             repository: Some("acme/catalog".to_owned()),
@@ -232,6 +261,7 @@ pub fn policy(data: &[u8]) {
             regions: &[Region::Eu],
             custom_hosts: &[],
             connection: Connection::Direct,
+            agent: Agent::ALL[0],
         };
         let allows = |request: &AccessRequest<'_>| rule.check(request).is_ok();
         if !allows(&least) {
@@ -353,6 +383,7 @@ pub fn event(data: &[u8]) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     fs::write(&file, data).expect("a file");
     let environment = Environment::from_iter([
+        ("GITHUB_ACTIONS", "true".as_ref()),
         ("GITHUB_EVENT_PATH", file.path().as_os_str()),
         ("GITHUB_REPOSITORY", "acme/catalog".as_ref()),
     ]);
@@ -362,7 +393,7 @@ pub fn event(data: &[u8]) {
         EmptySecretCause::Fork => text.contains('{'),
         cause => cause == EmptySecretCause::Unset,
     });
-    let commands = commands(&printed(|log| log.error("Port MCP", cause.to_string())));
+    let commands = commands(&printed(|log| log.warning(cause.to_string())));
     assert_eq!(commands.len(), 1);
     assert_eq!(commands[0].data, cause.to_string());
 }
@@ -375,11 +406,11 @@ pub fn log(data: &[u8]) {
     let printed = printed(|log| {
         log.mask(&secret).expect("a buffer can be written");
         log.info(&text);
-        log.lines(&text);
+        log.result(&text);
         log.debug(&text);
-        log.notice("Port MCP", &text);
-        log.warning("Port MCP", &text);
-        log.error("Port MCP", &text);
+        log.notice(&text);
+        log.warning(&text);
+        log.error(&text);
     });
     let shown = redact(&text).replace("##[", "## [");
     let (masks, others): (Vec<_>, Vec<_>) = commands(&printed)
@@ -389,12 +420,17 @@ pub fn log(data: &[u8]) {
     let names: Vec<_> = others.iter().map(|command| command.name.as_str()).collect();
     assert_eq!(names, ["debug", "notice", "warning", "error"]);
     assert_eq!(others[0].data.trim_start(), shown.trim_start());
+    // An error ends in a link.
     let is_unchanged =
-        utf16_len(&shown) <= 4_000 && !shown.contains(|c| is_beyond_bmp(c) || c == '\u{2039}');
+        utf16_len(&shown) <= 3_800 && !shown.contains(|c| is_beyond_bmp(c) || c == '\u{2039}');
     for command in &others[1..] {
         assert!(!command.data.contains(is_beyond_bmp), "{}", command.data);
         assert!(utf16_len(&command.data) <= 4_001);
-        assert!(!is_unchanged || command.data.trim_start() == shown.trim_start());
+        let data = match command.name.as_str() {
+            "error" => command.data.rsplit_once("\nsee: ").expect("a link").0,
+            _ => command.data.as_str(),
+        };
+        assert!(!is_unchanged || data.trim_start() == shown.trim_start());
         assert!(command.properties.iter().all(|(name, _)| name == "title"));
     }
     mask(&text);

@@ -1,5 +1,5 @@
 //! How other programs read the same text: the oracle of the invariants. Written without the code that is
-//! tested, except for [`folded`].
+//! tested.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,47 +9,82 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::gateway::gate::folded;
-
 /// A parser of JSON, by how it looks up a key.
+#[derive(Clone, Copy)]
 pub(super) struct Reader {
     /// Whether the first of repeated keys counts, not the last.
     takes_first: bool,
-    /// Whether the case of keys does not count, as in Go.
-    ignores_case: bool,
+    /// Which keys are the same to it.
+    reads: fn(&str) -> String,
+    /// Whether a key that an object does not have is looked up in its `__proto__`, as after JavaScript's
+    /// `Object.assign`.
+    has_prototypes: bool,
 }
 
-pub(super) const READERS: [Reader; 4] = [
-    Reader {
-        takes_first: true,
-        ignores_case: false,
-    },
-    Reader {
-        takes_first: false,
-        ignores_case: false,
-    },
-    Reader {
-        takes_first: true,
-        ignores_case: true,
-    },
-    Reader {
-        takes_first: false,
-        ignores_case: true,
-    },
+/// The first two read keys as they are.
+pub(super) const READERS: [Reader; 10] = [
+    Reader::new(true, str::to_owned),
+    Reader::new(false, str::to_owned),
+    Reader::new(true, without_case),
+    Reader::new(false, without_case),
+    Reader::new(true, without_case_and_marks),
+    Reader::new(false, without_case_and_marks),
+    Reader::new(true, up_to_nul),
+    Reader::new(false, up_to_nul),
+    Reader::new(true, str::to_owned).with_prototypes(),
+    Reader::new(false, str::to_owned).with_prototypes(),
 ];
 
+const PROTOTYPE: &str = "__proto__";
+
+/// As Go compares keys.
+fn without_case(key: &str) -> String {
+    key.to_uppercase().to_lowercase()
+}
+
+/// As Go's JSON v2 does with `MatchCaseInsensitiveNames`.
+fn without_case_and_marks(key: &str) -> String {
+    without_case(key).replace(['-', '_'], "")
+}
+
+/// As C does.
+fn up_to_nul(key: &str) -> String {
+    key.split('\0').next().unwrap_or_default().to_owned()
+}
+
 impl Reader {
+    const fn new(takes_first: bool, reads: fn(&str) -> String) -> Self {
+        Self {
+            takes_first,
+            reads,
+            has_prototypes: false,
+        }
+    }
+
+    const fn with_prototypes(self) -> Self {
+        Self {
+            has_prototypes: true,
+            ..self
+        }
+    }
+
     fn get<'a>(&self, object: &'a str, key: &str) -> Option<&'a str> {
         let Entries(entries) = serde_json::from_str(object).ok()?;
         let mut found = entries
             .iter()
-            .filter(|(name, _)| name == key || (self.ignores_case && folded(name) == key));
+            .filter(|(name, _)| (self.reads)(name) == (self.reads)(key));
         let entry = if self.takes_first {
             found.next()
         } else {
             found.next_back()
         };
-        Some(entry?.1.get())
+        match entry {
+            Some((_, value)) => Some(value.get()),
+            None if self.has_prototypes && key != PROTOTYPE => {
+                self.get(self.get(object, PROTOTYPE)?, key)
+            }
+            None => None,
+        }
     }
 
     /// The method of a message, and the tool that it calls.

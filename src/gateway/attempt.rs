@@ -28,7 +28,8 @@ pub(super) const UNKNOWN_SESSION: &str = "session not found";
 pub(crate) struct Failure {
     /// One clause, quoted.
     pub(crate) reason: String,
-    /// What to do about it.
+    /// What to do about it. Empty if only the audit is known, which does not contain it.
+    #[serde(default)]
     pub(crate) hint: String,
     /// The status of Port's response, if there was one.
     #[serde(skip)]
@@ -47,6 +48,10 @@ impl Failure {
     /// Port did not respond.
     pub(super) fn no_response(error: &UpstreamError, url: &Url) -> Self {
         let hint = match error {
+            UpstreamError::Redirected(error) => {
+                let hint = PreflightError::Status(error.clone()).hint(url);
+                return Self::new(error, hint).with_status(error.status);
+            }
             UpstreamError::Token(_) => {
                 "check that the credentials were not revoked, and that `api_url` and `mcp_url` belong to the same \
                  organization; then run the job again"

@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::fmt::Display;
-use std::future::ready;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{Stream, StreamExt as _, once};
+use futures_util::FutureExt as _;
+use futures_util::stream::{Peekable, Stream, StreamExt as _};
 use http::header::{
     ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
     ORIGIN, WWW_AUTHENTICATE,
@@ -24,18 +23,22 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::attempt::{Attempt, Failure, UNKNOWN_SESSION};
 use super::audit::{Call, Outcome};
 use super::call::OngoingCall;
-use super::gate::{Action, Message, Rejection};
-use super::rewrite::{self, Events, Page, RawObject};
+use super::gate::{Action, Message, Rejection, Sender, is_stateless};
+use super::inspect::{Inspector, LARGEST_ERROR, without_secrets};
+use super::memory::{Memory, OutOfMemory, Relay, Reserved};
+use super::rewrite::{self, Events, RawObject};
+use super::scan::Scanner;
 use super::sessions::Session;
 use super::upstream::{UpstreamError, forwarded};
-use super::{Active, Gateway};
+use super::{Gateway, keys};
 use crate::mcp::{PreflightError, error_text};
-use crate::text::secrets::{Redactor, is_any_in, redact};
+use crate::text::secrets::is_any_in;
 use crate::text::{Quote, well_formed, without_command};
 
 /// The path of the MCP server, as at Port.
@@ -45,24 +48,22 @@ pub(super) const PATH: &str = "/v1";
 const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
 /// The time limit for a request body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a request waits for memory.
-const MEMORY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum length of a list of tools, and of an event that can contain one, in bytes.
-const LARGEST_LIST: usize = 8 * 1024 * 1024;
+pub(super) const LARGEST_LIST: usize = 8 * 1024 * 1024;
 /// The maximum length of a response to `initialize` or `server/discover`, in bytes.
 const LARGEST_CONNECT: usize = 1024 * 1024;
-/// The maximum length of an error response in bytes. A longer one is passed without its body.
-const LARGEST_ERROR: usize = 64 * 1024;
 /// The time limit for the body of an error response.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
-/// The maximum number of pages of the list of tools.
-const MAX_PAGES: usize = 250;
+/// The time limit for the body of a response that the gateway reads whole.
+pub(super) const WHOLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// The time limit for all pages of the list of tools.
+const LIST_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// The methods with which an agent connects.
 const CONNECTS: [&str; 2] = ["initialize", "server/discover"];
 
 const JSON: &str = "application/json";
-const EVENT_STREAM: &str = "text/event-stream";
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// The headers of Port's responses that the agent gets.
@@ -75,7 +76,7 @@ const RETURNED: [&str; 6] = [
     "allow",
 ];
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Answers a request of any client.
@@ -89,7 +90,7 @@ pub(super) async fn respond(
     // such as their search for a login.
     let is_attempt = match request.uri().path() {
         PATH => !request.headers().contains_key(SESSION),
-        _ if has_key(&client, request.headers(), &gateway.key) => true,
+        _ if is_key(request.headers(), &gateway.key) => true,
         _ => request.method() == Method::POST && gateway.audit.is_unused(),
     };
     let rejected = match request.uri().path() {
@@ -99,11 +100,7 @@ pub(super) async fn respond(
             RejectedRequest::new(StatusCode::FORBIDDEN, error)
         }
         _ if is_stop => return Ok(stop(&gateway, &client, request.headers()).await),
-        PATH if client.is_surplus => {
-            let error = "too many connections";
-            let close = HeaderValue::from_static("close");
-            RejectedRequest::new(StatusCode::SERVICE_UNAVAILABLE, error).with(CONNECTION, close)
-        }
+        PATH if client.is_surplus => surplus(&gateway, request).await,
         PATH => match mcp(&gateway, &client, request).await {
             Ok(response) => return Ok(response),
             Err(rejected) => *rejected,
@@ -111,20 +108,45 @@ pub(super) async fn respond(
         _ => RejectedRequest::new(StatusCode::NOT_FOUND, "the path is not /v1"),
     };
     let is_attempt = is_attempt || rejected.text == UNKNOWN_SESSION;
-    if is_attempt && !gateway.open.is_closed() {
-        let failure = Failure::rejected(rejected.response.status(), rejected.text);
+    if is_attempt && !gateway.stopping.is_cancelled() {
+        let failure = Failure::rejected(rejected.status, rejected.text);
         gateway.audit.session_failed(failure);
     }
     Ok(rejected.response)
 }
 
 /// The client of a connection.
-#[derive(Default)]
 pub(super) struct Client {
     /// Whether it has sent a key.
     pub(super) is_known: AtomicBool,
     /// Whether the gateway already has as many connections as it serves: only the post phase can use this one.
     pub(super) is_surplus: bool,
+    /// Cancelled to end the connection.
+    pub(super) connection: CancellationToken,
+    /// Held while the gateway waits for the end of the connection. `None` if the connection waits for the end of the gateway.
+    token: Mutex<Option<TaskTrackerToken>>,
+}
+
+impl Client {
+    pub(super) fn new(token: TaskTrackerToken, is_surplus: bool) -> Self {
+        Self {
+            is_known: AtomicBool::new(false),
+            is_surplus,
+            connection: CancellationToken::new(),
+            token: Mutex::new(Some(token)),
+        }
+    }
+
+    fn wait_for_end(&self) {
+        let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        *token = None;
+    }
+
+    /// Whether it requested the counts, which exist when all other connections have ended.
+    pub(super) fn waits_for_end(&self) -> bool {
+        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        token.is_none()
+    }
 }
 
 /// Whether a request is for this gateway and not from a web page (DNS rebinding).
@@ -140,16 +162,21 @@ fn is_local(gateway: &Gateway, headers: &HeaderMap) -> bool {
     host.is_some_and(is_allowed) && hosts.next().is_none() && !headers.contains_key(ORIGIN)
 }
 
-/// Whether the request has the key. Compares in constant time.
+/// Whether the request has the key: its client is then known.
 fn has_key(client: &Client, headers: &HeaderMap, key: &SecretString) -> bool {
+    let has_key = is_key(headers, key);
+    client.is_known.fetch_or(has_key, Ordering::Relaxed);
+    has_key
+}
+
+/// Whether a request has the key. Compares in constant time.
+fn is_key(headers: &HeaderMap, key: &SecretString) -> bool {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().map(HeaderValue::as_bytes).unwrap_or_default();
     let (scheme, given) = value.split_at_checked(7).unwrap_or_default();
-    let has_key = scheme.eq_ignore_ascii_case(b"bearer ")
+    scheme.eq_ignore_ascii_case(b"bearer ")
         && values.next().is_none()
-        && bool::from(given.ct_eq(key.expose_secret().as_bytes()));
-    client.is_known.fetch_or(has_key, Ordering::Relaxed);
-    has_key
+        && bool::from(given.ct_eq(key.expose_secret().as_bytes()))
 }
 
 async fn stop(gateway: &Gateway, client: &Client, headers: &HeaderMap) -> Response<Body> {
@@ -157,6 +184,7 @@ async fn stop(gateway: &Gateway, client: &Client, headers: &HeaderMap) -> Respon
     if !key.is_some_and(|key| has_key(client, headers, key)) {
         return unauthorized().response;
     }
+    client.wait_for_end();
     let counts = gateway.stop().await;
     json_response(StatusCode::OK, &json!(counts))
 }
@@ -164,6 +192,8 @@ async fn stop(gateway: &Gateway, client: &Client, headers: &HeaderMap) -> Respon
 /// A request that the gateway rejects before it reads a message.
 struct RejectedRequest {
     response: Response<Body>,
+    /// What the response says. Its status can be another one, for a client that waits for a JSON-RPC response.
+    status: StatusCode,
     text: &'static str,
 }
 
@@ -171,6 +201,7 @@ impl RejectedRequest {
     fn new(status: StatusCode, error: &'static str) -> Self {
         Self {
             response: text(status, error),
+            status,
             text: error,
         }
     }
@@ -179,10 +210,43 @@ impl RejectedRequest {
         self.response.headers_mut().insert(name, value);
         self
     }
+
+    /// The rejection as a JSON-RPC error, if a client waits for one: it would take a status for the end of its session.
+    fn to(mut self, message: &Scanner) -> Self {
+        let (status, code) = match (self.status, Sender::of(message)) {
+            // The client opens another session.
+            (StatusCode::NOT_FOUND, _) => (self.status, -32001),
+            (StatusCode::UNAUTHORIZED, _) | (_, Sender::Other) => return self,
+            (_, sender) => (sender.status(self.status), -32600),
+        };
+        let mut headers = std::mem::take(self.response.headers_mut());
+        headers.remove(CONTENT_TYPE);
+        self.response = rejection(status, message.id_of_request(), code, self.text);
+        for (name, value) in headers
+            .into_iter()
+            .filter_map(|(name, value)| Some((name?, value)))
+        {
+            self.response.headers_mut().entry(name).or_insert(value);
+        }
+        self
+    }
 }
 
 /// A value, or why a request is rejected.
 type OrRejected<T> = Result<T, Box<RejectedRequest>>;
+
+/// A request of a connection that only the post phase can use. Its client stays unknown, so that the connection ends
+/// soon.
+async fn surplus(gateway: &Gateway, request: Request<Incoming>) -> RejectedRequest {
+    let close = HeaderValue::from_static("close");
+    let rejected = RejectedRequest::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections")
+        .with(CONNECTION, close);
+    if is_key(request.headers(), &gateway.key) {
+        rejected.to(&scan(request.into_body()).await)
+    } else {
+        rejected
+    }
+}
 
 async fn mcp(
     gateway: &Arc<Gateway>,
@@ -190,12 +254,10 @@ async fn mcp(
     request: Request<Incoming>,
 ) -> OrRejected<Response<Body>> {
     let (parts, body) = request.into_parts();
+    let relay = || gateway.memory.relay(client.connection.clone());
     let (active, session) = match admit(gateway, client, &parts.headers) {
         Ok(admitted) => admitted,
-        Err(rejected) => {
-            discard(body).await;
-            return Err(rejected);
-        }
+        Err(rejected) => return Err(rejected.to(&scan(body).await).into()),
     };
     match parts.method {
         Method::POST => {
@@ -205,21 +267,18 @@ async fn mcp(
             };
             let mut memory = match memory {
                 Ok(memory) => memory,
-                Err(rejected) => {
-                    discard(body).await;
-                    return Err(rejected);
-                }
+                Err(rejected) => return Err(rejected.to(&scan(body).await).into()),
             };
-            let body = read(body).await?;
-            let unused = memory.num_permits().saturating_sub(kibibytes(body.len()));
-            drop(memory.split(unused));
+            let mut body = read(body, &parts.headers).await?;
+            memory.shrink(body.len());
+            if let Cow::Owned(text) = well_formed(&body) {
+                body = text.into();
+            }
             let request = Post {
                 gateway,
+                connection: &client.connection,
                 headers: &parts.headers,
-                body: &match well_formed(&body) {
-                    Cow::Borrowed(_) => body,
-                    Cow::Owned(body) => body.into(),
-                },
+                body: &body,
                 session: session.as_ref(),
             };
             let response = request.respond().await;
@@ -227,10 +286,10 @@ async fn mcp(
             Ok(hold(response, active))
         }
         Method::GET => {
-            let stream = stream(gateway, &parts.headers, session.as_ref()).await;
+            let stream = stream(gateway, &parts.headers, session.as_ref(), relay()).await;
             Ok(hold(stream, active))
         }
-        Method::DELETE => Ok(close(gateway, &parts.headers, session.as_ref()).await),
+        Method::DELETE => Ok(close(gateway, &parts.headers, session.as_ref(), relay()).await),
         _ => {
             let methods = HeaderValue::from_static("GET, POST, DELETE");
             let rejected =
@@ -245,7 +304,7 @@ fn admit(
     gateway: &Arc<Gateway>,
     client: &Client,
     headers: &HeaderMap,
-) -> OrRejected<(Active, Option<Arc<Session>>)> {
+) -> OrRejected<(TaskTrackerToken, Option<Arc<Session>>)> {
     if !has_key(client, headers, &gateway.key) {
         return Err(unauthorized().into());
     }
@@ -274,71 +333,101 @@ fn session(gateway: &Gateway, headers: &HeaderMap) -> OrRejected<Option<Arc<Sess
         return Ok(None);
     };
     let found = id.to_str().ok().and_then(|id| gateway.sessions.get(id));
-    found.map(Some).ok_or_else(|| {
-        let error = error_message(None, -32001, UNKNOWN_SESSION);
-        let rejected = RejectedRequest {
-            response: json_text(StatusCode::NOT_FOUND, error),
-            text: UNKNOWN_SESSION,
-        };
-        rejected.into()
-    })
+    found
+        .map(Some)
+        .ok_or_else(|| RejectedRequest::new(StatusCode::NOT_FOUND, UNKNOWN_SESSION).into())
+}
+
+/// The length of the body of a request.
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Reserves memory for the body of a request.
-async fn memory(gateway: &Gateway, headers: &HeaderMap) -> OrRejected<OwnedSemaphorePermit> {
-    let length = headers.get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let length = length.unwrap_or(LARGEST_REQUEST);
+async fn memory(gateway: &Gateway, headers: &HeaderMap) -> OrRejected<Reserved> {
+    let length = length(headers).unwrap_or(LARGEST_REQUEST);
     if length > LARGEST_REQUEST {
         return Err(too_large().into());
     }
-    let kibibytes = u32::try_from(kibibytes(length)).unwrap_or(u32::MAX);
-    let memory = Arc::clone(&gateway.memory).acquire_many_owned(kibibytes);
-    match tokio::time::timeout(MEMORY_TIMEOUT, memory).await {
-        Ok(Ok(permit)) => Ok(permit),
-        _ => Err(
-            RejectedRequest::new(StatusCode::SERVICE_UNAVAILABLE, "too many large requests").into(),
-        ),
-    }
-}
-
-/// The permits for a body of this length.
-fn kibibytes(length: usize) -> usize {
-    length / 1024 + 1
+    let memory = gateway.memory.request(length).await;
+    memory.map_err(|OutOfMemory| {
+        RejectedRequest::new(StatusCode::SERVICE_UNAVAILABLE, "too many large requests").into()
+    })
 }
 
 /// Reads and drops the body of a rejected request: a client that still sends would not read the response.
-async fn discard(body: Incoming) {
-    let mut body = Limited::new(body, 4 * LARGEST_REQUEST);
-    let all = async { while let Some(Ok(_)) = body.frame().await {} };
-    let _ = tokio::time::timeout(MEMORY_TIMEOUT, all).await;
+async fn scan(body: Incoming) -> Scanner {
+    let mut message = Scanner::default();
+    drain(scanned(body, &mut message)).await;
+    message
 }
 
-async fn read(body: Incoming) -> OrRejected<Bytes> {
-    let body = Limited::new(body, LARGEST_REQUEST).collect();
-    match tokio::time::timeout(REQUEST_TIMEOUT, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large().into()),
-        Ok(Err(_)) => {
-            Err(RejectedRequest::new(StatusCode::BAD_REQUEST, "the body is incomplete").into())
+/// A body that is scanned as it is read.
+fn scanned(
+    body: Incoming,
+    message: &mut Scanner,
+) -> impl hyper::body::Body<Data = Bytes, Error = hyper::Error> + Unpin {
+    body.map_frame(|frame| {
+        message.add(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
+        frame
+    })
+}
+
+async fn drain(body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error> + Unpin) {
+    let mut body = Limited::new(body, 4 * LARGEST_REQUEST);
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(REQUEST_TIMEOUT, all).await;
+}
+
+async fn read(mut body: Incoming, headers: &HeaderMap) -> OrRejected<Bytes> {
+    // Not `collect`: all frames and their copy would need twice the memory, and so does a vector that grows.
+    let mut bytes = Vec::with_capacity(length(headers).unwrap_or_default());
+    let read = async {
+        while let Some(frame) = body.frame().await {
+            let data = frame.map_err(drop)?.into_data().unwrap_or_default();
+            if bytes.len() + data.len() > LARGEST_REQUEST {
+                return Ok(Some(data));
+            }
+            bytes.extend_from_slice(&data);
         }
-        Err(_) => {
-            Err(RejectedRequest::new(StatusCode::REQUEST_TIMEOUT, "the body is incomplete").into())
-        }
+        Ok(None)
+    };
+    let incomplete = |status| RejectedRequest::new(status, "the body is incomplete");
+    let read = tokio::time::timeout(REQUEST_TIMEOUT, read).await;
+    if let Ok(Ok(None)) = read {
+        return Ok(bytes.into());
     }
+    let mut message = Scanner::of(&bytes);
+    drop(bytes);
+    let rejected = match read {
+        Ok(Ok(rest)) => {
+            message.add(&rest.unwrap_or_default());
+            drain(scanned(body, &mut message)).await;
+            too_large()
+        }
+        Ok(Err(())) => incomplete(StatusCode::BAD_REQUEST),
+        Err(_) => incomplete(StatusCode::REQUEST_TIMEOUT),
+    };
+    Err(rejected.to(&message).into())
 }
 
 /// A message of the agent.
-struct Post<'a> {
-    gateway: &'a Arc<Gateway>,
+pub(super) struct Post<'a> {
+    pub(super) gateway: &'a Arc<Gateway>,
+    /// Cancelled to end the connection of the client.
+    connection: &'a CancellationToken,
     headers: &'a HeaderMap,
     body: &'a Bytes,
-    session: Option<&'a Arc<Session>>,
+    pub(super) session: Option<&'a Arc<Session>>,
 }
 
 impl Post<'_> {
-    fn label(&self) -> &str {
-        self.session.map_or("-", |session| &session.label)
+    pub(super) fn label(&self) -> &str {
+        self.session_label().unwrap_or("-")
+    }
+
+    pub(super) fn session_label(&self) -> Option<&str> {
+        self.session.map(|session| session.label.as_str())
     }
 
     async fn respond(&self) -> Response<Body> {
@@ -350,7 +439,14 @@ impl Post<'_> {
                 if self.session.is_none() && audit.is_unused() {
                     self.could_not_connect(&rejection);
                 }
-                return rejected(None, &rejection, false);
+                let message = Scanner::of(self.body);
+                let sender = match (&rejection, Sender::of(&message)) {
+                    // What is no JSON can be a request whose id cannot be read.
+                    (Rejection::Parse(_), Sender::Notifier) => Sender::Other,
+                    (_, sender) => sender,
+                };
+                let status = rejection.status(sender, is_stateless(self.headers));
+                return rejected(message.id_of_request(), &rejection, status);
             }
         };
         let action = message.decide(self.headers, &self.gateway.tools);
@@ -362,7 +458,12 @@ impl Post<'_> {
                 if CONNECTS.contains(&method) {
                     self.could_not_connect(&rejection);
                 }
-                rejected(message.id, &rejection, message.is_stateless)
+                let sender = match (&message.method, message.id) {
+                    (Some(_), None) => Sender::Notifier,
+                    _ => Sender::Client,
+                };
+                let status = rejection.status(sender, message.is_stateless);
+                rejected(message.id, &rejection, status)
             }
             Ok(Action::Drop) => {
                 let tool = message.tool.as_deref().filter(|_| method == "tools/call");
@@ -372,16 +473,28 @@ impl Post<'_> {
             }
             Ok(Action::Forward) if method == "tools/call" => self.call(&message).await,
             Ok(Action::Forward) => match self.send().await {
-                Ok(response) => relay(response, None, None).await,
+                Ok(response) => relay(response, None, None, self.relay()).await,
                 Err(error) => self.failed(&message, &error),
             },
             Ok(Action::Connect) => self.connect(&message, method).await,
-            Ok(Action::ListTools) => self.list(&message).await,
+            Ok(Action::ListTools) => {
+                let list = tokio::time::timeout(LIST_TIMEOUT, self.list(&message)).await;
+                list.unwrap_or_else(|_| {
+                    let error = "Port did not return the list of tools in time";
+                    audit.failure(self.label(), error);
+                    json_text(StatusCode::OK, error_message(message.id, -32000, error))
+                })
+            }
         }
     }
 
+    pub(super) fn relay(&self) -> Relay {
+        self.gateway.memory.relay(self.connection.clone())
+    }
+
     fn could_not_connect(&self, rejection: &Rejection) {
-        let failure = Failure::rejected(rejection.status(false), &rejection.to_string());
+        let status = rejection.status(Sender::Other, false);
+        let failure = Failure::rejected(status, &rejection.to_string());
         self.gateway.audit.session_failed(failure);
     }
 
@@ -389,7 +502,7 @@ impl Post<'_> {
         self.send_body(self.body.clone()).await
     }
 
-    async fn send_body(&self, body: Bytes) -> Result<reqwest::Response, UpstreamError> {
+    pub(super) async fn send_body(&self, body: Bytes) -> Result<reqwest::Response, UpstreamError> {
         let upstream = &self.gateway.upstream;
         upstream
             .send(Method::POST, self.headers, body, self.session)
@@ -397,7 +510,7 @@ impl Post<'_> {
     }
 
     /// An error of the gateway. Port's own 401 never reaches the agent, which could start a login.
-    fn failed(&self, message: &Message<'_>, error: &UpstreamError) -> Response<Body> {
+    pub(super) fn failed(&self, message: &Message<'_>, error: &UpstreamError) -> Response<Body> {
         self.gateway.audit.failure(self.label(), error);
         let text = error.to_string();
         match message.id {
@@ -412,9 +525,15 @@ impl Post<'_> {
             tool: Quote::new(message.tool.as_deref().unwrap_or_default()).to_string(),
             arguments: self.gateway.audit.arguments(message.arguments),
         };
-        let mut call = OngoingCall::new(Arc::clone(&self.gateway.audit), call);
+        let gateway = self.gateway;
+        let mut call = OngoingCall::new(Arc::clone(&gateway.audit), gateway.closing.clone(), call);
         match self.send().await {
-            Ok(response) => relay(response, Some(call), None).await,
+            Ok(response) => {
+                if response.status().is_success() {
+                    self.gateway.audit.responded(self.session_label());
+                }
+                relay(response, Some(call), None, self.relay()).await
+            }
             Err(error) => {
                 call.end(match error {
                     UpstreamError::Unknown(_) => Outcome::Unknown,
@@ -439,11 +558,13 @@ impl Post<'_> {
         };
         let (status, headers) = (response.status(), response.headers().clone());
         if !status.is_success() {
-            let (response, text) = relay_error(response).await;
+            let (response, text) = relay_error(response, self.relay()).await;
             attempt.fail(Failure::status(status, &headers, &text, url));
             return response;
         }
-        let Ok(text) = whole(response, LARGEST_CONNECT).await else {
+        let memory = &self.gateway.memory;
+        let read = whole(response, LARGEST_CONNECT, WHOLE_TIMEOUT, memory).await;
+        let Ok((text, _reserved)) = read else {
             let error = "Port's response to the connection is too large or incomplete";
             let cause = PreflightError::Protocol(Quote::new(error));
             attempt.fail(Failure::invalid(&cause, status, url));
@@ -474,103 +595,28 @@ impl Post<'_> {
             return response;
         }
         let id = headers.get(SESSION).filter(|_| method == "initialize");
-        let label = match id.and_then(|id| id.to_str().ok()) {
-            Some(id) => {
-                let headers = forwarded(self.headers);
-                self.gateway.sessions.open(id, self.body, &headers)
-            }
-            None => "-".to_owned(),
-        };
+        let id = id.and_then(|id| Some((id.to_str().ok()?, own_id(id)?)));
+        let label = id.map_or_else(
+            || "-".to_owned(),
+            |(upstream, id)| {
+                let (sessions, headers) = (&self.gateway.sessions, forwarded(self.headers));
+                let label = sessions.open(&id, upstream, self.body, &headers);
+                response.headers_mut().insert(SESSION, id);
+                label
+            },
+        );
         attempt.succeed(&label);
-        if let Some(id) = id {
-            response.headers_mut().insert(SESSION, id.clone());
-        }
         response
     }
+}
 
-    /// Reads all pages of the list of tools, and answers with the granted tools on one page.
-    async fn list(&self, message: &Message<'_>) -> Response<Body> {
-        let record = |reason: &dyn Display| self.gateway.audit.failure(self.label(), reason);
-        let fail = |text: &str| {
-            record(&text);
-            json_text(StatusCode::OK, error_message(message.id, -32000, text))
-        };
-        let mut params = message
-            .params
-            .and_then(|params| RawObject::parse(params.get()))
-            .unwrap_or_default();
-        if params.get("cursor").is_some() {
-            let error = "invalid cursor: the list has one page";
-            return json_text(StatusCode::OK, error_message(message.id, -32602, error));
-        }
-        let mut first: Option<Page> = None;
-        let mut cursors: Vec<String> = Vec::new();
-        let mut left = LARGEST_LIST;
-        for _ in 0..MAX_PAGES {
-            let body = list_request(message.id, &params);
-            let response = match self.send_body(body.into()).await {
-                Ok(response) => response,
-                Err(error) => return self.failed(message, &error),
-            };
-            if !response.status().is_success() {
-                record(&format_args!(
-                    "Port returned no list of tools ({})",
-                    response.status()
-                ));
-                return relay(response, None, None).await;
-            }
-            let is_stream = has_type(response.headers(), EVENT_STREAM);
-            let Ok(text) = whole(response, left).await else {
-                return fail("Port's list of tools is too large or incomplete");
-            };
-            left -= text.len();
-            let Some(response) = response_in(&text, is_stream) else {
-                return fail("Port's response is not a list of tools");
-            };
-            let Some(result) = response.get("result") else {
-                let text = response.to_string();
-                let error: Value = serde_json::from_str(&text).unwrap_or_default();
-                record(&format_args!(
-                    "Port returned no list of tools ({})",
-                    error_text(&error)
-                ));
-                return json_text(StatusCode::OK, text);
-            };
-            let Some(mut page) = Page::parse(result.get()) else {
-                return fail("Port's response is not a list of tools");
-            };
-            page.tools
-                .retain(|tool| rewrite::is_granted(tool, &self.gateway.tools));
-            let next = page.next_cursor.take();
-            match &mut first {
-                None => first = Some(page),
-                Some(first) => first.tools.append(&mut page.tools),
-            }
-            // Some servers mark the end by an empty cursor.
-            let Some(next) = next.filter(|next| !next.is_empty()) else {
-                break;
-            };
-            if cursors.contains(&next) || cursors.len() + 1 == MAX_PAGES {
-                return fail("Port's list of tools is endless");
-            }
-            params.set("cursor", &next);
-            cursors.push(next);
-        }
-        let Some(page) = first else {
-            return fail("Port's response is not a list of tools");
-        };
-        self.gateway.audit.event(
-            "list",
-            &[
-                ("session", self.label().into()),
-                ("tools", page.tools.len().into()),
-            ],
-        );
-        let result = page.into_result(false);
-        let id = message.id.map_or("null", RawValue::get);
-        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
-        json_text(StatusCode::OK, text)
+/// The ID of a session for the agent: Port's, unless it repeats a secret. `None` if there is none.
+fn own_id(id: &HeaderValue) -> Option<HeaderValue> {
+    if !is_any_in(id.to_str().ok()?) {
+        return Some(id.clone());
     }
+    let random = keys::random().ok()?;
+    HeaderValue::from_str(random.expose_secret()).ok()
 }
 
 /// Whether a response opens a connection: it contains a result.
@@ -601,13 +647,8 @@ fn opened(text: &str, headers: &HeaderMap) -> Result<(), PreflightError> {
     })
 }
 
-fn list_request(id: Option<&RawValue>, params: &RawObject) -> String {
-    let id = id.map_or("null", RawValue::get);
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{params}}}"#)
-}
-
 /// The JSON-RPC response in a body: the body itself, or an event.
-fn response_in(text: &str, is_stream: bool) -> Option<RawObject> {
+pub(super) fn response_in(text: &str, is_stream: bool) -> Option<RawObject> {
     if is_stream {
         let events = Events::default().push(text.as_bytes());
         return events.iter().find_map(|event| response_of(event));
@@ -629,6 +670,7 @@ async fn stream(
     gateway: &Arc<Gateway>,
     headers: &HeaderMap,
     session: Option<&Arc<Session>>,
+    memory: Relay,
 ) -> Response<Body> {
     let sent = gateway
         .upstream
@@ -648,7 +690,7 @@ async fn stream(
     };
     if has_type(response.headers(), EVENT_STREAM) {
         let filter = Filter::new(Arc::clone(gateway));
-        return relay(response, None, Some(filter)).await;
+        return relay(response, None, Some(filter), memory).await;
     }
     if is_attempt {
         let status = response.status();
@@ -658,7 +700,7 @@ async fn stream(
         };
         gateway.audit.session_failed(failure);
     }
-    let mut response = relay(response, None, None).await;
+    let mut response = relay(response, None, None, memory).await;
     if response.status().is_success() {
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     }
@@ -670,6 +712,7 @@ async fn close(
     gateway: &Arc<Gateway>,
     headers: &HeaderMap,
     session: Option<&Arc<Session>>,
+    memory: Relay,
 ) -> Response<Body> {
     let sent = gateway
         .upstream
@@ -683,7 +726,7 @@ async fn close(
     {
         gateway.sessions.close(id);
     }
-    relay(response, None, None).await
+    relay(response, None, None, memory).await
 }
 
 /// Port did not respond to a request without a message.
@@ -730,9 +773,10 @@ async fn relay(
     response: reqwest::Response,
     mut call: Option<OngoingCall>,
     filter: Option<Filter>,
+    memory: Relay,
 ) -> Response<Body> {
     if !response.status().is_success() {
-        let (response, text) = relay_error(response).await;
+        let (response, text) = relay_error(response, memory).await;
         if let Some(call) = &mut call {
             call.add(text.as_bytes(), false);
             call.end(Outcome::Error);
@@ -745,7 +789,7 @@ async fn relay(
         call.end(Outcome::Unknown);
     }
     let is_stream = has_type(response.headers(), EVENT_STREAM);
-    let state = (Box::pin(chunks(response)), call, filter);
+    let state = (Box::pin(chunks(response, Some(memory))), call, filter);
     let stream =
         futures_util::stream::unfold(state, move |(mut bytes, mut call, mut filter)| async move {
             let Some(chunk) = bytes.next().await else {
@@ -768,7 +812,7 @@ async fn relay(
                     if let Some(call) = &mut call {
                         call.end(Outcome::Unknown);
                     }
-                    Err(error.without_url().into())
+                    Err(error)
                 }
             };
             Some((chunk.map(Frame::data), (bytes, call, filter)))
@@ -785,12 +829,42 @@ fn head(response: &reqwest::Response) -> Response<()> {
 }
 
 /// As [`relay`], for a status that is an error. Also returns Port's text.
-async fn relay_error(response: reqwest::Response) -> (Response<Body>, String) {
+pub(super) async fn relay_error(
+    response: reqwest::Response,
+    mut memory: Relay,
+) -> (Response<Body>, String) {
     let head = head(&response);
-    let text = tokio::time::timeout(ERROR_TIMEOUT, whole(response, LARGEST_ERROR)).await;
-    let text = text.ok().and_then(Result::ok).unwrap_or_default();
-    let redacted = redact(&text).into_owned();
-    (head.map(|()| full(redacted.into())), text)
+    let read = whole(response, LARGEST_ERROR, ERROR_TIMEOUT, memory.memory()).await;
+    let (text, reserved) = read.unwrap_or_default();
+    let redacted = without_secrets(&text).into_owned();
+    memory.hold(reserved);
+    (head.map(|()| kept(redacted, memory)), text)
+}
+
+/// The length of a part of a text that is kept until a client has read it, in bytes.
+const PART: usize = 16 * 1024;
+
+/// JSON that is kept in reserved memory until a client has read it.
+pub(super) fn kept_json(json: String, mut memory: Relay, reserved: Reserved) -> Response<Body> {
+    memory.hold(reserved);
+    let response = json_text(StatusCode::OK, String::new());
+    response.map(|_| kept(without_command(json), memory))
+}
+
+/// A text that is kept until a client has read it.
+fn kept(text: String, memory: Relay) -> Body {
+    if text.len() <= PART {
+        return full(text.into());
+    }
+    let state = (Bytes::from(text), memory);
+    let parts = futures_util::stream::unfold(state, async |(mut text, mut memory)| {
+        // Its memory is reserved.
+        let _ = memory.next().await;
+        let part = text.split_to(PART.min(text.len()));
+        memory.passed();
+        (!part.is_empty()).then(|| (Ok(Frame::data(part)), (text, memory)))
+    });
+    StreamBody::new(parts).boxed_unsync()
 }
 
 /// Keeps a value until the body of a response ends.
@@ -830,39 +904,105 @@ impl<T: Unpin> hyper::body::Body for Held<T> {
 }
 
 /// The body of a response as it arrives, without the secrets that it may repeat.
-fn chunks(response: reqwest::Response) -> impl Stream<Item = reqwest::Result<Bytes>> + Send {
-    let mut redactor = Redactor::default();
-    let chunks = response.bytes_stream().map(Some).chain(once(ready(None)));
-    chunks.map(move |chunk| match chunk {
-        Some(chunk) => Ok(redactor.push(&chunk?).into()),
-        None => Ok(redactor.finish().into()),
+fn chunks(
+    response: reqwest::Response,
+    memory: Option<Relay>,
+) -> impl Stream<Item = Result<Bytes, BoxError>> + Send {
+    let inspector = Inspector::new(has_type(response.headers(), EVENT_STREAM));
+    let bytes = Box::pin(response.bytes_stream().peekable());
+    let state = Some((bytes, inspector, memory));
+    futures_util::stream::try_unfold(state, async |state| {
+        let Some((mut bytes, mut inspector, mut memory)) = state else {
+            return Ok(None);
+        };
+        loop {
+            if let Some(memory) = &mut memory {
+                memory.next().await?;
+            }
+            let next = match (bytes.next().now_or_never(), &mut memory) {
+                (Some(next), _) => next,
+                (None, None) => bytes.next().await,
+                (None, Some(memory)) => {
+                    if inspector.is_empty() {
+                        memory.wait_for_port();
+                    }
+                    bytes.next().await
+                }
+            };
+            let Some(chunk) = next else {
+                let rest = Bytes::from(inspector.finish()?);
+                return Ok((!rest.is_empty()).then_some((rest, None)));
+            };
+            let chunk = chunk.map_err(reqwest::Error::without_url)?;
+            let passed = inspector.push(&chunk)?;
+            if let Some(memory) = &mut memory {
+                memory.received(chunk.len());
+            }
+            if !passed.is_empty() {
+                if inspector.is_empty() && memory.as_ref().is_some_and(Relay::is_small) {
+                    look_ahead(bytes.as_mut()).await;
+                }
+                if let Some(memory) = &memory {
+                    memory.passed();
+                }
+                return Ok(Some((passed.into(), Some((bytes, inspector, memory)))));
+            }
+        }
     })
 }
 
+/// How many turns of the scheduler the connection to Port gets to hand over what it has read.
+const TURNS: usize = 3;
+
+/// Gets what Port has sent already, without waiting for more: the last part of a response and its end leave together.
+async fn look_ahead<S: Stream>(mut stream: Pin<&mut Peekable<S>>) {
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+        if stream.as_mut().peek().now_or_never().is_some() {
+            return;
+        }
+    }
+}
+
 /// Reads a response to its end, or, of an event stream, up to the event with the JSON-RPC response.
-async fn whole(response: reqwest::Response, limit: usize) -> Result<String, ()> {
+/// The memory for it is reserved, unless it is small.
+pub(super) async fn whole(
+    response: reqwest::Response,
+    length: usize,
+    time: Duration,
+    memory: &Memory,
+) -> Result<(String, Reserved), ()> {
+    let whole = tokio::time::timeout(time, read_whole(response, length, memory));
+    whole.await.map_err(drop)?
+}
+
+async fn read_whole(
+    response: reqwest::Response,
+    limit: usize,
+    memory: &Memory,
+) -> Result<(String, Reserved), ()> {
+    let mut reserved = Reserved::default();
     let is_stream = has_type(response.headers(), EVENT_STREAM);
-    let mut bytes = Box::pin(chunks(response));
+    let mut bytes = Box::pin(chunks(response, None));
     let (mut text, mut events) = (Vec::new(), Events::default());
     while let Some(chunk) = bytes.next().await {
         let chunk = chunk.map_err(drop)?;
         if text.len() + chunk.len() > limit {
             return Err(());
         }
+        let part = memory.whole(text.len(), chunk.len()).await;
+        reserved.add(part.map_err(drop)?);
         text.extend_from_slice(&chunk);
-        if is_stream
-            && events
-                .push(&chunk)
-                .iter()
-                .any(|event| response_of(event).is_some())
-        {
+        let events = events.push(if is_stream { &chunk } else { &[] });
+        if events.iter().any(|event| response_of(event).is_some()) {
             break;
         }
     }
-    String::from_utf8(text).map_err(drop)
+    let text = String::from_utf8(text).map_err(drop)?;
+    Ok((text, reserved))
 }
 
-fn has_type(headers: &HeaderMap, kind: &str) -> bool {
+pub(super) fn has_type(headers: &HeaderMap, kind: &str) -> bool {
     let value = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -871,20 +1011,29 @@ fn has_type(headers: &HeaderMap, kind: &str) -> bool {
 }
 
 fn returned(headers: &HeaderMap) -> HeaderMap {
+    let is_common = |value: &HeaderValue| [JSON, EVENT_STREAM].iter().any(|common| value == common);
     let headers = headers.iter().filter(|(name, value)| {
-        RETURNED.contains(&name.as_str()) && !is_any_in(&String::from_utf8_lossy(value.as_bytes()))
+        let text = || String::from_utf8_lossy(value.as_bytes());
+        RETURNED.contains(&name.as_str()) && (is_common(value) || !is_any_in(&text()))
     });
     headers
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }
 
-fn rejected(id: Option<&RawValue>, rejection: &Rejection, is_stateless: bool) -> Response<Body> {
-    let error = error_message(id, rejection.code(), &rejection.to_string());
-    json_text(rejection.status(is_stateless), error)
+fn rejected(id: Option<&RawValue>, reason: &Rejection, status: StatusCode) -> Response<Body> {
+    rejection(status, id, reason.code(), &reason.to_string())
 }
 
-fn error_message(id: Option<&RawValue>, code: i64, text: &str) -> String {
+/// The response to a rejected message. A notification has none.
+fn rejection(status: StatusCode, id: Option<&RawValue>, code: i64, text: &str) -> Response<Body> {
+    match status {
+        StatusCode::ACCEPTED => empty(status),
+        _ => json_text(status, error_message(id, code, text)),
+    }
+}
+
+pub(super) fn error_message(id: Option<&RawValue>, code: i64, text: &str) -> String {
     let id = id.map_or("null", RawValue::get);
     let error = json!({"code": code, "message": text});
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
@@ -915,7 +1064,7 @@ fn text(status: StatusCode, text: impl Into<String>) -> Response<Body> {
     )
 }
 
-fn json_text(status: StatusCode, json: String) -> Response<Body> {
+pub(super) fn json_text(status: StatusCode, json: String) -> Response<Body> {
     of_type(JSON, status, without_command(json))
 }
 
@@ -936,4 +1085,26 @@ fn full(bytes: Bytes) -> Body {
     Full::new(bytes)
         .map_err(|never| match never {})
         .boxed_unsync()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream::{iter, pending};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_read_whole_has_a_time_limit() {
+        let memory = Memory::default();
+        let head = [Ok::<_, std::io::Error>("{\"jsonrpc\":\"2.0\",")];
+        let body = reqwest::Body::wrap_stream(iter(head).chain(pending()));
+        let response = http::Response::new(body).into();
+        let read = whole(response, LARGEST_LIST, Duration::ZERO, &memory).await;
+        assert!(read.is_err());
+        let response = http::Response::new("{}").into();
+        let (text, _) = whole(response, LARGEST_LIST, WHOLE_TIMEOUT, &memory)
+            .await
+            .unwrap();
+        assert_eq!(text, "{}");
+    }
 }

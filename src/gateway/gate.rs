@@ -1,10 +1,11 @@
 //! The gate: decides what a message of the agent may do, before it reaches Port.
 //!
-//! One parser decides. It accepts only messages that every other parser reads in the same way: no batches,
-//! no duplicate keys, and no key that differs from a key of the envelope only by its case.
+//! One parser decides. It accepts only messages that every other parser reads in the same way: no batches, no
+//! duplicate keys, no key in the envelope that JSON-RPC does not define there, and no key in the parameters that a
+//! lenient parser could read as another.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -15,19 +16,17 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::scan::Scanner;
 use crate::text::{Quote, comma_list};
 
 /// The maximum nesting of a message.
 const MAX_DEPTH: usize = 64;
 
-/// The keys that decide what a message does, in the envelope and in the parameters.
-const RESERVED_KEYS: [&str; 12] = [
-    "jsonrpc",
-    "id",
-    "method",
-    "params",
-    "result",
-    "error",
+/// The keys of the envelope.
+const ENVELOPE_KEYS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+
+/// The keys of the parameters that decide what a message does.
+const PARAMS_KEYS: [&str; 6] = [
     "name",
     "uri",
     "arguments",
@@ -35,6 +34,10 @@ const RESERVED_KEYS: [&str; 12] = [
     "notifications",
     "_meta",
 ];
+
+/// The key whose value JavaScript's `Object.assign` and many others take as the prototype: keys that an object does not
+/// have are looked up there.
+const PROTOTYPE: &str = "__proto__";
 
 /// The first version of MCP without sessions. Its requests carry method and name in headers
 /// ([transports](https://modelcontextprotocol.io/specification/2026-07-28/basic/transports)), and an unknown
@@ -54,8 +57,8 @@ pub(crate) struct Message<'a> {
     pub(super) tool: Option<Cow<'a, str>>,
     /// The arguments of a call, for the audit.
     pub(super) arguments: Option<&'a RawValue>,
-    /// The notifications that `subscriptions/listen` requests.
-    notifications: Option<HashMap<String, &'a RawValue>>,
+    /// The notifications that `subscriptions/listen` requests, as the agent wrote them.
+    notifications: Option<&'a RawValue>,
     /// Whether the message uses a version of MCP without sessions.
     pub(super) is_stateless: bool,
 }
@@ -113,12 +116,50 @@ impl Rejection {
         }
     }
 
-    /// The status of the response.
-    pub(super) fn status(&self, is_stateless: bool) -> http::StatusCode {
+    /// The status of the response to `sender`. Clients show the error of a request of theirs only with status 200, and
+    /// the official one for Python ends its session at any other but 404.
+    pub(super) fn status(&self, sender: Sender, is_stateless: bool) -> http::StatusCode {
         match self {
-            Self::Parse(_) | Self::Invalid(_) | Self::Header(_) => http::StatusCode::BAD_REQUEST,
             Self::Method(_) if is_stateless => http::StatusCode::NOT_FOUND,
             Self::Method(_) | Self::Tool { .. } | Self::Params(_) => http::StatusCode::OK,
+            Self::Parse(_) | Self::Invalid(_) | Self::Header(_) if is_stateless => {
+                http::StatusCode::BAD_REQUEST
+            }
+            Self::Parse(_) | Self::Invalid(_) | Self::Header(_) => {
+                sender.status(http::StatusCode::BAD_REQUEST)
+            }
+        }
+    }
+}
+
+/// What sent a message that is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// A client that waits for a response, or that sent one, and that does not expect the status of an error.
+    Client,
+    /// A client that sent a notification: JSON-RPC allows no response.
+    Notifier,
+    /// A program whose message has no id that can be read.
+    Other,
+}
+
+impl Sender {
+    pub(super) fn of(message: &Scanner) -> Self {
+        if message.id_of_request().is_some() || message.is_response() {
+            Self::Client
+        } else if message.is_notification() {
+            Self::Notifier
+        } else {
+            Self::Other
+        }
+    }
+
+    /// The status of the response to a message that is rejected with `status`.
+    pub(super) fn status(self, status: http::StatusCode) -> http::StatusCode {
+        match self {
+            Self::Client => http::StatusCode::OK,
+            Self::Notifier => http::StatusCode::ACCEPTED,
+            Self::Other => status,
         }
     }
 }
@@ -136,9 +177,6 @@ impl<'a> Message<'a> {
             .map_err(|error| rejection(&error))?;
         let envelope: Envelope<'a> =
             serde_json::from_slice(body).map_err(|error| Rejection::Invalid(error.to_string()))?;
-        let is_id = |id: &RawValue| {
-            id.get().starts_with(['"', '-']) || id.get().as_bytes()[0].is_ascii_digit()
-        };
         if !envelope.id.is_none_or(is_id) {
             return Err(Rejection::Invalid(
                 "`id` must be a string or a number".to_owned(),
@@ -147,25 +185,27 @@ impl<'a> Message<'a> {
         if envelope.jsonrpc != "2.0" {
             return Err(Rejection::Invalid("`jsonrpc` must be \"2.0\"".to_owned()));
         }
-        let is_response = envelope.result.is_some() || envelope.error.is_some();
-        if envelope.method.is_none() && !is_response {
-            return Err(Rejection::Invalid(
-                "`method`, `result`, or `error` is required".to_owned(),
-            ));
-        }
-        let params: Params<'a> = match envelope.params {
+        envelope.check()?;
+        let params = envelope.params.filter(|params| params.get() != "null");
+        let method = envelope.method.map(|Text(method)| method);
+        let Params {
+            name,
+            arguments,
+            notifications,
+            meta,
+        } = match params {
             None => Params::default(),
             Some(params) => serde_json::from_str(params.get())
                 .map_err(|error| Rejection::Invalid(format!("`params`: {error}")))?,
         };
-        let version = params.meta.and_then(|meta| meta.version);
+        let version = meta.and_then(|meta| meta.version);
         Ok(Self {
-            id: envelope.id.filter(|_| envelope.method.is_some()),
-            method: envelope.method,
-            params: envelope.params,
-            tool: params.name,
-            arguments: params.arguments,
-            notifications: params.notifications,
+            id: envelope.id.filter(|_| method.is_some()),
+            method,
+            params,
+            tool: name,
+            arguments,
+            notifications,
             is_stateless: version.is_some_and(|version| *version >= *STATELESS),
         })
     }
@@ -179,9 +219,7 @@ impl<'a> Message<'a> {
         headers: &HeaderMap,
         tools: &HashSet<String>,
     ) -> Result<Action, Rejection> {
-        let version = headers.get("mcp-protocol-version");
-        let version = version.and_then(|version| version.to_str().ok());
-        self.is_stateless |= version.is_some_and(|version| version >= STATELESS);
+        self.is_stateless |= is_stateless(headers);
         self.check_headers(headers)?;
         let Some(method) = self.method.as_deref() else {
             // A response to a request of the server, such as a ping.
@@ -212,17 +250,13 @@ impl<'a> Message<'a> {
             "tools/list" => Ok(Action::ListTools),
             "initialize" | "server/discover" => Ok(Action::Connect),
             "subscriptions/listen" => {
-                let requested = self.notifications.iter().flatten();
-                let mut others = requested.filter(|(name, value)| {
-                    let requests_nothing = matches!(value.get(), "false" | "null" | "[]" | "{}");
-                    !requests_nothing && *name != "toolsListChanged"
-                });
-                match others.next() {
-                    None => Ok(Action::Forward),
-                    Some(_) => Err(Rejection::Params(
-                        "only `toolsListChanged` is available".to_owned(),
-                    )),
-                }
+                let requested = self.notifications.map_or("{}", RawValue::get);
+                let reason = match serde_json::from_str(requested) {
+                    Ok(Requested { others: false }) => return Ok(Action::Forward),
+                    Ok(Requested { others: true }) => "only `toolsListChanged` is available",
+                    Err(_) => "`notifications` must be an object",
+                };
+                Err(Rejection::Params(reason.to_owned()))
             }
             "ping" | "tasks/get" | "tasks/update" | "tasks/cancel" | "tasks/result" => {
                 Ok(Action::Forward)
@@ -264,6 +298,18 @@ impl<'a> Message<'a> {
     }
 }
 
+/// Whether a request says in its headers that it uses a version of MCP without sessions.
+pub(super) fn is_stateless(headers: &HeaderMap) -> bool {
+    let version = headers.get("mcp-protocol-version");
+    let version = version.and_then(|version| version.to_str().ok());
+    version.is_some_and(|version| version >= STATELESS)
+}
+
+/// Whether a value can be the id of a request.
+pub(super) fn is_id(id: &RawValue) -> bool {
+    id.get().starts_with(['"', '-']) || id.get().as_bytes()[0].is_ascii_digit()
+}
+
 /// The value of a header that can be Base64: `=?base64?…?=`.
 fn decoded(value: &str) -> Option<String> {
     match value
@@ -289,14 +335,69 @@ struct Envelope<'a> {
     jsonrpc: Cow<'a, str>,
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    method: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
     params: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     error: Option<&'a RawValue>,
+}
+
+impl Envelope<'_> {
+    /// Whether the message is a request, a notification, or a response, and not two of them.
+    fn check(&self) -> Result<(), Rejection> {
+        let problem = match (&self.method, self.result, self.error) {
+            (Some(_), None, None) => return Ok(()),
+            (None, Some(_), None) if self.id.is_none() => "a response must have an `id`",
+            (None, Some(_), None) | (None, None, Some(_)) if self.params.is_none() => return Ok(()),
+            (None, None, None) => "`method`, `result`, or `error` is required",
+            _ => {
+                "only one of `method`, `result`, and `error` is allowed, and `params` only with `method`"
+            }
+        };
+        Err(Rejection::Invalid(problem.to_owned()))
+    }
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A value, also if it is null.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// What `subscriptions/listen` requests. The names are not kept, which can be many.
+struct Requested {
+    /// Whether it requests notifications of more than the list of tools.
+    others: bool,
+}
+
+impl<'de> Deserialize<'de> for Requested {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Notifications;
+        impl<'de> Visitor<'de> for Notifications {
+            type Value = Requested;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Requested, A::Error> {
+                let mut others = false;
+                while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
+                    let requests_nothing = matches!(value.get(), "false" | "null" | "[]" | "{}");
+                    others |= !requests_nothing && name != "toolsListChanged";
+                }
+                Ok(Requested { others })
+            }
+        }
+        deserializer.deserialize_map(Notifications)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -306,7 +407,7 @@ struct Params<'a> {
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    notifications: Option<HashMap<String, &'a RawValue>>,
+    notifications: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "_meta")]
     meta: Option<Meta<'a>>,
 }
@@ -372,14 +473,7 @@ impl<'de> Visitor<'de> for Strict {
         // Their hashes: a message can have a million keys.
         let (hasher, mut keys) = (RandomState::new(), HashSet::new());
         while let Some(key) = map.next_key::<String>()? {
-            if self.scope != Scope::Other
-                && let Some(reserved) = RESERVED_KEYS.iter().find(|name| folded(&key) == **name)
-                && key != *reserved
-            {
-                return Err(A::Error::custom(format!(
-                    "a key differs from `{reserved}` only by its case"
-                )));
-            }
+            self.check_key(&key)?;
             let scope = match self.scope {
                 Scope::Envelope if key == "params" => Scope::Params,
                 _ => Scope::Other,
@@ -421,11 +515,40 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        self.scalar()
+        match self.scope {
+            // As if there were none.
+            Scope::Params => Ok(()),
+            _ => self.scalar(),
+        }
     }
 }
 
 impl Strict {
+    /// Whether every parser that knows a key of the envelope or the parameters reads it as this one, or as none.
+    fn check_key<E: serde::de::Error>(self, key: &str) -> Result<(), E> {
+        let keys: &[&str] = match self.scope {
+            Scope::Envelope => &ENVELOPE_KEYS,
+            Scope::Params => &PARAMS_KEYS,
+            Scope::Other => return Ok(()),
+        };
+        if keys.contains(&key) {
+            return Ok(());
+        }
+        if let Some(similar) = keys.iter().find(|known| folded(known) == folded(key)) {
+            return Err(E::custom(format!(
+                "a key differs from `{similar}` only by its case or its punctuation"
+            )));
+        }
+        if key == PROTOTYPE {
+            return Err(E::custom(format!("`{PROTOTYPE}` is not allowed as a key")));
+        }
+        if self.scope == Scope::Envelope {
+            let known = comma_list(keys.iter().copied());
+            return Err(E::custom(format!("a message has only the keys {known}")));
+        }
+        Ok(())
+    }
+
     fn scalar<E: serde::de::Error>(self) -> Result<(), E> {
         match self.scope {
             Scope::Other => Ok(()),
@@ -442,10 +565,12 @@ impl fmt::Display for Expected {
     }
 }
 
-/// A key without its case, as a parser that ignores the case of Unicode letters compares it: `ſ` is an `s`,
-/// and the Kelvin sign a `k`.
-pub(crate) fn folded(key: &str) -> String {
-    key.to_uppercase().to_lowercase()
+/// A key as the most lenient parser compares it: up to a NUL, as in C; without `-` and `_`, as in Go's JSON v2; and
+/// without the case of Unicode letters: `ſ` is an `s`, and the Kelvin sign a `k`.
+pub(super) fn folded(key: &str) -> String {
+    let key = key.split('\0').next().unwrap_or_default();
+    let letters: String = key.chars().filter(|c| c.is_alphanumeric()).collect();
+    letters.to_uppercase().to_lowercase()
 }
 
 #[cfg(test)]

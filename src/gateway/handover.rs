@@ -49,8 +49,8 @@ pub(crate) struct Place {
     pub(crate) stop_key: Option<SecretString>,
     /// Whether the audit goes to standard output.
     pub(crate) audit_output: bool,
-    /// The file to which the audit goes.
-    pub(crate) audit_file: Option<PathBuf>,
+    /// The files to which the audit goes.
+    pub(crate) audit_files: Vec<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -89,10 +89,11 @@ impl HandOver {
     /// # Errors
     /// When the path of the audit is not UTF-8, which JSON cannot contain.
     pub(crate) fn to_line(&self) -> anyhow::Result<SecretString> {
-        let audit_file = self.place.audit_file.as_ref().map(|path| {
+        let audit_files = self.place.audit_files.iter().map(|path| {
             path.to_str()
-                .context("the gateway could not start: the path of its audit file is not UTF-8\nhint: remove `audit_file`, or rename the directories of the runner")
+                .context("the gateway could not start: the path of its audit file is not UTF-8\nhint: rename the directories of the runner")
         });
+        let audit_files: Vec<&str> = audit_files.collect::<anyhow::Result<_>>()?;
         let valid_for = self.token.valid_for();
         let valid_for = valid_for.and_then(|left| u64::try_from(left.as_millis()).ok());
         let proxy = self
@@ -123,7 +124,7 @@ impl HandOver {
                 "hosts": self.place.hosts,
                 "stop_key": self.place.stop_key.as_ref().map(ExposeSecret::expose_secret),
                 "audit_output": self.place.audit_output,
-                "audit_file": audit_file.transpose()?,
+                "audit_files": audit_files,
             },
         });
         Ok(format!("{line}\n").into())

@@ -11,11 +11,17 @@
 //! | `upstream` | the requests to Port |
 //! | `renewal` | the token |
 //! | `sessions` | the sessions of agents and of Port |
+//! | `lost` | how Port says that it does not know a session |
+//! | `list` | the list of tools |
 //! | `rewrite` | the three responses that are rewritten |
+//! | `inspect` | the search for secrets in a response as it arrives |
+//! | `scan` | the keys and the id of a message as it arrives |
+//! | `memory` | the memory that clients can cause the gateway to hold |
 //! | `attempt` | an attempt of an agent to connect, and why it failed |
 //! | `call` | a forwarded call until its end |
 //! | `audit` | events and counts |
 //! | `launch` | how a step starts the gateway, and the post phase stops it: as a process or as a container |
+//! | `keys` | random keys |
 //! | `handover` | what the step passes to the gateway |
 //! | `serve` | what the gateway's process does |
 
@@ -25,18 +31,23 @@ mod call;
 mod door;
 pub(crate) mod gate;
 pub(crate) mod handover;
+pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod launch;
+mod list;
+mod lost;
+mod memory;
 mod renewal;
 pub(crate) mod rewrite;
+mod scan;
 pub mod serve;
 mod sessions;
 mod upstream;
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -45,24 +56,24 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::SecretString;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::{Semaphore, SetOnce};
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use attempt::Failure;
-use audit::Audit;
-pub(crate) use audit::Counts;
+use audit::{Audit, Sink};
+pub(crate) use audit::{Counts, End};
 use door::Client;
 use handover::HandOver;
+use memory::Memory;
 use renewal::Renewal;
 use sessions::Sessions;
 use upstream::Upstream;
 
 use crate::http::{Http, HttpSettings};
 
-/// The memory for all request bodies together, in KiB.
-const MEMORY: usize = 32 * 1024;
-/// The maximum number of connections.
-const MAX_CONNECTIONS: usize = 512;
 /// The number of further connections, for the post phase.
 const SURPLUS_CONNECTIONS: usize = 32;
 /// How long a client without a key can keep a connection.
@@ -73,8 +84,15 @@ const SURPLUS_TIMEOUT: Duration = Duration::from_secs(2);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum length of the headers of a request in bytes.
 const LARGEST_HEADERS: usize = 16 * 1024;
-/// How long running requests may take to end when the gateway stops.
+/// The pause after a connection that could not be accepted: without a free descriptor, the next one cannot be either.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+// The end of a gateway takes at most the sum of these limits, which is less than an engine and a post phase wait.
+
+/// How long requests in progress may take to end when the gateway stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection may then take to send the end of its response.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A running gateway.
 struct Gateway {
@@ -87,18 +105,19 @@ struct Gateway {
     upstream: Arc<Upstream>,
     sessions: Sessions,
     audit: Arc<Audit>,
-    memory: Arc<Semaphore>,
-    /// The number of requests in progress.
-    active: AtomicUsize,
-    is_idle: Notify,
-    /// Closed when the gateway stops.
-    open: Semaphore,
-    /// Notified to stop the gateway.
-    stopping: Notify,
-    /// Notified when the gateway accepts no more connections.
-    is_closed: Notify,
-    /// Notified to end the connections.
-    end: Notify,
+    memory: Arc<Memory>,
+    /// The maximum number of connections.
+    max_connections: usize,
+    /// The requests in progress.
+    requests: TaskTracker,
+    /// The connections, except those that wait for the end of the gateway.
+    clients: TaskTracker,
+    /// Cancelled when the gateway accepts no more requests.
+    stopping: CancellationToken,
+    /// Cancelled when the connections end.
+    closing: CancellationToken,
+    /// The counts, when the gateway has ended.
+    ended: SetOnce<Counts>,
 }
 
 /// Runs work for all clients to its end: also if the client that caused it disconnects, which cancels the caller.
@@ -123,22 +142,12 @@ fn unreadable(error: &hyper::Error) -> Option<Failure> {
     Some(Failure::rejected(status, &error.to_string()))
 }
 
-/// A request in progress. Dropping it ends the request.
-struct Active(Arc<Gateway>);
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        if self.0.active.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.is_idle.notify_waiters();
-        }
-    }
-}
-
 impl Gateway {
     fn new(
         settings: &HandOver,
         hosts: Vec<String>,
-        audit: Vec<Box<dyn Write + Send>>,
+        sinks: Vec<Sink>,
+        max_connections: usize,
     ) -> anyhow::Result<Arc<Self>> {
         let http = Http::new(HttpSettings {
             ca_certificates: settings.ca_certificates.clone(),
@@ -149,7 +158,7 @@ impl Gateway {
         for (name, value) in &settings.headers {
             headers.insert(HeaderName::from_bytes(name.as_bytes())?, value.parse()?);
         }
-        let audit = Arc::new(Audit::new(audit, settings.audit_arguments));
+        let audit = Arc::new(Audit::new(sinks, settings.audit_arguments));
         let renewal = Renewal::new(http.clone(), settings, Arc::clone(&audit));
         Ok(Arc::new(Self {
             key: settings.key.clone(),
@@ -164,102 +173,84 @@ impl Gateway {
             )),
             sessions: Sessions::default(),
             audit,
-            memory: Arc::new(Semaphore::new(MEMORY)),
-            active: AtomicUsize::new(0),
-            is_idle: Notify::new(),
-            open: Semaphore::new(1),
-            stopping: Notify::new(),
-            is_closed: Notify::new(),
-            end: Notify::new(),
+            memory: Arc::default(),
+            max_connections,
+            requests: TaskTracker::new(),
+            clients: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            ended: SetOnce::new(),
         }))
     }
 
-    /// Counts a request. `None` if the gateway is stopping.
-    fn enter(self: &Arc<Self>) -> Option<Active> {
-        if self.open.is_closed() {
-            return None;
-        }
-        self.active.fetch_add(1, Ordering::AcqRel);
-        Some(Active(Arc::clone(self)))
+    /// Counts a request until the token is dropped. `None` if the gateway is stopping.
+    fn enter(&self) -> Option<TaskTrackerToken> {
+        let is_open = !self.stopping.is_cancelled();
+        is_open.then(|| self.requests.token())
     }
 
-    /// Stops accepting requests, waits for those in progress, and returns the counts.
+    /// Stops the gateway, and returns the counts when it has ended.
     async fn stop(&self) -> Counts {
-        self.open.close();
-        let drained = async {
-            loop {
-                let idle = self.is_idle.notified();
-                if self.active.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                idle.await;
-            }
-        };
-        // A stream of server messages ends only when the agent ends.
-        let _ = tokio::time::timeout(DRAIN_TIMEOUT, drained).await;
-        let counts = self.audit.stop();
-        self.stopping.notify_one();
-        self.is_closed.notified().await;
-        counts
+        self.stopping.cancel();
+        self.ended.wait().await.clone()
     }
 
     /// Serves requests until the gateway is stopped, `signal` resolves, or `lifetime` ends.
+    ///
+    /// The last line of the audit is written when no client has a connection any more.
     async fn serve(
         self: Arc<Self>,
         listener: TcpListener,
         lifetime: Duration,
         signal: impl Future<Output = ()>,
     ) {
-        let regular = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let all = Arc::new(Semaphore::new(MAX_CONNECTIONS + SURPLUS_CONNECTIONS));
-        let mut connections = JoinSet::new();
-        let mut end = Box::pin(async {
-            tokio::select! {
-                () = signal => {}
-                () = tokio::time::sleep(lifetime) => self.audit.event("expired", &[]),
-            }
-            self.stop().await;
-        });
-        loop {
-            let accepted = async {
-                let permit = Arc::clone(&all).acquire_owned().await;
-                (listener.accept().await, permit)
-            };
-            tokio::select! {
-                (accepted, permit) = accepted => {
-                    if let Ok((stream, _)) = accepted {
-                        let regular = Arc::clone(&regular).try_acquire_owned().ok();
-                        let is_surplus = regular.is_none();
-                        let permits = (permit, regular);
-                        let connection = Arc::clone(&self).connection(stream, is_surplus, permits);
-                        connections.spawn(connection);
-                    }
-                }
-                Some(_) = connections.join_next() => {}
-                // Continues while running requests end, and then notifies `stopping`.
-                () = &mut end => break,
-                () = self.stopping.notified() => break,
-            }
-        }
-        // It would otherwise also wait for `is_closed`.
-        drop(end);
+        let connections = TaskTracker::new();
+        let end = tokio::select! {
+            () = signal => End::Signal,
+            () = tokio::time::sleep(lifetime) => End::GatewayLifetime,
+            () = self.stopping.cancelled() => End::Request,
+            never = self.accept(&listener, &connections) => match never {},
+        };
         drop(listener);
-        self.is_closed.notify_one();
-        self.end.notify_waiters();
-        let ended = async { while connections.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(DRAIN_TIMEOUT, ended).await;
+        self.stopping.cancel();
+        self.requests.close();
+        // A stream of server messages ends only when the agent ends.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, self.requests.wait()).await;
+        self.closing.cancel();
+        self.clients.close();
+        self.clients.wait().await;
+        let _ = self.ended.set(self.audit.stop(end));
+        connections.close();
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, connections.wait()).await;
+    }
+
+    async fn accept(
+        self: &Arc<Self>,
+        listener: &TcpListener,
+        connections: &TaskTracker,
+    ) -> Infallible {
+        let regular = Arc::new(Semaphore::new(self.max_connections));
+        let all = Arc::new(Semaphore::new(self.max_connections + SURPLUS_CONNECTIONS));
+        loop {
+            let permit = Arc::clone(&all).acquire_owned().await;
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let regular = Arc::clone(&regular).try_acquire_owned().ok();
+            let client = Client::new(self.clients.token(), regular.is_none());
+            let permits = (permit, regular);
+            connections.spawn(Arc::clone(self).connection(stream, client, permits));
+        }
     }
 
     /// Serves one connection. When the gateway stops, the connection ends after its current response.
-    async fn connection<P>(self: Arc<Self>, stream: TcpStream, is_surplus: bool, permits: P) {
+    async fn connection<P>(self: Arc<Self>, stream: TcpStream, client: Client, permits: P) {
         let _ = stream.set_nodelay(true);
         let gateway = Arc::clone(&self);
-        let client = Arc::new(Client {
-            is_surplus,
-            ..Client::default()
-        });
+        let client = Arc::new(client);
         let stranger = async {
-            let limit = if is_surplus {
+            let limit = if client.is_surplus {
                 SURPLUS_TIMEOUT
             } else {
                 STRANGER_TIMEOUT
@@ -286,9 +277,13 @@ impl Gateway {
                 }
             }
             () = stranger => {}
-            () = self.end.notified() => {
+            () = client.connection.cancelled() => {}
+            () = self.closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
+                if client.waits_for_end() {
+                    self.ended.wait().await;
+                }
+                let _ = tokio::time::timeout(CLOSE_TIMEOUT, connection).await;
             }
         }
         drop(permits);

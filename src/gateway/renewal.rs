@@ -95,6 +95,11 @@ impl Renewal {
     /// # Errors
     /// When the exchange fails.
     pub(super) async fn token(self: &Arc<Self>) -> Result<SecretString, RenewalError> {
+        if let Ok(current) = self.current.try_lock()
+            && !current.expires_within(Duration::ZERO)
+        {
+            return Ok(current.token.clone());
+        }
         let this = Arc::clone(self);
         uninterrupted(async move {
             let mut current = this.current.lock().await;

@@ -12,12 +12,18 @@ use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// The capabilities of a server that the gateway does not pass on.
-const HIDDEN_CAPABILITIES: [&str; 4] = ["prompts", "resources", "completions", "logging"];
+/// The capabilities of a server that the gateway passes on: it forwards the methods of no other.
+const PASSED_CAPABILITIES: [&str; 4] = ["tools", "tasks", "extensions", "experimental"];
+
+/// The extension whose clients read resources, which the gateway rejects.
+const RESOURCES_EXTENSION: &str = "io.modelcontextprotocol/ui";
 
 /// An object whose values keep their bytes. Its keys are unique: parsers disagree about repeated keys.
 #[derive(Debug, Default)]
 pub(super) struct RawObject(Vec<(String, Box<RawValue>)>);
+
+/// The number of keys up to which comparing each with all others is cheaper than a set.
+const FEW: usize = 8;
 
 impl RawObject {
     pub(super) fn parse(text: &str) -> Option<Self> {
@@ -29,6 +35,10 @@ impl RawObject {
         entries
             .find(|(name, _)| name == key)
             .map(|(_, value)| &**value)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), &**value))
     }
 
     pub(super) fn remove(&mut self, key: &str) {
@@ -44,6 +54,10 @@ impl RawObject {
             Some((_, old)) => *old = value,
             None => self.0.push((key.to_owned(), value)),
         }
+    }
+
+    fn retain(&mut self, keeps: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| keeps(name));
     }
 
     fn contains(&self, key: &str) -> bool {
@@ -88,9 +102,19 @@ impl<'de> Deserialize<'de> for RawObject {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject, A::Error> {
-                let (mut entries, mut keys) = (Vec::new(), HashSet::new());
+                let mut entries: Vec<(String, _)> = Vec::new();
+                // Of an object with many keys.
+                let mut keys = HashSet::new();
                 while let Some((key, value)) = map.next_entry::<String, _>()? {
-                    if !keys.insert(key.clone()) {
+                    let is_new = if entries.len() < FEW {
+                        !entries.iter().any(|(other, _)| *other == key)
+                    } else {
+                        if keys.is_empty() {
+                            keys.extend(entries.iter().map(|(key, _)| key.clone()));
+                        }
+                        keys.insert(key.clone())
+                    };
+                    if !is_new {
                         return Err(A::Error::custom("a key is repeated"));
                     }
                     entries.push((key, value));
@@ -109,8 +133,13 @@ pub(super) fn without_capabilities(message: &str) -> Option<String> {
     let mut result = RawObject::parse(message.get("result")?.get())?;
     if let Some(capabilities) = result.get("capabilities") {
         let mut capabilities = RawObject::parse(capabilities.get())?;
-        for hidden in HIDDEN_CAPABILITIES {
-            capabilities.remove(hidden);
+        capabilities.retain(|name| PASSED_CAPABILITIES.contains(&name));
+        for (name, hidden) in [("tasks", "list"), ("extensions", RESOURCES_EXTENSION)] {
+            let members = capabilities.get(name).map(RawValue::get);
+            if let Some(mut members) = members.and_then(RawObject::parse) {
+                members.remove(hidden);
+                capabilities.set(name, &members);
+            }
         }
         result.set("capabilities", &capabilities);
     }
@@ -198,18 +227,23 @@ fn without_marked_lines(event: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The byte-order mark.
-const MARK: &[u8] = "\u{feff}".as_bytes();
+pub(super) const MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Splits an event stream into events, each with its bytes. A byte-order mark at the beginning of the stream is
 /// dropped, as a client drops it.
 ///
-/// A line ends with LF, CR, or CRLF, and an event with an empty line. If that line ends with CRLF, the LF is
-/// part of the next event, where it has no meaning: it may not have arrived yet.
+/// A line ends with LF, CR, or CRLF, and an event with an empty line. What has no meaning and must not wait for an event
+/// is returned as one of its own: the LF after a CR that ended an event, and a comment before an event.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the state of a parser")]
 pub(crate) struct Events {
     pending: Vec<u8>,
     /// Whether an event was complete.
     has_begun: bool,
+    /// Whether the current event has bytes.
+    is_in_event: bool,
+    /// Whether the current event is so far one comment.
+    is_comment: bool,
     /// Whether the current line has bytes.
     is_in_line: bool,
     /// Whether the last byte was a CR.
@@ -217,6 +251,14 @@ pub(crate) struct Events {
 }
 
 impl Events {
+    /// As the default, with the byte-order mark.
+    pub(super) fn with_mark() -> Self {
+        Self {
+            has_begun: true,
+            ..Self::default()
+        }
+    }
+
     /// Adds bytes, and returns the events that are complete.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut events = Vec::new();
@@ -239,14 +281,20 @@ impl Events {
     /// Whether the next byte ends an event.
     fn is_end(&mut self, byte: u8) -> bool {
         let is_after_cr = std::mem::replace(&mut self.is_after_cr, byte == b'\r');
-        match byte {
-            b'\n' if is_after_cr => false,
-            b'\n' | b'\r' => !std::mem::take(&mut self.is_in_line),
+        let is_first = !std::mem::replace(&mut self.is_in_event, true);
+        if is_first {
+            self.is_comment = byte == b':';
+        }
+        let is_end = match byte {
+            b'\n' if is_after_cr => is_first,
+            b'\n' | b'\r' => !std::mem::take(&mut self.is_in_line) || self.is_comment,
             _ => {
                 self.is_in_line = true;
                 false
             }
-        }
+        };
+        self.is_in_event &= !is_end;
+        is_end
     }
 
     /// The number of bytes of the incomplete event.
@@ -254,9 +302,70 @@ impl Events {
         self.pending.len()
     }
 
-    /// The bytes after the last complete event.
+    /// The bytes of the incomplete event, which goes on.
     pub(super) fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.pending)
+    }
+}
+
+/// The data of an event stream as it arrives, with a line break between two lines of data
+/// ([specification](https://html.spec.whatwg.org/multipage/server-sent-events.html)).
+#[derive(Default)]
+pub(super) struct DataLines {
+    /// The beginning of the line.
+    line: Vec<u8>,
+    last: u8,
+}
+
+/// What a part of an event stream means.
+pub(super) enum Part<'a> {
+    Data(&'a [u8]),
+    /// The end of the event.
+    End,
+}
+
+const DATA: &[u8] = b"data:";
+
+impl DataLines {
+    /// Adds bytes, and passes on what they mean.
+    pub(super) fn push<'a>(&mut self, mut bytes: &'a [u8], mut found: impl FnMut(Part<'a>)) {
+        while let Some((byte, rest)) = bytes.split_first() {
+            let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+            if self.line == DATA && !is_end(byte) {
+                let end = bytes.iter().position(is_end);
+                let (data, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+                found(Part::Data(data));
+                self.last = data[data.len() - 1];
+                bytes = rest;
+                continue;
+            }
+            if let Some(part) = self.push_byte(*byte) {
+                found(part);
+            }
+            bytes = rest;
+        }
+    }
+
+    /// Adds a byte that is no data.
+    fn push_byte(&mut self, byte: u8) -> Option<Part<'static>> {
+        let last = std::mem::replace(&mut self.last, byte);
+        match byte {
+            b'\n' if last == b'\r' => None,
+            b'\r' | b'\n' if self.line.is_empty() => Some(Part::End),
+            b'\r' | b'\n' => {
+                let is_data = self.line == DATA;
+                self.line.clear();
+                is_data.then_some(Part::Data(b"\n"))
+            }
+            // At the beginning of a stream, a client drops it.
+            _ if self.line.is_empty() && MARK.contains(&byte) => None,
+            _ => {
+                if self.line.len() <= DATA.len() {
+                    self.line.push(byte);
+                }
+                None
+            }
+        }
     }
 }
 

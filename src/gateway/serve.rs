@@ -1,7 +1,7 @@
 //! What the gateway's process does: it reads its settings, replies, and serves the agent.
 
 use std::fs::OpenOptions;
-use std::io::{self, BufRead as _, Read as _, Write};
+use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use super::Gateway;
+use super::audit::Sink;
 use super::handover::{HandOver, HandOverError};
 use crate::http::ProxySettings;
 use crate::text::secrets;
@@ -20,6 +21,9 @@ use crate::text::secrets;
 const LARGEST_SETTINGS: u64 = 4 * 1024 * 1024;
 /// The maximum length of the reply in bytes.
 pub(super) const LARGEST_REPLY: usize = 64 * 1024;
+
+/// The name by which containers reach their machine, if the engine or `--add-host` defines it.
+pub(super) const HOST_OF_CONTAINERS: &str = "host.docker.internal";
 
 /// The one line that a gateway returns to the step.
 #[derive(Deserialize, Serialize)]
@@ -89,18 +93,19 @@ async fn prepare() -> anyhow::Result<Started> {
     let mut hosts = place.hosts.clone();
     if place.listen.ip().is_loopback() {
         let port = listener.local_addr()?.port();
-        hosts.extend(["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{port}")));
+        let names = ["127.0.0.1", "localhost", "[::1]", HOST_OF_CONTAINERS];
+        hosts.extend(names.map(|host| format!("{host}:{port}")));
     }
-    let mut audit: Vec<Box<dyn Write + Send>> = Vec::new();
+    let mut sinks = Vec::new();
     if place.audit_output {
-        audit.push(Box::new(io::stdout()));
+        sinks.push(Sink::log());
     }
-    if let Some(path) = &place.audit_file {
+    for path in &place.audit_files {
         let file = OpenOptions::new().append(true).open(path);
         let file = file.with_context(|| format!("could not open {}", path.display()))?;
-        audit.push(Box::new(file));
+        sinks.push(Sink::file(file));
     }
-    let gateway = Gateway::new(&settings, hosts, audit)?;
+    let gateway = Gateway::new(&settings, hosts, sinks, max_connections())?;
     Ok((gateway, listener, settings))
 }
 
@@ -121,6 +126,35 @@ fn url_of(listener: &TcpListener) -> anyhow::Result<Url> {
         "http://{address}{}",
         super::door::PATH
     ))?)
+}
+
+/// The maximum number of connections.
+const MAX_CONNECTIONS: u64 = 512;
+/// The descriptors for everything but connections of clients and their requests to Port: surplus connections, the audit, the
+/// token, and lookups of host names.
+const OTHER_DESCRIPTORS: u64 = 96;
+
+/// How many connections the limit of descriptors allows. Each has up to one to Port.
+#[cfg(unix)]
+fn max_connections() -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let needed = 2 * MAX_CONNECTIONS + OTHER_DESCRIPTORS;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let maximum = limit.maximum.unwrap_or(needed);
+        limit.current = Some(needed.min(maximum));
+        // Without this, the gateway serves fewer connections.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(needed);
+    let allowed = descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2;
+    usize::try_from(allowed.clamp(1, MAX_CONNECTIONS)).unwrap_or(1)
+}
+
+#[cfg(not(unix))]
+fn max_connections() -> usize {
+    usize::try_from(MAX_CONNECTIONS).unwrap_or(1)
 }
 
 /// Keeps other processes of the same user from reading the memory, and leaves the process group and session

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 const MAX_SESSIONS: usize = 256;
 
 /// The maximum length of a body of `initialize` that is kept, in bytes.
-const LARGEST_INITIALIZE: usize = 64 * 1024;
+const LARGEST_INITIALIZE: usize = 16 * 1024;
 
 /// A session of an agent.
 pub(super) struct Session {
@@ -38,8 +38,14 @@ struct Table {
 }
 
 impl Sessions {
-    /// Adds a session that Port opened, and returns its label.
-    pub(super) fn open(&self, id: &str, initialize: &[u8], headers: &HeaderMap) -> String {
+    /// Adds a session that Port opened as `upstream`, and returns its label.
+    pub(super) fn open(
+        &self,
+        id: &HeaderValue,
+        upstream: &str,
+        initialize: &[u8],
+        headers: &HeaderMap,
+    ) -> String {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.opened += 1;
         let number = table.opened;
@@ -50,7 +56,7 @@ impl Sessions {
             initialize: (initialize.len() <= LARGEST_INITIALIZE)
                 .then(|| Bytes::copy_from_slice(initialize)),
             headers: headers.iter().filter_map(copy).collect(),
-            upstream: tokio::sync::Mutex::new(id.to_owned()),
+            upstream: tokio::sync::Mutex::new(upstream.to_owned()),
         };
         if table.sessions.len() >= MAX_SESSIONS {
             let oldest = table.sessions.iter().min_by_key(|(_, (number, _))| *number);
@@ -58,9 +64,8 @@ impl Sessions {
                 table.sessions.remove(&id);
             }
         }
-        table
-            .sessions
-            .insert(id.to_owned(), (number, Arc::new(session)));
+        let id = String::from_utf8_lossy(id.as_bytes()).into_owned();
+        table.sessions.insert(id, (number, Arc::new(session)));
         label
     }
 

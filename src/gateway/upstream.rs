@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+use super::lost::is_lost;
 use super::renewal::{Renewal, RenewalError};
 use super::sessions::Session;
 use super::uninterrupted;
-use crate::http::{Http, NetworkError};
+use crate::http::{Http, NetworkError, StatusError};
+use crate::mcp::MCP_SERVER;
+use crate::text::Quote;
 
 /// The time limit until a response begins. Streams have no time limit.
 const RESPONSE_TIMEOUT: Duration = Duration::from_mins(10);
@@ -57,6 +60,11 @@ pub(super) enum UpstreamError {
     /// The request may have been processed.
     #[error("the connection to Port broke, so it is unknown whether the request took effect: {0}")]
     Unknown(NetworkError),
+    /// Port is at another address, which is in the error.
+    #[error(
+        "{0}: set `mcp_url` to the final address; redirects are not followed, because the request carries credentials"
+    )]
+    Redirected(StatusError),
 }
 
 impl Upstream {
@@ -70,10 +78,10 @@ impl Upstream {
     }
 
     /// Forwards a request of the agent. After a 401, renews the token and sends the request again; after a
-    /// 404 in a session, opens another session and does the same.
+    /// response that says that the session is lost, opens another session and does the same.
     ///
     /// # Errors
-    /// When there is no response. A request whose outcome is unknown is not repeated.
+    /// When there is no response, or a redirect. A request whose outcome is unknown is not repeated.
     pub(super) async fn send(
         self: &Arc<Self>,
         method: Method,
@@ -91,7 +99,11 @@ impl Upstream {
         let (Some(session), Some(id)) = (session, id) else {
             return Ok(response);
         };
-        if response.status() != StatusCode::NOT_FOUND || method == Method::DELETE {
+        if method == Method::DELETE {
+            return Ok(response);
+        }
+        let (response, is_lost) = is_lost(response).await;
+        if !is_lost {
             return Ok(response);
         }
         let (this, session) = (Arc::clone(self), Arc::clone(session));
@@ -147,9 +159,12 @@ impl Upstream {
                 .body(body.clone());
         }
         match tokio::time::timeout(RESPONSE_TIMEOUT, request.send()).await {
+            Ok(Ok(response)) if response.status().is_redirection() => {
+                Err(UpstreamError::Redirected(self.redirected(&response)))
+            }
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_connect() => Err(UpstreamError::NotSent(
-                self.http.network_error(&error, &self.url),
+                self.http.send_error(&error, &self.url).await,
             )),
             Ok(Err(error)) => Err(UpstreamError::Unknown(
                 self.http.network_error(&error, &self.url),
@@ -157,6 +172,16 @@ impl Upstream {
             Err(_) => Err(UpstreamError::Unknown(NetworkError::Timeout(
                 RESPONSE_TIMEOUT,
             ))),
+        }
+    }
+
+    fn redirected(&self, response: &reqwest::Response) -> StatusError {
+        let (status, headers) = (response.status(), response.headers());
+        let to = headers.get(LOCATION).and_then(|to| to.to_str().ok());
+        let to = to.and_then(|to| self.url.join(to).ok());
+        StatusError {
+            location: to.map(|to| Quote::new(&address(to))),
+            ..StatusError::new(&MCP_SERVER, status, headers, Quote::new(""))
         }
     }
 
@@ -196,6 +221,16 @@ impl Upstream {
 }
 
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+
+/// A URL, in which the other parts could contain credentials.
+fn address(mut url: Url) -> String {
+    url.set_query(None);
+    url.set_fragment(None);
+    // A URL without a host has none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
 
 /// The headers of the agent that Port may see.
 pub(super) fn forwarded(headers: &HeaderMap) -> HeaderMap {

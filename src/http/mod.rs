@@ -5,6 +5,7 @@
 
 mod error;
 mod network;
+mod proxy;
 mod retry;
 mod status;
 
@@ -13,15 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use hyper_util::client::proxy::matcher::Matcher;
-use percent_encoding::percent_decode_str;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{
-    Client, ClientBuilder, Method, NoProxy, Proxy, RequestBuilder, StatusCode, redirect,
-};
+use reqwest::{Client, ClientBuilder, Method, Proxy, RequestBuilder, StatusCode, redirect};
 use rustls::pki_types::CertificateDer;
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
@@ -29,6 +25,9 @@ pub(crate) use error::Trace;
 pub use error::{Cause, RequestError};
 pub use network::NetworkError;
 pub(crate) use network::{seconds, unexpected_server_hint};
+pub use proxy::ProxySettings;
+use proxy::Router;
+pub(crate) use proxy::{ALL_HOSTS, EXCEPTION_VARIABLES, PROXY_VARIABLES};
 use retry::MOST_ATTEMPTS;
 pub(crate) use retry::Retry;
 pub(crate) use status::status_line;
@@ -36,15 +35,17 @@ pub use status::{Service, StatusError, StatusKind};
 
 use crate::text::Quote;
 
-/// The errors of hyper-util's `TunnelError`, which is not public, for a proxy that responds with another status
-/// than 200.
+/// The errors of hyper-util's `TunnelError`, which is not public, for a proxy that responds with status 407, and with another
+/// one than 200.
 const PROXY_REJECTIONS: [&str; 2] = [
-    "tunnel error: unsuccessful",
     "tunnel error: proxy authorization required",
+    "tunnel error: unsuccessful",
 ];
 
 /// The `User-Agent` of every request.
 pub(crate) const USER_AGENT: &str = concat!("port-mcp-action/", env!("CARGO_PKG_VERSION"));
+/// The maximum number of connections that are kept for later requests. Each keeps its buffer, of up to 408 KiB.
+const MAX_IDLE: usize = 32;
 /// The time limit of a single attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The minimum time left for a further attempt.
@@ -63,80 +64,6 @@ pub struct HttpSettings {
     pub proxy: Option<ProxySettings>,
 }
 
-/// A proxy, and the hosts that are reached without it.
-///
-/// It is used for https only. Plain http is allowed on the loopback interface only, and a proxy could read
-/// such requests.
-#[derive(Clone, Debug)]
-pub struct ProxySettings {
-    /// Its URL, including credentials.
-    pub url: SecretString,
-    /// Hosts that bypass the proxy, in the form of `no_proxy`.
-    pub exceptions: String,
-}
-
-/// Hosts that always bypass the proxy.
-const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
-
-impl ProxySettings {
-    /// The proxy in the step's variables, which `variable` looks up.
-    #[must_use]
-    pub fn from_env<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
-        let first = |names: &[&str]| {
-            let values = names.iter().filter_map(|name| variable(name));
-            values.map(str::trim).find(|value| !value.is_empty())
-        };
-        let url = first(&PROXY_VARIABLES[..4])?;
-        let exceptions = first(&["NO_PROXY", "no_proxy"]).unwrap_or_default();
-        Some(Self {
-            url: with_scheme(url).into(),
-            exceptions: format!("{exceptions},{LOOPBACK}"),
-        })
-    }
-
-    /// The passwords in all proxies' URLs in the step's variables, also those that are not used.
-    #[must_use]
-    pub fn passwords_in<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Vec<SecretString> {
-        let urls = PROXY_VARIABLES.iter().filter_map(|name| variable(name));
-        urls.flat_map(passwords).collect()
-    }
-
-    /// The password in its URL, as [`passwords`].
-    pub(crate) fn passwords(&self) -> Vec<SecretString> {
-        passwords(self.url.expose_secret())
-    }
-}
-
-/// The variables with a proxy's URL. The first four are used for https, in this order.
-const PROXY_VARIABLES: [&str; 6] = [
-    "HTTPS_PROXY",
-    "https_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-];
-
-/// A proxy's URL, which many programs accept without a scheme.
-fn with_scheme(url: &str) -> String {
-    if url.contains("://") {
-        url.to_owned()
-    } else {
-        format!("http://{url}")
-    }
-}
-
-/// The password in a proxy's URL: in the URL's notation, and as the proxy gets it.
-fn passwords(url: &str) -> Vec<SecretString> {
-    let url = Url::parse(&with_scheme(url.trim())).ok();
-    let password = url.as_ref().and_then(Url::password).unwrap_or_default();
-    let decoded = percent_decode_str(password).decode_utf8_lossy();
-    let mut all = vec![password, &decoded];
-    all.dedup();
-    all.retain(|password| !password.is_empty());
-    all.into_iter().map(SecretString::from).collect()
-}
-
 /// The variables with which other programs choose the trusted certificate authorities. They decide which servers
 /// receive the credentials, and any earlier step can set them.
 pub const IGNORED_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
@@ -146,7 +73,7 @@ pub const IGNORED_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 pub struct Http {
     client: Client,
     deadline: Instant,
-    proxies: Option<Arc<Matcher>>,
+    router: Option<Arc<Router>>,
 }
 
 /// A response with any status.
@@ -173,23 +100,13 @@ impl Http {
             .retry(reqwest::retry::never())
             // For the gateway, whose responses can take longer.
             .connect_timeout(ATTEMPT_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE)
             .dns_resolver(Arc::new(SystemResolver))
             .no_proxy();
-        let mut proxies = None;
-        if let Some(ProxySettings { url, exceptions }) = settings.proxy {
-            let is_http = Url::parse(url.expose_secret())
-                .is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
-            // An error would quote the URL, including credentials.
-            let proxy = Proxy::https(url.expose_secret()).ok();
-            let proxy = proxy.filter(|_| is_http).ok_or_else(|| {
-                anyhow!(
-                    "the runner's `https_proxy` is not a URL of an HTTP proxy\n\
-                     hint: use the form `http://proxy.example:3128`"
-                )
-            })?;
-            builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&exceptions)));
-            let matcher = Matcher::builder().https(url.expose_secret().to_owned());
-            proxies = Some(Arc::new(matcher.no(exceptions).build()));
+        let router = settings.proxy.map(|proxy| Router::new(&proxy));
+        let router = router.transpose()?.map(Arc::new);
+        if let Some(router) = router.clone() {
+            builder = builder.proxy(Proxy::custom(move |url| router.proxy_for(url).cloned()));
         }
         let client = trusting(builder, &settings.ca_certificates)
             .and_then(|builder| Ok(builder.build()?))
@@ -204,7 +121,7 @@ impl Http {
         Ok(Self {
             client,
             deadline: Instant::now() + settings.timeout,
-            proxies,
+            router,
         })
     }
 
@@ -312,10 +229,40 @@ impl Http {
         request: RequestBuilder,
         url: &Url,
     ) -> Result<reqwest::Response, NetworkError> {
-        request
-            .send()
-            .await
-            .map_err(|error| self.network_error(&error, url))
+        match request.send().await {
+            Ok(response) => Ok(response),
+            Err(error) => Err(self.send_error(&error, url).await),
+        }
+    }
+
+    /// As [`Http::network_error`], with the status of a proxy that rejects the connection. Proxies lock accounts after wrong
+    /// passwords, so it is not asked again for those.
+    pub(crate) async fn send_error(&self, error: &reqwest::Error, url: &Url) -> NetworkError {
+        let error = self.network_error(error, url);
+        let (Some(router), NetworkError::Proxy { proxy, detail, .. }) = (&self.router, &error)
+        else {
+            return error;
+        };
+        let is = |rejection: &str| *detail.to_string() == *rejection;
+        let status = if is(PROXY_REJECTIONS[0]) {
+            Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED)
+        } else if is(PROXY_REJECTIONS[1]) {
+            router.rejection(url).await
+        } else {
+            return error;
+        };
+        NetworkError::Proxy {
+            proxy: proxy.clone(),
+            detail: match status {
+                Some(status) => Quote::new(&format!("it responded with {status}")),
+                None => detail.clone(),
+            },
+            // A proxy that rejects no longer, or does not respond, can accept the next attempt.
+            is_rejection: status.is_some_and(|status| {
+                let can_end = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+                status.is_client_error() && !can_end.contains(&status)
+            }),
+        }
     }
 
     /// Reads a response from `url`, up to `limit` bytes.
@@ -341,7 +288,8 @@ impl Http {
 
     /// Classifies an error below HTTP by the types in its chain of sources.
     pub(crate) fn network_error(&self, error: &reqwest::Error, url: &Url) -> NetworkError {
-        let proxy = self.proxy_for(url);
+        let proxy = self.router.as_ref();
+        let proxy = proxy.and_then(|router| router.shown_for(url));
         let cause = innermost(error).to_string();
         let detail = Quote::new(&cause);
         if error.is_timeout() {
@@ -375,18 +323,6 @@ impl Http {
         } else {
             NetworkError::Incomplete(detail)
         }
-    }
-
-    /// The scheme, host, and port of the proxy for `url`, without credentials.
-    fn proxy_for(&self, url: &Url) -> Option<String> {
-        let destination = url.as_str().parse().ok()?;
-        let proxy = self.proxies.as_ref()?.intercept(&destination)?;
-        let uri = proxy.uri();
-        let port = uri
-            .port_u16()
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
-        Some(format!("{}://{}{port}", uri.scheme_str()?, uri.host()?))
     }
 }
 

@@ -144,6 +144,7 @@ fn rate_limit_hint(retry_after: Option<Duration>) -> String {
         "{}lower `max-parallel` in the matrix, use one connect step for several agent steps, or raise \
          `timeout`; Port may count requests by IP address and by credentials",
         retry_after
+            .filter(|wait| !wait.is_zero())
             .map(|wait| format!("wait {}; ", seconds(wait)))
             .unwrap_or_default()
     )

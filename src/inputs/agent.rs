@@ -62,7 +62,11 @@ pub(super) fn check(agent: &Agent, requested: &Requested<'_>, errors: &mut Input
                 "is `false`, but `{agent}` can only exclude tools, so the list of available tools is \
                  required"
             ),
-            format!("use `true`, or an agent that enforces an allowlist: {}", Agent::enforcing_allowlist()),
+            format!(
+                "{}use `true`, or an agent that enforces an allowlist: {}",
+                gateway(agent),
+                Agent::enforcing_allowlist()
+            ),
         );
     }
     if !agent.sends_headers && !is_gateway {
@@ -80,11 +84,21 @@ pub(super) fn check(agent: &Agent, requested: &Requested<'_>, errors: &mut Input
                 input,
                 format!("is not supported by `{agent}`, which cannot send the required header"),
                 format!(
-                    "set `read_only: false` and `allowed_actions: '*'`, so that only `allowed_tools` \
+                    "{}set `read_only: false` and `allowed_actions: '*'`, so that only `allowed_tools` \
                      limits the agent; or use an agent that sends headers: {}",
+                    gateway(agent),
                     or_list(&Agent::filter(|agent| agent.sends_headers))
                 ),
             );
         }
+    }
+}
+
+/// The beginning of a hint: the gateway enforces what an agent does not.
+fn gateway(agent: &Agent) -> &'static str {
+    if agent.runs_on_runner {
+        "set `connection: gateway`; or "
+    } else {
+        ""
     }
 }

@@ -131,9 +131,11 @@ pub(crate) fn is_loopback_http(url: &Url) -> bool {
     url.scheme() == "http" && port::is_loopback(url)
 }
 
-/// Port's clients accept the API's URL with or without its version, which is added to each request.
+/// Port's clients accept the API's URL with or without its version, which is added to each request. Port's guides for `curl`
+/// name the URL of the token exchange.
 fn without_version(mut url: Url) -> Url {
     let path = url.path().trim_end_matches('/');
+    let path = path.strip_suffix("/auth/access_token").unwrap_or(path);
     let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
     url.set_path(&path);
     url

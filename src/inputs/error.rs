@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::INPUTS;
+use super::{INPUTS, default_of};
 
 /// An invalid input: its name, the problem (never a secret), and what to do.
 #[derive(Debug)]
@@ -84,9 +84,7 @@ impl InputErrors {
         value: Option<&str>,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        let default = INPUTS.iter().find(|(name, _)| *name == input);
-        let default = default.map_or("", |(_, default)| default);
-        self.check(input, parse(value.unwrap_or(default)))
+        self.check(input, parse(value.unwrap_or_else(|| default_of(input))))
     }
 
     /// Orders the errors as `action.yml` orders the inputs. Unknown names come first.

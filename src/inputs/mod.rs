@@ -33,7 +33,7 @@ pub use error::{InputError, InputErrors};
 use parse::PolicyLocation;
 
 /// The name and the default of every input. An empty string means no default.
-pub const INPUTS: [(&str, &str); 27] = [
+pub const INPUTS: [(&str, &str); 28] = [
     ("client_id", ""),
     ("client_secret", ""),
     ("region", "auto"),
@@ -51,6 +51,7 @@ pub const INPUTS: [(&str, &str); 27] = [
     ("gateway_lifetime", "6h"),
     ("audit_arguments", "false"),
     ("audit_file", "false"),
+    ("require_connection", "false"),
     ("job_container", "${{ job.container.id }}"),
     ("token_placement", "inline"),
     ("server_name", "port"),
@@ -100,6 +101,7 @@ pub struct Inputs {
     pub gateway_lifetime: Option<String>,
     pub audit_arguments: Option<String>,
     pub audit_file: Option<String>,
+    pub require_connection: Option<String>,
     pub job_container: Option<String>,
     pub token_placement: Option<String>,
     pub server_name: Option<String>,
@@ -126,16 +128,10 @@ impl Inputs {
         let mut errors = InputErrors::default();
         let mut values: BTreeMap<String, String> = BTreeMap::new();
         let mut has_empty_tools = false;
+        let mut unknown = Vec::new();
         for (name, value) in environment.inputs() {
             if !INPUTS.iter().any(|(known, _)| *known == name) {
-                // Variables of the job can have the same prefix as inputs.
-                if let Some(likely) = likely_input(&name) {
-                    errors.add(
-                        &Quote::new(&name).to_string(),
-                        "is not an input of this action",
-                        format!("did you mean `{likely}`?"),
-                    );
-                }
+                unknown.push(name);
                 continue;
             }
             match value.to_str() {
@@ -148,6 +144,17 @@ impl Inputs {
                     check_visible(&name, &value, &mut errors);
                     values.insert(name, value);
                 }
+            }
+        }
+        for name in unknown {
+            // Variables of the job, for other programs, can have the same prefix as inputs.
+            let likely = likely_input(&name).filter(|likely| !is_given(likely, &values));
+            if let Some(likely) = likely {
+                errors.add(
+                    &Quote::new(&name).to_string(),
+                    "is not an input of this action",
+                    format!("did you mean `{likely}`?"),
+                );
             }
         }
         let secret = values
@@ -182,6 +189,29 @@ fn check_visible(input: &str, value: &str, errors: &mut InputErrors) {
             "type the value again",
         );
     }
+}
+
+/// The default of an input in `action.yml`.
+fn default_of(input: &str) -> &'static str {
+    let found = INPUTS.iter().find(|(name, _)| *name == input);
+    found.map_or("", |(_, default)| default)
+}
+
+/// Whether the step sets an input: GitHub's runner passes the defaults of the others (`ActionRunner.cs`).
+fn is_given(input: &str, values: &BTreeMap<String, String>) -> bool {
+    let default = default_of(input);
+    let is_default = |value: &String| value == default || default.contains("${{");
+    values.get(input).is_some_and(|value| !is_default(value))
+}
+
+/// The agent that a value of the input `agent` names.
+///
+/// # Errors
+/// When it names none.
+pub(crate) fn agent_named(value: &str) -> Result<&'static Agent, InputErrors> {
+    let mut errors = InputErrors::default();
+    let agent = errors.check("agent", parse::one_of(value, &Agent::ALL));
+    agent.ok_or(errors)
 }
 
 /// The input that `name` most likely means.
@@ -223,21 +253,14 @@ impl Display for AuthMethod {
 #[derive(Debug)]
 #[expect(
     missing_docs,
-    clippy::struct_excessive_bools,
     reason = "the fields are the inputs that action.yml describes"
 )]
 pub struct Settings {
     pub credentials: Credentials,
-    /// The servers to try, in this order: more than one only if the region is unknown.
-    pub endpoints: Vec<Endpoints>,
+    pub request: Request,
     pub auth_method: AuthMethod,
-    pub allowed_tools: Patterns,
-    pub read_only: bool,
-    pub allowed_actions: Actions,
     pub policy: Option<PolicySource>,
     pub environment: Option<String>,
-    pub agent: &'static Agent,
-    pub connection: Connection,
     pub gateway: GatewaySettings,
     pub token_placement: TokenPlacement,
     pub server_name: String,
@@ -278,6 +301,98 @@ impl Settings {
     }
 }
 
+/// The inputs that say what the agent may do. `action.yml` describes the fields.
+#[derive(Debug)]
+#[expect(
+    missing_docs,
+    reason = "the fields are the inputs that action.yml describes"
+)]
+pub struct Request {
+    /// The servers to try, in this order: more than one only if the region is unknown.
+    pub endpoints: Vec<Endpoints>,
+    pub allowed_tools: Patterns,
+    pub read_only: bool,
+    pub allowed_actions: Actions,
+    pub agent: &'static Agent,
+    pub connection: Connection,
+}
+
+impl Request {
+    /// Checks the inputs of a request, without those that a run needs in addition.
+    ///
+    /// # Errors
+    /// Every invalid input.
+    pub fn from_inputs(mut inputs: Inputs) -> Result<Self, InputErrors> {
+        let mut errors = std::mem::take(&mut inputs.errors);
+        let request = request(&inputs, Some(true), &mut errors);
+        if let Some(agent) = request.agent {
+            let requested = agent::Requested {
+                server_name: None,
+                connection: request.connection,
+                token_placement: None,
+                verify: Some(true),
+                read_only: request.read_only,
+                allowed_actions: request.allowed_actions.as_ref(),
+            };
+            agent::check(agent, &requested, &mut errors);
+        }
+        match request.complete() {
+            Some(request) if errors.is_empty() => Ok(request),
+            _ => {
+                errors.sort();
+                Err(errors)
+            }
+        }
+    }
+}
+
+/// A [`Request`] of which some inputs are invalid.
+struct Partial {
+    endpoints: Option<Vec<Endpoints>>,
+    allowed_tools: Option<Patterns>,
+    read_only: Option<bool>,
+    allowed_actions: Option<Actions>,
+    agent: Option<&'static Agent>,
+    connection: Option<Connection>,
+}
+
+impl Partial {
+    fn complete(self) -> Option<Request> {
+        Some(Request {
+            endpoints: self.endpoints?,
+            allowed_tools: self.allowed_tools?,
+            read_only: self.read_only?,
+            allowed_actions: self.allowed_actions?,
+            agent: self.agent?,
+            connection: self.connection?,
+        })
+    }
+}
+
+fn request(inputs: &Inputs, verify: Option<bool>, errors: &mut InputErrors) -> Partial {
+    let region = errors.parse("region", inputs.region.as_deref(), |v| {
+        parse::one_of(v, &RegionChoice::ALL)
+    });
+    Partial {
+        endpoints: endpoints(inputs, region, errors),
+        allowed_tools: errors.parse("allowed_tools", inputs.allowed_tools.as_deref(), |v| {
+            parse::tools(v, verify)
+        }),
+        read_only: errors.parse("read_only", inputs.read_only.as_deref(), parse::boolean),
+        allowed_actions: errors.parse(
+            "allowed_actions",
+            inputs.allowed_actions.as_deref(),
+            parse::actions,
+        ),
+        agent: errors.parse("agent", inputs.agent.as_deref(), |v| {
+            parse::one_of(v, &Agent::ALL)
+        }),
+        connection: errors.parse("connection", inputs.connection.as_deref(), |v| {
+            parse::one_of(v, &Connection::ALL)
+        }),
+    }
+}
+
 /// Parses each input, and adds every error. `None` if an input is invalid.
 fn parse_all(
     inputs: &Inputs,
@@ -288,34 +403,17 @@ fn parse_all(
     let seconds = |from, to| Duration::from_secs(from)..=Duration::from_secs(to);
 
     let credentials = credentials(inputs, environment, errors);
-    let region = errors.parse("region", inputs.region.as_deref(), |v| {
-        parse::one_of(v, &RegionChoice::ALL)
-    });
-    let endpoints = endpoints(inputs, region, errors);
     let auth_method = errors.parse("auth_method", inputs.auth_method.as_deref(), |v| {
         parse::one_of(v, &AuthMethod::ALL)
     });
     let verify = errors.parse("verify", inputs.verify.as_deref(), parse::boolean);
-    let allowed_tools = errors.parse("allowed_tools", inputs.allowed_tools.as_deref(), |v| {
-        parse::tools(v, verify)
-    });
-    let read_only = errors.parse("read_only", inputs.read_only.as_deref(), parse::boolean);
-    let allowed_actions = errors.parse(
-        "allowed_actions",
-        inputs.allowed_actions.as_deref(),
-        parse::actions,
-    );
+    let request = request(inputs, verify, errors);
     check_github_token(inputs, errors);
     let policy = match &inputs.policy {
         None => Some(None),
         Some(value) => policy(value, inputs, &workspace, environment, errors).map(Some),
     };
-    let agent = errors.parse("agent", inputs.agent.as_deref(), |v| {
-        parse::one_of(v, &Agent::ALL)
-    });
-    let connection = errors.parse("connection", inputs.connection.as_deref(), |v| {
-        parse::one_of(v, &Connection::ALL)
-    });
+    let agent = request.agent;
     let gateway = gateway(inputs, errors);
     let token_placement = errors.parse("token_placement", inputs.token_placement.as_deref(), |v| {
         parse::one_of(v, &TokenPlacement::ALL)
@@ -345,25 +443,20 @@ fn parse_all(
     if let Some(agent) = agent {
         let requested = agent::Requested {
             server_name: server_name.as_deref(),
-            connection,
+            connection: request.connection,
             token_placement,
             verify,
-            read_only,
-            allowed_actions: allowed_actions.as_ref(),
+            read_only: request.read_only,
+            allowed_actions: request.allowed_actions.as_ref(),
         };
         agent::check(agent, &requested, errors);
     }
     Some(Settings {
         credentials: credentials?,
-        endpoints: endpoints?,
+        request: request.complete()?,
         auth_method: auth_method?,
-        allowed_tools: allowed_tools?,
-        read_only: read_only?,
-        allowed_actions: allowed_actions?,
         policy: policy?,
         environment: inputs.environment.clone(),
-        agent: agent?,
-        connection: connection?,
         gateway: gateway?,
         token_placement: token_placement?,
         server_name: server_name?,
@@ -436,6 +529,9 @@ fn gateway(inputs: &Inputs, errors: &mut InputErrors) -> Option<GatewaySettings>
     let arguments = inputs.audit_arguments.as_deref();
     let audit_arguments = errors.parse("audit_arguments", arguments, parse::boolean);
     let audit_file = errors.parse("audit_file", inputs.audit_file.as_deref(), parse::boolean);
+    let connection = inputs.require_connection.as_deref();
+    // The post phase reads it itself.
+    errors.parse("require_connection", connection, parse::boolean)?;
     Some(GatewaySettings {
         lifetime: lifetime?,
         audit_arguments: audit_arguments?,

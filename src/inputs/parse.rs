@@ -31,15 +31,41 @@ fn invalid(value: &str, hint: impl Into<String>) -> ValueError {
     ValueError::new(format!("is {}", as_given(value)), hint)
 }
 
-/// A client ID, a client secret, or a token.
+/// A client ID, a client secret, or a token. Finds what is wrong with it before it is sent.
 pub(super) fn credential(value: &str, hint: &str) -> Result<(), ValueError> {
-    if value.bytes().all(|b| b.is_ascii_graphic()) {
+    let is_in = |quote: char| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
+    let (problem, hint) = if value.contains("${{") {
+        (
+            "contains an expression that was not evaluated",
+            "write the expression in the workflow, and store only the value as the secret",
+        )
+    } else if is_variable(value) {
+        (
+            "is the name of a variable, which no shell evaluates here",
+            "use an expression, such as `${{ secrets.NAME }}` or `${{ env.NAME }}`",
+        )
+    } else if ['"', '\'', '`'].into_iter().any(is_in) {
+        ("is in quotes", "store the value without the quotes")
+    } else if value.starts_with(['{', '[']) {
+        ("is JSON", "store each credential as a secret of its own")
+    } else if value.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(());
-    }
-    Err(ValueError::new(
-        "contains whitespace or non-ASCII characters",
-        hint,
-    ))
+    } else {
+        ("contains whitespace or non-ASCII characters", hint)
+    };
+    Err(ValueError::new(problem, hint))
+}
+
+/// Whether a value is a variable of a shell, such as `$NAME`, `${NAME}`, `$env:NAME`, or `%NAME%`.
+fn is_variable(value: &str) -> bool {
+    let name = value
+        .strip_prefix("${")
+        .and_then(|name| name.strip_suffix('}'))
+        .or_else(|| value.strip_prefix("$env:"))
+        .or_else(|| value.strip_prefix('$'))
+        .or_else(|| value.strip_prefix('%')?.strip_suffix('%'));
+    let is_part = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    name.is_some_and(|name| !name.is_empty() && name.bytes().all(is_part))
 }
 
 /// One of several values, in upper or lower case.
@@ -52,9 +78,18 @@ pub(super) fn one_of<T: Copy + Display>(value: &str, all: &[T]) -> Result<T, Val
         return Ok(all[index]);
     }
     let near = nearest(value, names.iter().map(String::as_str))
+        .or_else(|| beginning(value, &names))
         .map(|choice| format!(" (did you mean `{choice}`?)"))
         .unwrap_or_default();
     Err(invalid(value, format!("use {}{near}", or_list(all))))
+}
+
+/// The only name that begins with `word`, such as `claude-code` for `claude`.
+fn beginning<'a>(word: &str, names: &'a [String]) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let mut found = names.iter().filter(|name| name.starts_with(&word));
+    let first = found.next().filter(|_| !word.is_empty())?;
+    found.next().is_none().then_some(first.as_str())
 }
 
 /// A boolean in YAML 1.2's core schema, which workflows use.

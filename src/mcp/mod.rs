@@ -4,16 +4,18 @@
 //! The client is the official SDK, which supports both versions of the lifecycle: the `initialize`
 //! handshake, and the stateless requests since 2026-07-28.
 
+pub mod arguments;
 mod error;
 pub(crate) mod transport;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
 use rmcp::model::{
-    ClientCapabilities, ClientConfig, Implementation, PaginatedRequestParams, ProtocolVersion,
-    Tool as OfferedTool,
+    ClientCapabilities, ClientConfig, Implementation, JsonObject, PaginatedRequestParams,
+    ProtocolVersion, Tool as OfferedTool,
 };
 use rmcp::service::{
     ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, RunningService, ServiceError,
@@ -68,6 +70,8 @@ pub struct Tool {
     pub read_only: Option<bool>,
     /// The annotation `destructiveHint`.
     pub destructive: Option<bool>,
+    /// The JSON Schema of its arguments.
+    pub input_schema: Arc<JsonObject>,
 }
 
 impl Tool {
@@ -80,6 +84,7 @@ impl Tool {
             description: None,
             read_only: None,
             destructive: None,
+            input_schema: Arc::default(),
         }
     }
 
@@ -119,6 +124,7 @@ impl Tool {
             description: quote(offered.description.as_deref()),
             read_only: hints.read_only_hint,
             destructive: hints.destructive_hint,
+            input_schema: offered.input_schema,
             name: if secrets::is_any_in(&offered.name) {
                 redact(&offered.name).into_owned()
             } else {

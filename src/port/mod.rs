@@ -36,6 +36,15 @@ impl Region {
     /// Every region, in the order in which they are tried.
     pub const ALL: [Self; 2] = [Self::Eu, Self::Us];
 
+    /// Its name in the input `region`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Eu => "eu",
+            Self::Us => "us",
+        }
+    }
+
     /// The region of `host`, if it is one of Port's hosts.
     #[must_use]
     pub fn from_host(host: &str) -> Option<Self> {
@@ -53,6 +62,10 @@ pub enum Service {
     /// The web app.
     App,
 }
+
+/// The names of Port's headers.
+pub(crate) const READ_ONLY: &str = "x-read-only-mode";
+pub(crate) const ALLOWED_ACTIONS: &str = "x-allowed-actions-to-run";
 
 /// Port's hosts. Those in `getport.io` are former names, which Port's clients and guides still use.
 const HOSTS: [(&str, Region, Service); 12] = [
@@ -110,10 +123,7 @@ impl fmt::Display for Service {
 
 impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Eu => "eu",
-            Self::Us => "us",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -291,9 +301,9 @@ impl fmt::Display for Actions {
 /// An empty list of actions means none, a missing header means all.
 #[must_use]
 pub fn mcp_headers(read_only: bool, actions: &Actions) -> Vec<(&'static str, String)> {
-    let mut headers = vec![("x-read-only-mode", u8::from(read_only).to_string())];
+    let mut headers = vec![(READ_ONLY, u8::from(read_only).to_string())];
     if let Actions::Only(actions) = actions {
-        headers.push(("x-allowed-actions-to-run", actions.join(",")));
+        headers.push((ALLOWED_ACTIONS, actions.join(",")));
     }
     headers
 }

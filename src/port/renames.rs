@@ -40,7 +40,7 @@ pub fn replacement(name: &str) -> Option<&'static str> {
 }
 
 /// The possible replacements of the tool `name`, the most likely first. These are guesses: use one
-/// only if the server offers it.
+/// only if the server offers it, and never grant one without the user.
 #[must_use]
 pub fn replacements(name: &str) -> Vec<String> {
     let replaced = REPLACED.iter().filter(|(former, _)| *former == name);
@@ -53,10 +53,6 @@ pub fn replacements(name: &str) -> Vec<String> {
         .or_else(|| name.strip_prefix("update_"))
     {
         found.push(format!("upsert_{what}"));
-    }
-    // Earlier, each action had its own tool.
-    if name.starts_with("run_") && name != "run_action" {
-        found.push("run_action".to_owned());
     }
     found
 }
@@ -73,13 +69,13 @@ mod tests {
             ("get_scorecard", "list_scorecards"),
             ("create_entity", "upsert_entity"),
             ("update_blueprint", "upsert_blueprint"),
-            ("run_scaffold_service", "run_action"),
             ("search_port_sources", "search_port_knowledge_sources"),
         ] {
             let found = replacements(former);
             assert!(found.iter().any(|name| name == replacement), "{former}");
         }
-        assert!(replacements("run_action").is_empty());
+        // Earlier, each action had its own tool. The one that replaces it runs all of them.
+        assert!(replacements("run_scaffold_service").is_empty());
         assert!(replacements("list_entities").is_empty());
     }
 }

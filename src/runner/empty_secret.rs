@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Environment;
+use super::{Environment, Format};
 
 /// The most likely cause of an empty secret. Its text is a hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +25,22 @@ pub enum EmptySecretCause {
     Environment,
     /// The secret is not set, or not in a place that the job reads.
     Unset,
+    /// [act](https://nektosact.com) runs the workflow, and knows no secret that it is not given.
+    Act,
+    /// No runner runs this process.
+    NoRunner,
 }
 
 impl EmptySecretCause {
     /// Finds the cause in the variables and the event of the run.
     #[must_use]
     pub fn from_env(environment: &Environment) -> Self {
+        if Format::of(environment) != Format::Github {
+            return Self::NoRunner;
+        }
+        if environment.get("ACT") == Some("true") {
+            return Self::Act;
+        }
         // Re-runs keep GITHUB_ACTOR; only GITHUB_TRIGGERING_ACTOR changes.
         if environment.get("GITHUB_ACTOR") == Some("dependabot[bot]") {
             return Self::Dependabot;
@@ -74,6 +84,11 @@ impl fmt::Display for EmptySecretCause {
                 "set the secret for this repository or its organization, and check its spelling; for \
                  an environment secret, the job must set `environment:`"
             }
+            Self::Act => {
+                "pass the secret to act with `--secret NAME` or `--secret-file`, and check its spelling: act does not \
+                 know the secrets of the repository"
+            }
+            Self::NoRunner => "set the variable to a credential of a service account in Port",
         })
     }
 }

@@ -1,26 +1,44 @@
 //! The step's log: masks, annotations, and lines, as the runner's workflow commands.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Environment;
 use super::masks;
+use super::message::{
+    Level, Message, Place, apart_from_commands, escape_data, for_terminal, json_line,
+};
 use crate::text::secrets::{self, redact};
-use crate::text::{is_beyond_bmp, utf16_len};
+use crate::troubleshooting::{self, Page};
 
-/// The maximum length of an annotation in UTF-16 units. The runner cuts at 4,096.
-const MAX_ANNOTATION: usize = 4_000;
+/// Who reads the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// People: messages on standard error
+    Text,
+    /// Programs: the result as JSON, and each message as a line of JSON on standard error
+    Json,
+    /// GitHub's runner: messages as workflow commands on standard output
+    Github,
+}
 
-/// The maximum length of the hint and the link at its end.
-const MAX_END: usize = 2_500;
-
-/// What begins and ends the number of a character that an annotation does not contain.
-const NUMBER_MARKS: [char; 2] = ['\u{2039}', '\u{203a}'];
+impl Format {
+    /// The format for what started this process: a runner sets at least one of these variables. No variable alone decides
+    /// it, since without the runner's format, the runner hides no secret.
+    #[must_use]
+    pub fn of(environment: &Environment) -> Self {
+        let variables = ["GITHUB_ACTIONS", super::files::OUTPUT, super::files::STATE];
+        if variables.iter().any(|name| environment.get(name).is_some()) {
+            Self::Github
+        } else {
+            Self::Text
+        }
+    }
+}
 
 /// The only way to print.
 ///
@@ -29,12 +47,25 @@ const NUMBER_MARKS: [char; 2] = ['\u{2039}', '\u{203a}'];
 ///   of a line, but not in the syntax of a command.
 /// * No text can become a workflow command: data is escaped, and so is `##[`, which the runner interprets
 ///   in the middle of a line.
-/// * No text ends the runner: an annotation contains no character beyond U+FFFF (`fit`).
+/// * No text ends the runner: an annotation contains no character beyond U+FFFF (`message`).
 /// * A mask is flushed before the call returns, since the runner reads both output streams concurrently.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other"
+)]
 pub struct Log<'a> {
     out: Box<dyn Write + 'a>,
+    err: Box<dyn Write + 'a>,
+    format: Format,
+    /// Whether `out` and `err` are terminals with colors.
+    has_colors: [bool; 2],
+    /// Replaces the names of inputs in messages by those of options.
+    words: fn(&str) -> String,
+    page: Page,
     debug: bool,
     masks_secrets: bool,
+    /// Whether a message was written to `err`.
+    has_messages: bool,
     /// The hashes of the masks so far.
     masks: HashSet<u64>,
     /// Whether no mask can reach the runner.
@@ -42,10 +73,16 @@ pub struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    /// A log that writes to `out`. Debug lines appear only if `environment` enables debug logging.
+    /// A log for GitHub's runner, on `out`. Debug lines appear only if `environment` enables debug logging.
     pub fn new(environment: &Environment, out: impl Write + 'a) -> Self {
         Self {
             out: Box::new(out),
+            err: Box::new(io::sink()),
+            format: Format::Github,
+            has_colors: [false; 2],
+            words: str::to_owned,
+            page: Page::new(|name| environment.get(name)),
+            has_messages: false,
             debug: environment.is_debug(),
             masks_secrets: true,
             masks: HashSet::new(),
@@ -53,33 +90,54 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// The log on the standard output of this process.
+    /// The log on the standard output of this process, and on standard error if no runner reads it.
     #[must_use]
-    pub fn stdout(environment: &Environment) -> Log<'static> {
+    pub fn of_process(environment: &Environment) -> Log<'static> {
+        let is_set = |name| environment.get(name).is_some();
         Log {
+            err: Box::new(io::stderr()),
+            format: Format::of(environment),
+            has_colors: [io::stdout().is_terminal(), io::stderr().is_terminal()].map(
+                |is_terminal| {
+                    is_terminal && !is_set("NO_COLOR") && environment.get("TERM") != Some("dumb")
+                },
+            ),
             is_discarded: is_discarded(),
             ..Log::new(environment, io::stdout())
         }
     }
 
-    /// Writes for a terminal: redacts secrets, but prints no masks, which only a runner hides.
-    pub fn for_terminal(&mut self) {
+    /// Writes for a command that people start: redacts secrets, but prints no masks, which only a runner hides. `words`
+    /// replaces the names of inputs by those of options, except in messages about a file.
+    pub fn for_command(&mut self, format: Option<Format>, words: fn(&str) -> String) {
         self.masks_secrets = false;
+        self.format = format.unwrap_or(self.format);
+        self.words = words;
     }
 
-    /// Reports a panic as an annotation with its position only: the message of a panic can contain any
-    /// value.
+    /// Who reads the log.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Reports a panic with its position only: the message of a panic can contain any value.
     pub fn catch_panics(&self) {
-        std::panic::set_hook(Box::new(|panic| {
+        let format = self.format;
+        std::panic::set_hook(Box::new(move |panic| {
             let place = panic
                 .location()
                 .map(ToString::to_string)
                 .unwrap_or_default();
-            let _ = writeln!(
-                io::stdout(),
-                "::error title=Port MCP::bug in port-mcp at {}; please open an issue",
-                escape_data(&place)
-            );
+            let text = format!("bug in port-mcp at {place}; please open an issue");
+            let _ = match format {
+                Format::Github => writeln!(
+                    io::stdout(),
+                    "::error title=Port MCP::{}",
+                    escape_data(&text)
+                ),
+                Format::Text | Format::Json => writeln!(io::stderr(), "error: {text}"),
+            };
         }));
     }
 
@@ -133,7 +191,8 @@ impl<'a> Log<'a> {
 
     pub(crate) fn print_mask(&mut self, secret: &SecretString) -> anyhow::Result<()> {
         let value = secret.expose_secret();
-        if value.trim().is_empty() || !self.masks_secrets {
+        // Without a runner, there are no outputs, and people would read the mask.
+        if value.trim().is_empty() || !self.masks_secrets || self.format != Format::Github {
             return Ok(());
         }
         masks::check(value)?;
@@ -163,56 +222,127 @@ impl<'a> Log<'a> {
             )
     }
 
-    /// A plain line.
+    /// A plain line about what the process did.
     pub fn info(&mut self, line: impl AsRef<str>) {
-        let line = redact(line.as_ref()).replace(['\r', '\n'], " ");
-        // The runner removes a byte-order mark at the beginning of the output.
-        let is_skipped = |c: char| c.is_whitespace() || c == '\u{feff}';
-        let text = line.trim_start_matches(is_skipped);
-        match text.strip_prefix("::") {
-            // The space prevents the runner from interpreting the line as a command.
-            Some(rest) => self.line(&format!(": :{rest}")),
-            None => self.line(&line),
+        if self.format == Format::Github {
+            self.plain(line.as_ref());
+        } else {
+            self.message(Level::Info, None, line.as_ref(), false);
         }
     }
 
-    /// Several plain lines, escaped like any other.
-    pub fn lines(&mut self, text: &str) {
-        for line in text.lines() {
-            self.info(line);
+    /// A line of the result.
+    pub fn result(&mut self, line: impl AsRef<str>) {
+        if self.format == Format::Github {
+            return self.plain(line.as_ref());
+        }
+        let line = redact(line.as_ref()).replace(['\r', '\n'], " ");
+        // A closed pipe is no error.
+        let _ = writeln!(self.out, "{}", for_terminal(&line)).and_then(|()| self.out.flush());
+    }
+
+    /// The result for a program.
+    pub fn json(&mut self, value: &serde_json::Value) {
+        let line = redact(&json_line(value)).into_owned();
+        let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
+    }
+
+    fn plain(&mut self, line: &str) {
+        let line = redact(line).replace(['\r', '\n'], " ");
+        self.line(&apart_from_commands(&line));
+    }
+
+    /// Text of the command line, also with the codes of colors: its help, or why its arguments are invalid.
+    pub fn usage(&mut self, text: &str, styled: &str, is_error: bool) {
+        let [out_has_colors, err_has_colors] = self.has_colors;
+        if self.format == Format::Github {
+            for line in text.lines() {
+                self.plain(line);
+            }
+        } else if is_error {
+            // Without a terminal, a runner can read what repeats an argument.
+            let text = if err_has_colors {
+                styled.to_owned()
+            } else {
+                for_terminal(text)
+            };
+            let _ = write!(self.err, "{text}").and_then(|()| self.err.flush());
+        } else {
+            let text = if out_has_colors { styled } else { text };
+            let _ = write!(self.out, "{text}").and_then(|()| self.out.flush());
         }
     }
 
     /// A line that appears only with debug logging.
     pub fn debug(&mut self, message: impl AsRef<str>) {
         if self.debug {
-            let message = apart(&escape_data(&redact(message.as_ref())));
-            self.line(&format!("::debug::{message}"));
+            self.message(Level::Debug, None, message.as_ref(), false);
         }
     }
 
-    /// An annotation for information.
-    pub fn notice(&mut self, title: &'static str, message: impl AsRef<str>) {
-        self.annotation("notice", title, message.as_ref());
+    /// A message for information, of which the run needs no change.
+    pub fn notice(&mut self, message: impl AsRef<str>) {
+        self.message(Level::Notice, None, message.as_ref(), false);
     }
 
-    /// An annotation for a problem that does not fail the step.
-    pub fn warning(&mut self, title: &'static str, message: impl AsRef<str>) {
-        self.annotation("warning", title, message.as_ref());
+    /// A problem that does not fail the process.
+    pub fn warning(&mut self, message: impl AsRef<str>) {
+        self.message(Level::Warning, None, message.as_ref(), false);
     }
 
-    /// An annotation that says why the step fails.
-    pub fn error(&mut self, title: &'static str, message: impl AsRef<str>) {
-        self.annotation("error", title, message.as_ref());
+    /// As [`Log::warning`], for what is an error in other runs, and with its link.
+    pub fn warning_of_error(&mut self, message: impl AsRef<str>) {
+        self.message(Level::Warning, None, message.as_ref(), true);
     }
 
-    /// The runner masks no title, so it is a text of this program.
-    fn annotation(&mut self, kind: &str, title: &'static str, message: &str) {
-        self.line(&format!(
-            "::{kind} title={}::{}",
-            escape_property(&redact(title)),
-            apart(&escape_data(&fit(&redact(message))))
-        ));
+    /// Why the process fails, with a link to the documentation.
+    pub fn error(&mut self, message: impl AsRef<str>) {
+        self.error_at(None, message);
+    }
+
+    /// As [`Log::error`], about a position in a file.
+    pub fn error_at(&mut self, place: Option<&Place>, message: impl AsRef<str>) {
+        self.message(Level::Error, place, message.as_ref(), true);
+    }
+
+    fn message(&mut self, level: Level, place: Option<&Place>, text: &str, has_link: bool) {
+        let code = match level {
+            Level::Info | Level::Debug => None,
+            Level::Error => troubleshooting::error(text).map(|(_, code)| code),
+            Level::Warning | Level::Notice => troubleshooting::warning(text),
+        };
+        let link = has_link.then(|| self.page.link(text));
+        // What is about a file has the words of the file.
+        let text = match place {
+            None => (self.words)(&redact(text)),
+            Some(_) => redact(text).into_owned(),
+        };
+        // Apart from the text: whatever is redacted at its end, the link stays.
+        let link = link.map_or_else(String::new, |link| format!("\nsee: {}", redact(&link)));
+        let text = format!("{text}{link}");
+        let message = Message {
+            level,
+            code,
+            place,
+            text: &text,
+        };
+        let lines = match self.format {
+            Format::Github => {
+                let command = message.command(|property| redact(property).into_owned());
+                return self.line(&command);
+            }
+            Format::Json => message.json(),
+            Format::Text => {
+                let [_, has_colors] = self.has_colors;
+                let text = message.for_terminal(has_colors);
+                let is_plain = level == Level::Info;
+                let has_others = std::mem::replace(&mut self.has_messages, !is_plain);
+                let space = if has_others && !is_plain { "\n" } else { "" };
+                format!("{space}{text}")
+            }
+        };
+        // Nothing can be said if standard error is closed.
+        let _ = writeln!(self.err, "{lines}").and_then(|()| self.err.flush());
     }
 
     /// Prints a line whose secrets are already redacted.
@@ -220,56 +350,6 @@ impl<'a> Log<'a> {
         let line = line.replace("##[", "## [");
         // A closed log does not fail the job.
         let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
-    }
-}
-
-/// The text of an annotation that the runner can take.
-///
-/// At the end of a step, the runner cuts errors and warnings to 256 UTF-16 units for a log of its own, after it has
-/// masked them. If the cut is inside of a character, the runner ends: no later step runs, and no post phase. So there
-/// is no such character: its number is shown, as is that of the mark before a number. A text that is too long loses its
-/// middle, and so does a hint, which ends in the link.
-///
-/// Source: `PublishStepTelemetry` in `src/Runner.Worker/ExecutionContext.cs` of the runner, and what it did when it ran.
-fn fit(message: &str) -> String {
-    let mut text = String::with_capacity(message.len());
-    for c in message.chars() {
-        if is_beyond_bmp(c) || c == NUMBER_MARKS[0] {
-            let [open, close] = NUMBER_MARKS;
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{open}U+{:04X}{close}", u32::from(c));
-        } else {
-            text.push(c);
-        }
-    }
-    if utf16_len(&text) <= MAX_ANNOTATION {
-        return text;
-    }
-    // No character needs two units anymore.
-    let hint = text.find("\nhint: ").unwrap_or(text.len());
-    let (what, hint) = text.split_at(hint);
-    let hint = without_middle(hint, MAX_END);
-    without_middle(what, MAX_ANNOTATION - utf16_len(&hint)) + &hint
-}
-
-/// A text of at most `max` characters: without its middle, if it is longer.
-fn without_middle(text: &str, max: usize) -> String {
-    let length = text.chars().count();
-    if length <= max {
-        return text.to_owned();
-    }
-    let start = text.chars().take(max / 2);
-    let end = text.chars().skip(length - (max - max / 2 - 1));
-    start.chain(['\u{2026}']).chain(end).collect()
-}
-
-/// The data of a command, which does not begin with a character that could combine with the colon before it: the line
-/// would be no command.
-fn apart(data: &str) -> String {
-    if data.starts_with(|c: char| !c.is_ascii()) {
-        format!(" {data}")
-    } else {
-        data.to_owned()
     }
 }
 
@@ -294,24 +374,8 @@ fn is_discarded() -> bool {
     false
 }
 
-/// Escapes the data of a workflow command, as `ActionCommand.cs` of the runner unescapes it.
-fn escape_data(data: &str) -> String {
-    data.replace('%', "%25")
-        .replace('\r', "%0D")
-        .replace('\n', "%0A")
-}
-
-/// Escapes a property of a workflow command, as `ActionCommand.cs` of the runner unescapes it.
-fn escape_property(property: &str) -> String {
-    escape_data(property)
-        .replace(':', "%3A")
-        .replace(',', "%2C")
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn printed(write: impl FnOnce(&mut Log<'_>)) -> String {
@@ -325,12 +389,12 @@ mod tests {
         let text = printed(|log| {
             log.info("  ::set-output name=a::b\n::add-path::/tmp");
             log.info("x ##[add-mask]y");
-            log.error("a,b:c=d", "100%\r\n::stop-commands::x");
+            log.warning("100%\r\n::stop-commands::x");
         });
         insta::assert_snapshot!(text, @r"
         : :set-output name=a::b ::add-path::/tmp
         x ## [add-mask]y
-        ::error title=a%2Cb%3Ac=d::100%25%0D%0A::stop-commands::x
+        ::warning title=Port MCP::100%25%0D%0A::stop-commands::x
         ");
     }
 
@@ -340,42 +404,29 @@ mod tests {
             log.mask_text(&SecretString::from("masked line one\nsecond%masked"))
                 .unwrap();
             log.info("here is second%masked and Masked Line One");
-            log.warning("second%masked", "second%masked");
+            log.warning("second%masked");
         });
         insta::assert_snapshot!(text, @r"
         ::add-mask::masked line one%0Asecond%25masked
         here is *** and ***
-        ::warning title=***::***
+        ::warning title=Port MCP::***
         ");
     }
 
     #[test]
     fn an_annotation_names_what_would_end_the_runner() {
         let text = printed(|log| {
-            log.error("t", "a\u{1f600}b \u{2039}U+1F600\u{203a} \u{fc}");
-            log.warning("t", "\u{300}x");
-            log.notice("t", "\u{10ffff}");
+            log.notice("a\u{1f600}b \u{2039}U+1F600\u{203a} \u{fc}");
+            log.warning("\u{300}x");
+            log.notice("\u{10ffff}");
             log.info("\u{1f600}");
         });
         insta::assert_snapshot!(text, @"
-        ::error title=t::a\u{2039}U+1F600\u{203a}b \u{2039}U+2039\u{203a}U+1F600\u{203a} \u{fc}
-        ::warning title=t:: \u{300}x
-        ::notice title=t:: \u{2039}U+10FFFF\u{203a}
+        ::notice title=Port MCP::a\u{2039}U+1F600\u{203a}b \u{2039}U+2039\u{203a}U+1F600\u{203a} \u{fc}
+        ::warning title=Port MCP:: \u{300}x
+        ::notice title=Port MCP:: \u{2039}U+10FFFF\u{203a}
         \u{1f600}
         ");
-    }
-
-    #[test]
-    fn a_long_annotation_loses_its_middle() {
-        let names = "name, ".repeat(1_000);
-        let end = "\nhint: do this\nsee: https://example.com/page#section";
-        let text = fit(&format!("what came back: {names}{end}"));
-        assert!(text.starts_with("what came back: name, "), "{text}");
-        assert!(text.ends_with(end) && text.contains('\u{2026}'), "{text}");
-        assert_eq!(utf16_len(&text), MAX_ANNOTATION);
-        let text = fit(&format!("Names: {names}Do this."));
-        assert!(text.ends_with("name, Do this."), "{text}");
-        assert_eq!(utf16_len(&text), MAX_ANNOTATION);
     }
 
     #[test]
@@ -412,22 +463,43 @@ mod tests {
         assert_eq!(text.lines().count(), masks::MAX, "{text}");
     }
 
-    proptest! {
-        #[test]
-        fn any_text_can_be_an_annotation(
-            what in "(?s).{0,2000}", hint in "[a-z ]{0,200}", beyond in "[\u{10000}-\u{10ffff}]{0,400}",
-        ) {
-            let message = format!("{what}{beyond}\nhint: {hint}");
-            let text = printed(|log| log.error("Port MCP", &message));
-            let data = text.trim_end_matches('\n').strip_prefix("::error title=Port MCP::").unwrap();
-            prop_assert!(!data.contains(['\n', '\r']));
-            prop_assert!(!data.chars().any(is_beyond_bmp));
-            prop_assert!(!data.starts_with(|c: char| !c.is_ascii()));
-            let end = format!("%0Ahint: {hint}");
-            prop_assert!(data.ends_with(&end));
-            let plain = data.replace("%0A", "\n").replace("%0D", "\r").replace("%25", "%");
-            prop_assert!(utf16_len(&plain) <= MAX_ANNOTATION + 1);
-        }
+    /// An error has a code and a link, also after its words were replaced.
+    #[test]
+    fn each_format_of_an_error() {
+        let written = |format, has_colors: bool| {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut log = Log {
+                err: Box::new(&mut err),
+                has_colors: [has_colors; 2],
+                ..Log::new(&Environment::default(), &mut out)
+            };
+            log.for_command(Some(format), |text| {
+                text.replace("input `region`", "`--region`")
+            });
+            let place = Place {
+                file: "a,b.yml".to_owned(),
+                line: 3,
+                column: 7,
+            };
+            log.error("input `region` is `\u{1b}[0m`\nhint: use `eu`");
+            log.error_at(Some(&place), "policy x is invalid\nhint: set `region`");
+            log.warning("other");
+            log.info("done");
+            log.result("result");
+            drop(log);
+            let text = |bytes| String::from_utf8(bytes).unwrap();
+            text(out) + "--\n" + &text(err).replace('\u{1b}', "ESC")
+        };
+        let all = [
+            written(Format::Github, true),
+            written(Format::Text, false),
+            written(Format::Text, true),
+            written(Format::Json, true),
+        ];
+        insta::assert_snapshot!(
+            all.join("===\n")
+                .replace(env!("CARGO_PKG_VERSION"), "VERSION")
+        );
     }
 
     #[test]

@@ -10,9 +10,11 @@ mod environment;
 pub mod files;
 mod log;
 mod masks;
+mod message;
 pub mod state;
 pub mod summary;
 pub mod temp;
 
 pub use environment::Environment;
-pub use log::Log;
+pub use log::{Format, Log};
+pub use message::Place;

@@ -10,6 +10,8 @@ use super::{Environment, files};
 
 /// The name of the configuration file in the runner's temporary directory.
 pub const CONFIG_FILE: &str = "config_file";
+/// The name of the file with the audit of a gateway's process, for the post phase.
+pub const GATEWAY_AUDIT: &str = "gateway_audit";
 /// The name of a gateway's container.
 pub const GATEWAY_NAME: &str = "gateway_name";
 /// The key that stops a gateway's process.
@@ -23,8 +25,9 @@ pub const SUMMARY_FILE: &str = "summary_file";
 /// The SHA-256 digest of that file.
 pub const SUMMARY_DIGEST: &str = "summary_digest";
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     CONFIG_FILE,
+    GATEWAY_AUDIT,
     GATEWAY_NAME,
     GATEWAY_STOP_KEY,
     GATEWAY_SUMMARY,

@@ -129,6 +129,7 @@ impl Summary {
         let saved = |name: &str| state::get(environment, name);
         let text = saved(state::SUMMARY_FILE).and_then(|name| {
             let text = temp::read(environment, name, LARGEST_KEPT).ok();
+            let text = text.and_then(|text| String::from_utf8(text).ok());
             let _ = temp::remove(environment, name);
             text
         });

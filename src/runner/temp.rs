@@ -48,7 +48,7 @@ impl Directory {
         } else {
             bail!(
                 "no temporary directory: neither `RUNNER_TEMP` nor `HOME` is mounted into the container\n\
-                 hint: remove `config_file`, and use the output `mcp_config`"
+                 hint: check that the runner mounts `RUNNER_TEMP` into the container of the action"
             )
         }
     }
@@ -213,8 +213,8 @@ fn give_to_owner(_file: &File, _directory: &Path) -> io::Result<()> {
 /// Reads a file that [`create`] wrote, by the name that it returned.
 ///
 /// # Errors
-/// When the name is not of such a file, or the file is missing, larger than `limit` bytes, or not UTF-8.
-pub fn read(environment: &Environment, name: &str, limit: u64) -> anyhow::Result<String> {
+/// When the name is not of such a file, or the file is missing or larger than `limit` bytes.
+pub fn read(environment: &Environment, name: &str, limit: u64) -> anyhow::Result<Vec<u8>> {
     let path = Directory::find(environment)?.path.join(own_name(name)?);
     let mut options = OpenOptions::new();
     options.read(true);
@@ -230,12 +230,12 @@ pub fn read(environment: &Environment, name: &str, limit: u64) -> anyhow::Result
     if !file.metadata()?.is_file() {
         bail!("it is not a file");
     }
-    let mut text = String::new();
-    file.take(limit + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > limit {
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
         bail!("it is larger than {limit} bytes");
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 /// Removes a file that [`create`] wrote, by the name that it returned. Returns whether the file existed.
@@ -244,7 +244,10 @@ pub fn read(environment: &Environment, name: &str, limit: u64) -> anyhow::Result
 /// [`NameError`] when the name is not of such a file, or why the file cannot be removed.
 pub fn remove(environment: &Environment, name: &str) -> anyhow::Result<bool> {
     let file = own_name(name)?;
-    let directory = Directory::find(environment)?;
+    let Ok(directory) = Directory::find(environment) else {
+        // Its directory is gone, and so is the file.
+        return Ok(false);
+    };
     // `remove_file` removes a symlink itself, never what it points to.
     match fs::remove_file(directory.path.join(file)) {
         Ok(()) => Ok(true),

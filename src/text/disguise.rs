@@ -1,21 +1,31 @@
 //! The search for a disguised secret, such as an agent can write after a prompt injection.
 //!
 //! The search has limits. An attacker who knows it can make the model use an encoding that is not
-//! searched for, or write the secret in more pieces than are joined here. It stops common encodings
+//! searched for, or write the secret in shorter pieces than are joined here. It stops common encodings
 //! and mistakes. A secret is safe only if the agent cannot read it.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::secrets::{self, SHORTEST};
+use super::secrets::{self, SHORTEST, Unchanged, hashes, unique_parts};
 
 /// The number of levels of nested encodings that are decoded.
 const MOST_LAYERS: usize = 3;
 
-/// The minimum number of letters and digits in a piece of a secret that counts as the secret.
-const PIECE: usize = 16;
+/// The number of letters and digits of a secret, one after the other, that count as the secret.
+const ENOUGH: usize = 16;
+
+/// The minimum number of letters and digits in a piece of a secret that is written in pieces. Shorter pieces of a secret
+/// are in any text.
+const SHORTEST_PIECE: usize = 4;
+
+/// The maximum number of letters and digits between two pieces.
+const LARGEST_GAP: usize = 24;
 
 /// The minimum length, in bytes, of decoded text that is searched.
 const LEGIBLE: usize = 6;
@@ -28,58 +38,98 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 
-/// Whether `text` contains `secret`, or a long piece of it, unchanged or in a common disguise: with
-/// other characters in between, backwards, in upper or lower case, in ROT13, in base64, base32,
-/// hexadecimal, octal, or binary, or as numbers, and in most combinations of these.
-#[must_use]
-pub fn is_in(secret: &SecretString, text: &str) -> bool {
-    let secret = secret.expose_secret().trim();
-    if secret.chars().count() < SHORTEST {
-        return false;
-    }
-    let pieces = pieces(secret);
-    contains(&SecretString::from(secret), &pieces, text, MOST_LAYERS)
+/// Secrets, prepared for the search. Those with fewer than [`SHORTEST`] characters are not searched for.
+pub struct Search {
+    secrets: Vec<SecretString>,
+    /// How many letters and digits of each form, one after the other, count as the secret. A form is a part of a secret,
+    /// reduced to letters and digits: as it is, in ROT13, or backwards.
+    counts: Vec<usize>,
+    /// By its hash, where a piece of [`SHORTEST_PIECE`] letters and digits is: the number of the form, and the offset.
+    places: HashMap<u64, Vec<(usize, usize)>, BuildHasherDefault<Unchanged>>,
 }
 
-fn contains(secret: &SecretString, pieces: &[String], text: &str, layers: usize) -> bool {
-    if secrets::is_in(secret, text) {
-        return true;
+impl Search {
+    /// Prepares the search for `secrets`.
+    #[must_use]
+    pub fn new(secrets: &[SecretString]) -> Self {
+        let mut search = Self {
+            secrets: Vec::new(),
+            counts: Vec::new(),
+            places: HashMap::default(),
+        };
+        for secret in secrets {
+            let secret = secret.expose_secret().trim();
+            if secret.chars().count() >= SHORTEST {
+                search.secrets.push(secret.into());
+                search.add_forms(secret);
+            }
+        }
+        search
     }
-    let plain = letters(text);
-    let backwards: String = plain.chars().rev().collect();
-    if [&plain, &rot13(&plain), &backwards]
-        .iter()
-        .any(|text| pieces.iter().any(|piece| text.contains(piece.as_str())))
-    {
-        return true;
-    }
-    layers > 0 && {
-        let reversed: String = text.chars().rev().collect();
-        decoded(text)
-            .chain(decoded(&reversed))
-            .any(|inner| contains(secret, pieces, &inner, layers - 1))
-    }
-}
 
-/// The pieces to search for in text that is reduced to letters and digits: the whole secret, or
-/// each long piece of a long secret. They exclude the first part of a JSON Web Token, which all
-/// tokens share.
-fn pieces(secret: &str) -> Vec<String> {
-    let is_jwt = secret.matches('.').count() == 2 && secret.starts_with("eyJ");
-    let unique = if is_jwt {
-        secret.split_once('.').map_or(secret, |(_, rest)| rest)
-    } else {
-        secret
-    };
-    let letters: Vec<char> = letters(unique).chars().collect();
-    if letters.len() < SHORTEST {
-        return Vec::new();
+    /// Of a secret with shared parts, only what is unique is searched for. A short part next to them can be a word.
+    fn add_forms(&mut self, secret: &str) {
+        let parts = unique_parts(secret);
+        let least = if parts.len() > 1 { ENOUGH } else { SHORTEST };
+        let parts = parts.into_iter().map(letters);
+        for part in parts.filter(|part| part.len() >= least) {
+            let backwards = part.chars().rev().collect();
+            for form in [rot13(&part), backwards, part] {
+                for (offset, hash) in hashes(form.as_bytes(), SHORTEST_PIECE) {
+                    let places = self.places.entry(hash).or_default();
+                    places.push((self.counts.len(), offset));
+                }
+                self.counts.push(form.len().min(ENOUGH));
+            }
+        }
     }
-    let length = letters.len().min(PIECE);
-    letters
-        .windows(length)
-        .map(|piece| piece.iter().collect())
-        .collect()
+
+    /// Whether `text` contains a secret, or a long part of one, unchanged or in a common disguise: with other
+    /// characters than letters and digits in between, in pieces, backwards, in upper or lower case, in ROT13, in
+    /// base64, base32, hexadecimal, octal, or binary, or as numbers, and in most combinations of these.
+    #[must_use]
+    pub fn finds(&self, text: &str) -> bool {
+        !self.secrets.is_empty() && self.finds_in(text, MOST_LAYERS)
+    }
+
+    fn finds_in(&self, text: &str, layers: usize) -> bool {
+        let mut secrets = self.secrets.iter();
+        secrets.any(|secret| secrets::is_in(secret, text))
+            || self.finds_pieces(letters(text).as_bytes())
+            || layers > 0 && {
+                let reversed: String = text.chars().rev().collect();
+                decoded(text)
+                    .chain(decoded(&reversed))
+                    .any(|inner| self.finds_in(&inner, layers - 1))
+            }
+    }
+
+    /// Whether `text` contains enough of a form: in one piece, or in pieces that follow on each other, with other text
+    /// in between, such as the numbers of a list.
+    fn finds_pieces(&self, text: &[u8]) -> bool {
+        // By the end of a piece in its form: its end in the text, and the number of letters and digits up to there.
+        let mut ends: HashMap<(usize, usize), (usize, usize)> = HashMap::new();
+        for (start, hash) in hashes(text, SHORTEST_PIECE) {
+            for &(form, offset) in self.places.get(&hash).into_iter().flatten() {
+                let (end, offset_end) = (start + SHORTEST_PIECE, offset + SHORTEST_PIECE);
+                let is_long = self.counts[form] == ENOUGH;
+                let longer = ends.get(&(form, offset_end - 1));
+                let longer = longer.filter(|(before, _)| before + 1 == end);
+                let next = ends.get(&(form, offset));
+                let next = next.filter(|(before, _)| {
+                    is_long && *before <= start && start - before <= LARGEST_GAP
+                });
+                let longer = longer.map(|(_, count)| count + 1);
+                let next = next.map(|(_, count)| count + SHORTEST_PIECE);
+                let count = longer.max(next).unwrap_or(SHORTEST_PIECE);
+                if count >= self.counts[form] {
+                    return true;
+                }
+                ends.insert((form, offset_end), (end, count));
+            }
+        }
+        false
+    }
 }
 
 fn letters(text: &str) -> String {
@@ -191,10 +241,21 @@ mod tests {
     use super::*;
     use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
+    fn is_in(secret: &SecretString, text: &str) -> bool {
+        Search::new(std::slice::from_ref(secret)).finds(text)
+    }
+
     const SECRET: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc01hY2hpbmUiOnRydWV9.c2lnbmF0dXJlX29mX3RoZQ-_x";
 
     fn spaced(by: &str) -> String {
         SECRET.chars().map(|c| format!("{c}{by}")).collect()
+    }
+
+    fn in_pieces(length: usize, before: impl Fn(usize) -> String) -> String {
+        let pieces = SECRET.as_bytes().chunks(length).enumerate();
+        pieces
+            .map(|(number, piece)| before(number + 1) + std::str::from_utf8(piece).unwrap())
+            .collect()
     }
 
     fn base32_of(text: &str) -> String {
@@ -251,6 +312,10 @@ mod tests {
                 .collect(),
             SECRET.bytes().map(|b| format!("%{b:02X}")).collect(),
             format!("it begins {} and goes on {}", &SECRET[..40], &SECRET[40..]),
+            in_pieces(4, |number| format!("{number}. ")),
+            in_pieces(5, |number| format!("| {number} | ")),
+            in_pieces(7, |number| format!("\", \"part_{number}\": \"")),
+            in_pieces(12, |number| format!("\nPart {number} of the value: ")),
             SECRET[25..50].to_owned(),
         ];
         for disguise in disguises {
@@ -269,6 +334,11 @@ mod tests {
         ] {
             assert!(!is_in(&SECRET.into(), text), "{text}");
         }
+        // A short secret can consist of words.
+        assert!(!is_in(
+            &"teamwork-flow".into(),
+            "The team does work as a flow."
+        ));
         assert!(!is_in(&"short".into(), "short"));
     }
 

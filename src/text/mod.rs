@@ -59,6 +59,22 @@ impl Quote {
         Self(line)
     }
 
+    /// Quotes a name. Spaces and characters that are not visible are shown by their numbers, so that no other name
+    /// looks like this one. If the name contains a secret, it is quoted as any text.
+    #[must_use]
+    pub fn of_name(name: &str) -> Self {
+        let is_plain = |c: char| is_visible(c) && !c.is_whitespace() && !is_blank(c);
+        let start = &name[..name.floor_char_boundary(LONGEST_KEPT)];
+        if start.chars().all(is_plain) || redact(start) != start {
+            return Self::new(name);
+        }
+        let shown = start.chars().map(|c| match c {
+            c if is_plain(c) => c.to_string(),
+            c => c.escape_unicode().to_string(),
+        });
+        Self::new(&shown.collect::<String>())
+    }
+
     /// Whether there is nothing to show.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -214,7 +230,7 @@ fn bounded(entries: impl IntoIterator<Item = String>) -> (Vec<String>, usize) {
 /// Whether a line of the log may contain a character: no control characters (C0, C1), and no invisible
 /// characters that reorder or hide text (Unicode's bidirectional controls, zero-width characters, line
 /// separators, tags).
-fn is_visible(c: char) -> bool {
+pub(crate) fn is_visible(c: char) -> bool {
     !c.is_control()
         && !matches!(
             c,
@@ -228,6 +244,23 @@ fn is_visible(c: char) -> bool {
                 | '\u{fff9}'..='\u{fffb}'
                 | '\u{e0000}'..='\u{e007f}'
         )
+}
+
+/// Whether a character has no shape of its own in a name, although it counts as a letter or a mark: fillers of Hangul,
+/// vowels of Khmer that no font shows, and selectors of variants.
+fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{e0100}'..='\u{e01ef}'
+    )
 }
 
 /// The first invisible character of a text that is not a space, a tab, or a line break.

@@ -127,10 +127,21 @@ impl Redactor {
 /// Redacts `secrets` in `bytes`, up to the beginning of what can be a secret that continues after them.
 /// Returns the redacted bytes, and where they end.
 fn redact_parts(secrets: &[&[u8]], bytes: &[u8], is_end: bool) -> (Vec<u8>, usize) {
+    let mut is_first = [false; 256];
+    for secret in secrets {
+        is_first[usize::from(secret[0])] = true;
+    }
     let mut passed = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
         let rest = &bytes[at..];
+        let plain = rest.iter().position(|byte| is_first[usize::from(*byte)]);
+        if plain != Some(0) {
+            let plain = plain.unwrap_or(rest.len());
+            passed.extend_from_slice(&rest[..plain]);
+            at += plain;
+            continue;
+        }
         let begins = || secrets.iter().filter(|secret| secret[0] == rest[0]);
         if !is_end && begins().any(|secret| secret.len() > rest.len() && secret.starts_with(rest)) {
             break;
@@ -164,9 +175,14 @@ pub fn is_in(secret: &SecretString, text: &str) -> bool {
 pub fn is_any_in(text: &str) -> bool {
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
     let mut found = Vec::new();
+    let dense = Dense::new(text);
     registry.iter().any(|pattern| {
         if pattern.is_long() {
             pattern.find_all(text, &mut found);
+            match &dense {
+                Some(dense) => dense.find(pattern, &mut found),
+                None => pattern.find_parts(text, &mut found),
+            }
         }
         !found.is_empty()
     })
@@ -236,18 +252,14 @@ impl PartialEq for Pattern {
 impl Pattern {
     fn of_credential(secret: &str) -> Self {
         let mut pattern = Self::new(secret);
-        // All tokens have the same header.
-        let payload = secret
-            .strip_prefix("eyJ")
-            .and_then(|rest| rest.split_once('.'));
-        let unique = payload.map_or(secret, |(_, payload)| payload);
         if pattern.is_long() {
-            let unique = Self::new(unique);
-            let encoded = unique.base64.iter().chain(&unique.hexadecimal);
-            let dense = Dense::new(&unique.plain).map(|dense| dense.text);
-            let plain = dense.as_ref().unwrap_or(&unique.plain);
-            for form in std::iter::once(plain).chain(encoded) {
-                pattern.parts.extend(parts(form).map(|(_, hash)| hash));
+            for unique in unique_parts(secret).into_iter().map(Self::new) {
+                let encoded = unique.base64.iter().chain(&unique.hexadecimal);
+                let dense = Dense::new(&unique.plain).map(|dense| dense.text);
+                let plain = dense.as_ref().unwrap_or(&unique.plain);
+                for form in std::iter::once(plain).chain(encoded) {
+                    pattern.parts.extend(parts(form).map(|(_, hash)| hash));
+                }
             }
         }
         pattern
@@ -356,7 +368,7 @@ impl Pattern {
 
 /// The hash of a value that is a hash.
 #[derive(Default)]
-struct Unchanged(u64);
+pub(super) struct Unchanged(u64);
 
 impl Hasher for Unchanged {
     fn write(&mut self, bytes: &[u8]) {
@@ -369,23 +381,76 @@ impl Hasher for Unchanged {
     }
 }
 
-/// The start and the hash of each part of [`PART`] bytes. Each hash follows from the previous one (Rabin-Karp).
+/// The start and the hash of each part of [`PART`] bytes.
 fn parts(text: &str) -> impl Iterator<Item = (usize, u64)> {
+    let parts = hashes(text.as_bytes(), PART);
+    parts.filter(|(from, _)| text.is_char_boundary(*from) && text.is_char_boundary(from + PART))
+}
+
+/// The start and the hash of each part of `length` bytes. Each hash follows from the previous one (Rabin-Karp).
+pub(super) fn hashes(bytes: &[u8], length: usize) -> impl Iterator<Item = (usize, u64)> {
     const BASE: u64 = 0x0100_0000_01b3;
-    const FIRST: u64 = BASE.wrapping_pow(12);
-    const _: () = assert!(PART == 12);
-    let bytes = text.as_bytes();
+    let first = (0..length).fold(1_u64, |power, _| power.wrapping_mul(BASE));
     let mut hash = 0_u64;
     let hashes = bytes.iter().enumerate().map(move |(end, byte)| {
         let gone = end
-            .checked_sub(PART)
+            .checked_sub(length)
             .map_or(0, |at| u64::from(bytes[at]) + 1);
         hash = hash.wrapping_mul(BASE).wrapping_add(u64::from(*byte) + 1);
-        hash = hash.wrapping_sub(gone.wrapping_mul(FIRST));
+        hash = hash.wrapping_sub(gone.wrapping_mul(first));
         (end + 1, hash)
     });
-    let parts = hashes.skip(PART - 1).map(|(end, hash)| (end - PART, hash));
-    parts.filter(|(from, _)| text.is_char_boundary(*from) && text.is_char_boundary(from + PART))
+    let parts = hashes.skip(length.saturating_sub(1));
+    parts.map(move |(end, hash)| (end - length, hash))
+}
+
+/// Whether a line of a secret is no secret: a line around the key of a PEM, or a bracket of JSON.
+#[must_use]
+pub fn is_public(line: &str) -> bool {
+    let parts = unique_parts(line);
+    let has_letters = |part: &&str| part.contains(char::is_alphanumeric);
+    let may_be_secret = parts.len() == 1 && line.chars().count() >= SHORTEST;
+    !may_be_secret && !parts.iter().any(has_letters)
+}
+
+/// The parts of a secret between those that other secrets share.
+pub(super) fn unique_parts(secret: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = secret;
+    while let Some((from, to)) = [shared_header(rest), shared_line(rest)]
+        .into_iter()
+        .flatten()
+        .min()
+    {
+        parts.push(&rest[..from]);
+        rest = &rest[to..];
+    }
+    parts.push(rest);
+    parts
+}
+
+/// The start and the end of the header of a JSON Web Token. A token of GitHub contains one after its own prefix.
+fn shared_header(text: &str) -> Option<(usize, usize)> {
+    text.match_indices("eyJ").find_map(|(from, _)| {
+        let to = from + text[from..].find('.')?;
+        let header = BASE64_URL_SAFE_NO_PAD.decode(&text[from..to]).ok()?;
+        let header: serde_json::Value = serde_json::from_slice(&header).ok()?;
+        header["alg"].is_string().then_some((from, to + 1))
+    })
+}
+
+/// The start and the end of the first or the last line of a PEM.
+fn shared_line(text: &str) -> Option<(usize, usize)> {
+    const DASHES: &str = "-----";
+    let begins = ["BEGIN ", "END "].into_iter();
+    begins
+        .filter_map(|word| {
+            let from = text.find(&format!("{DASHES}{word}"))?;
+            let label = from + DASHES.len() + word.len();
+            let to = label + text[label..].find(DASHES)? + DASHES.len();
+            Some((from, to))
+        })
+        .min()
 }
 
 /// `text` in a string of JSON, without the quotation marks.

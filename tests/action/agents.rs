@@ -63,6 +63,33 @@ fn every_agent_with_every_connection_and_token_placement() {
     }
 }
 
+/// For configurations that somebody writes.
+#[test]
+fn the_values_of_the_headers_are_outputs() {
+    for (read_only, actions, expected) in [
+        ("true", "", ["1", ""]),
+        ("false", "b, a", ["0", "b,a"]),
+        ("true", "*", ["1", ""]),
+    ] {
+        let step = step(Agent::ALL[0])
+            .input("read_only", read_only)
+            .input("allowed_actions", actions);
+        let of = |run: &Finished| {
+            ["read_only_header", "allowed_actions_header"].map(|name| run.outputs[name].clone())
+        };
+        let run = step.succeed();
+        assert_eq!(of(&run), expected);
+        let config: Value = serde_json::from_str(&run.outputs["mcp_config"]).unwrap();
+        let headers = &config["mcpServers"]["port"]["headers"];
+        assert_eq!(headers["x-read-only-mode"], expected[0]);
+        let sent = headers["x-allowed-actions-to-run"].as_str();
+        assert_eq!(sent, (actions != "*").then_some(expected[1]));
+        // The gateway sends them itself.
+        let run = step.input("connection", "gateway").succeed();
+        assert_eq!(of(&run), ["", ""]);
+    }
+}
+
 #[test]
 fn every_agent_with_the_gateway() {
     for agent in Agent::ALL {

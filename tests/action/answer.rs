@@ -1,14 +1,15 @@
 //! `port-mcp answer` (`answer/action.yml`): checks an agent's answer and passes it on.
 
-use std::fs;
-
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use port_mcp_action::agents::Agent;
-use runner_double::{Finished, Job, Phase};
+use runner_double::{Finished, Job, Phase, Program};
 use serde_json::{Value, json};
 
-use crate::harness::{annotations, assert_explained, errors, program};
+use crate::harness::{annotations, assert_explained, errors, is_image, program};
 
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc01hY2hpbmUiOnRydWV9.c2lnbmF0dXJlX29mX3RoZQ-_x";
 
@@ -105,13 +106,15 @@ fn rejected(agent: &str, contents: &[u8]) -> String {
     let (job, run) = run_step(agent, contents, TOKEN);
     assert_eq!(run.exit, Some(1), "{}", run.log());
     assert!(run.outputs.is_empty());
-    let left = std::fs::read_dir(job.temp()).unwrap();
-    let left = left.filter(|entry| {
-        let name = entry.as_ref().unwrap().file_name();
-        name.to_string_lossy().starts_with("port-mcp-")
-    });
+    let left = fs::read_dir(job.temp()).unwrap().filter(is_ours);
     assert_eq!(left.count(), 0, "no file remains");
     errors(&run)
+}
+
+/// Whether the step wrote a file.
+fn is_ours(file: &std::io::Result<fs::DirEntry>) -> bool {
+    let name = file.as_ref().unwrap().file_name();
+    name.to_string_lossy().starts_with("port-mcp-")
 }
 
 #[test]
@@ -205,17 +208,13 @@ fn k93_an_answer_of_gemini_cli_without_a_result_of_port_is_an_error() {
     let issues = "YOLO mode is enabled.\nMCP issues detected. Run /mcp list for status.\n";
     for (text, log, expected) in [
         (r#"{"response": "made up"}"#.to_owned(), "", UNPROVEN),
-        (
-            r#"{"response": "made up"}"#.to_owned(),
-            issues,
-            NOT_CONNECTED,
-        ),
+        (r#"{"response": "made up"}"#.to_owned(), issues, UNPROVEN),
         (gemini("made up", tool, 0), "", UNPROVEN),
         (gemini("made up", "read_file", 1), "", UNPROVEN),
         (
             gemini("made up", "mcp_other_list_blueprints", 1),
             issues,
-            NOT_CONNECTED,
+            UNPROVEN,
         ),
     ] {
         let finished = run(&text, log);
@@ -309,7 +308,7 @@ fn k93_the_step_says_if_it_cannot_know_whether_the_agent_connected() {
         let notice = annotations(&run, "notice");
         let expected = is_text && agent != "codex";
         assert_eq!(
-            notice.contains("does not say whether the agent connected"),
+            notice.contains("The file does not say whether the agent connected"),
             expected,
             "{agent}: {notice}"
         );
@@ -337,7 +336,7 @@ fn k93_the_audit_says_whether_the_agent_had_tools() {
         let run = |lines: &[&str]| {
             let audit = lines.join("\n");
             let files = [("audit.jsonl", audit.as_str())];
-            let more = [("audit_file", "audit.jsonl")];
+            let more = [("audit_file", "audit.jsonl"), ("secrets", TOKEN)];
             run_with(agent, answer.as_bytes(), &more, &files).1
         };
         let run_fine = run(&[failed, session, list, r#"{"event":"call","#]);
@@ -442,7 +441,7 @@ fn l17_a_file_without_an_answer_is_an_annotation() {
         (
             "claude-code",
             r#"[{"type": "result", "subtype": "error_max_turns", "is_error": true, "errors": ["Reached maximum number of turns (1)"]}]"#,
-            "the agent failed: Reached maximum number of turns (1)",
+            "the agent failed: error_max_turns: Reached maximum number of turns (1)",
         ),
         (
             "claude-code",
@@ -491,6 +490,386 @@ fn l17_a_file_without_an_answer_is_an_annotation() {
     assert!(inputs(".").contains("is not a file"));
 }
 
+#[test]
+fn k60_the_agent_is_checked() {
+    let text = conversation([start("connected", &[PORT_TOOL])], "Hello.");
+    assert_eq!(passed_on("Claude-Code", &text), "Hello.");
+    for agent in ["claude", "gpt"] {
+        let errors = rejected(agent, text.as_bytes());
+        assert!(
+            errors.starts_with(&format!("input `agent` is `{agent}`")),
+            "{errors}"
+        );
+    }
+    // Otherwise, all results of tools would be passed on.
+    let copilot = events(&[loaded(&json!([]))]);
+    let gemini = gemini("Hello.", "mcp_port_list_blueprints", 1);
+    for (text, writer) in [
+        (text, "`claude-code` or `qwen-code`"),
+        (gemini, "`gemini-cli`"),
+        (copilot, "`copilot-cli`"),
+    ] {
+        for agent in ["", "generic", "codex", "goose", "cline"] {
+            let errors = rejected(agent, text.as_bytes());
+            let expected = format!("the file is the output of {writer}");
+            assert!(errors.starts_with(&expected), "{agent}: {errors}");
+        }
+    }
+    // Answers that look similar.
+    for text in [
+        "[]",
+        "[1, 2]",
+        r#"{"response": "x"}"#,
+        r#"{"type": "result"}"#,
+        r#"[{"type": "service"}, {"type": "result"}]"#,
+        "A webhook:\n{\"type\": \"user.created\", \"data\": {\"id\": 1}}",
+    ] {
+        assert_eq!(passed_on("generic", text), text);
+    }
+}
+
+#[test]
+fn k61_the_kind_of_a_result_decides_whether_it_is_an_error() {
+    let run = |result: Value| {
+        let messages = json!([start("connected", &[PORT_TOOL]), result]);
+        rejected("claude-code", messages.to_string().as_bytes())
+    };
+    for is_error in [true, false] {
+        let errors =
+            run(json!({"type": "result", "subtype": "error_max_turns", "is_error": is_error}));
+        assert!(
+            errors.starts_with("the agent failed: error_max_turns\nhint: raise `--max-turns`"),
+            "{errors}"
+        );
+        let errors = run(
+            json!({"type": "result", "subtype": "error_max_turns", "is_error": is_error, "result": "half"}),
+        );
+        assert!(
+            errors.starts_with("the agent failed: error_max_turns\n"),
+            "{errors}"
+        );
+        let errors = run(
+            json!({"type": "result", "subtype": "success", "is_error": is_error, "errors": ["no credit", "x"], "result": "half"}),
+        );
+        assert!(
+            errors.starts_with("the agent failed: no credit; x\n"),
+            "{errors}"
+        );
+        for (field, value) in [
+            ("result", json!("no credit")),
+            ("error", json!({"message": "no credit"})),
+            ("errors", json!([{"message": "no credit"}])),
+        ] {
+            let mut result = json!({"type": "result", "subtype": "error_during_execution", "is_error": is_error});
+            result[field] = value;
+            let errors = run(result);
+            assert!(
+                errors.starts_with("the agent failed: no credit\n"),
+                "{errors}"
+            );
+        }
+    }
+}
+
+/// What the real programs wrote (tests/e2e/agents/record.js) is read as tests/e2e/agents/ends.js expects.
+#[test]
+fn k42_k59_the_recorded_files_of_the_programs_are_read() {
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/action/recorded");
+    for directory in fs::read_dir(recorded).unwrap() {
+        let directory = directory.unwrap().path();
+        let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
+        let list: Value = serde_json::from_str(&read("recorded.json")).unwrap();
+        let agent = list["agent"].as_str().unwrap();
+        for entry in list["files"].as_array().unwrap() {
+            let name = entry["file"].as_str().unwrap();
+            let text = read(name);
+            let stderr = entry["stderr"].as_str().map(read);
+            let files: Vec<(&str, &str)> =
+                stderr.iter().map(|text| ("stderr.log", &**text)).collect();
+            let (_, run) = run_with(agent, text.as_bytes(), &[("secrets", TOKEN)], &files);
+            let what = format!("{agent}, {name}: {}", run.log());
+            if let Some(answer) = entry["passes"].as_str() {
+                assert_eq!(run.exit, Some(0), "{what}");
+                assert!(run.outputs["answer"].ends_with(answer), "{what}");
+            } else {
+                assert_eq!(run.exit, Some(1), "{what}");
+                assert!(run.outputs.is_empty(), "{what}");
+                let expected = entry["fails"].as_str().unwrap();
+                assert!(errors(&run).starts_with(expected), "{what}");
+            }
+        }
+    }
+}
+
+/// An answer before the error is not the last one.
+#[test]
+fn k59_an_error_of_copilot_cli_decides() {
+    let connected = || loaded(&json!([{"name": "port", "status": "connected"}]));
+    let failed = |more: &[Value]| {
+        let text = events(more).replace(r#""exitCode":0"#, r#""exitCode":1"#);
+        rejected("copilot-cli", text.as_bytes())
+    };
+    let error = json!({"type": "session.error", "data": {"message": "no quota"}});
+    assert!(failed(&[connected(), error]).starts_with("the agent failed: no quota\n"));
+    assert!(failed(&[connected()]).starts_with("the agent failed: its exit code is 1\n"));
+}
+
+#[test]
+fn k63_a_server_that_the_agent_does_not_list_is_an_error() {
+    let servers = json!([{"name": "port-eu", "status": "connected"}, {"name": "Port", "status": "connected"}]);
+    let tools = [
+        "mcp__port-eu__list_blueprints",
+        "mcp__Port__list_blueprints",
+    ];
+    let start =
+        json!({"type": "system", "subtype": "init", "mcp_servers": servers, "tools": tools});
+    for agent in ["claude-code", "qwen-code"] {
+        let [request, result] = call(tools[0], None);
+        let text = conversation([start.clone(), request, result], "made up");
+        let errors = rejected(agent, text.as_bytes());
+        assert!(
+            errors.starts_with(&format!(
+                "{NOT_CONNECTED} (the agent's configuration does not contain it)"
+            )),
+            "{errors}"
+        );
+    }
+    let errors = rejected("copilot-cli", events(&[loaded(&servers)]).as_bytes());
+    assert!(
+        errors.contains("the agent's configuration does not contain it"),
+        "{errors}"
+    );
+}
+
+/// Only if it debugs, Gemini CLI says which server has an issue.
+#[test]
+fn k63_an_issue_of_another_server_is_not_one_of_port() {
+    let run = |name: &str| {
+        let log = format!(
+            "MCP server 'port': connecting\n[MCP error] Error during discovery for MCP server '{name}': fetch failed\n\
+             MCP issues detected. Run /mcp list for status.\n"
+        );
+        let text = gemini("made up", "read_file", 1);
+        let (_, run) = run_with("gemini-cli", text.as_bytes(), &[], &[("stderr.log", &log)]);
+        assert_eq!(run.exit, Some(1));
+        errors(&run)
+    };
+    for other in ["other", "port-eu", "Port", "my-port"] {
+        assert!(run(other).starts_with(UNPROVEN), "{other}");
+    }
+    let errors = run("port");
+    let expected = "(Error during discovery for MCP server 'port': fetch failed)";
+    assert!(
+        errors.starts_with(&format!("{NOT_CONNECTED} {expected}")),
+        "{errors}"
+    );
+}
+
+/// The header of a token is the same in the tokens of all jobs.
+#[test]
+fn k64_the_header_of_a_token_is_no_secret() {
+    let header = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9";
+    let payload = "eyJpc3MiOiJnaXRodWIiLCJleHAiOjE3OTYwODMyMDB9";
+    let signature = "Qm7xT2vK9pLwR4nZ8cYh-sJ1dFg5PaE3uBt6_iVo0XqMkNzHyW";
+    let token = format!("ghs_1234567_{header}.{payload}.{signature}");
+    let bearer = format!("Bearer {header}.{payload}.{signature}");
+    for secret in [&token, &bearer] {
+        let run = |answer: &str| run_step("codex", answer.as_bytes(), secret).1;
+        for answer in [
+            format!("A token begins with `{header}`."),
+            format!("A token begins with `ghs_1234567_{header}.` and ends with a signature."),
+            "eyJhbGciOiJIUzI1NiJ9 is another header.".to_owned(),
+        ] {
+            let run = run(&answer);
+            assert_eq!(run.exit, Some(0), "{answer}: {}", run.log());
+            assert_eq!(run.outputs["answer"], answer);
+        }
+        for part in [payload, signature, &payload[20..], &signature[..24]] {
+            let reversed: String = part.chars().rev().collect();
+            for answer in [part, &reversed, &part.to_uppercase()] {
+                assert_eq!(run(answer).exit, Some(1), "{answer}");
+            }
+        }
+        let failed = json!([{"type": "result", "is_error": true, "result": format!("invalid header {header}")}]);
+        let (_, run) = run_step("claude-code", failed.to_string().as_bytes(), secret);
+        let errors = errors(&run);
+        assert!(
+            errors.starts_with(&format!("the agent failed: invalid header {header}\n")),
+            "{errors}"
+        );
+    }
+}
+
+/// docs/security.md states the lengths.
+#[test]
+fn k65_a_secret_in_pieces_is_not_passed_on() {
+    let secret = "ghs_c4Rw9ZqK2mXv7TbN0sYhF5uJgL8pDe3AoV1i";
+    let separators: [fn(usize) -> String; 5] = [
+        |number| format!("\n{number}. "),
+        |number| format!(" |\n| {number} | row | "),
+        |number| format!("\", \"key_{number}\": \""),
+        |number| format!("\nPart {number}: "),
+        |_| "\n".to_owned() + &"and then ".repeat(3),
+    ];
+    for length in 4..=12 {
+        for (number, separator) in separators.iter().enumerate() {
+            let pieces = secret.as_bytes().chunks(length).enumerate();
+            let answer: String = pieces
+                .map(|(number, piece)| separator(number + 1) + std::str::from_utf8(piece).unwrap())
+                .collect();
+            for answer in [answer.chars().rev().collect(), answer] {
+                let (_, run) = run_step("codex", answer.as_bytes(), secret);
+                assert_eq!(run.exit, Some(1), "{length}, {number}: {answer}");
+            }
+        }
+    }
+    // Pieces in another order, and the words of a secret in a sentence.
+    let words = "blue-team-workflow";
+    for answer in [
+        "The tokens begin with ghs_, c4Rw and 9ZqK are no words, and 7TbN is one.",
+        "The workflow of the team is blue. A blue service has a team.",
+    ] {
+        let (_, run) = run_step("codex", answer.as_bytes(), &format!("{secret}\n{words}"));
+        assert_eq!(run.exit, Some(0), "{}", run.log());
+    }
+}
+
+#[test]
+fn k66_a_signal_ends_the_search() {
+    if is_image() {
+        // Docker forwards the signal too slowly for this test.
+        return;
+    }
+    let job = Job::new();
+    let file = job.temp().join("answer");
+    let answer = "The service 0x41 has QUJDREVGR0hJSktMTU5PUA== in row 12. ".repeat(200_000);
+    fs::write(&file, answer).unwrap();
+    let inputs = [
+        ("agent", "codex"),
+        ("file", file.to_str().unwrap()),
+        ("secrets", TOKEN),
+    ];
+    let running = job.spawn(&program(), Phase::Other("answer"), &inputs);
+    // The search follows on it.
+    running.wait_for_line(TOKEN);
+    let started = Instant::now();
+    running.terminate();
+    let run = running.wait();
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(run.exit, Some(130), "{}", run.log());
+    assert!(run.outputs.is_empty());
+    assert_eq!(fs::read_dir(job.temp()).unwrap().filter(is_ours).count(), 0);
+}
+
+/// What a tool returned does not decide whether the answer can be read.
+#[test]
+fn k62_only_what_is_needed_is_read() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for value in [r#""\ud83d""#, "1e999", deep.as_str(), r#"{"a": 1, "a": 2}"#] {
+        let text = conversation(
+            [
+                start("connected", &[PORT_TOOL]),
+                json!({"type": "user", "x": "HERE"}),
+            ],
+            "Hello.",
+        );
+        let text = text.replace("\"HERE\"", value);
+        assert_eq!(passed_on("claude-code", &text), "Hello.", "{value}");
+        let text = gemini("Hello.", "mcp_port_list_blueprints", 1);
+        let text = text.replacen('{', &format!("{{\"x\": {value}, "), 1);
+        assert_eq!(passed_on("gemini-cli", &text), "Hello.", "{value}");
+    }
+    let text = conversation([start("connected", &[PORT_TOOL])], "Hello.");
+    let text = text.replace("Hello.", r"Hello \ud83d.");
+    assert_eq!(passed_on("claude-code", &text), "Hello \u{fffd}.");
+    // Of a plain text, each character is kept.
+    assert_eq!(passed_on("generic", r"Use \ud83d."), r"Use \ud83d.");
+}
+
+#[test]
+fn k66_secrets_that_cannot_be_read_are_an_error() {
+    let job = Job::new();
+    let file = job.temp().join("answer");
+    fs::write(&file, "Hello.").unwrap();
+    let file = file.to_str().unwrap();
+    let inputs = [("agent", "codex"), ("file", file)];
+    let run = job.step(&program(), Phase::Other("answer"), &inputs);
+    assert_eq!(run.exit, Some(0));
+    assert!(annotations(&run, "notice").contains("The answer was not searched for secrets"));
+    if is_image() {
+        return;
+    }
+    let with_invalid = [
+        "sh",
+        "-c",
+        "export INPUT_SECRETS=\"$(printf 's3cret\\377')\"; exec \"$0\" \"$@\"",
+        env!("CARGO_BIN_EXE_port-mcp"),
+    ];
+    let program = Program::wrapped(with_invalid);
+    let run = job.step(&program, Phase::Other("answer"), &inputs);
+    assert_eq!(run.exit, Some(1));
+    assert!(errors(&run).starts_with("input `secrets` is not UTF-8"));
+}
+
+#[test]
+fn k67_an_error_is_searched_like_an_answer() {
+    let error = |text: &str| {
+        let result =
+            json!({"type": "result", "subtype": "success", "is_error": true, "result": text});
+        rejected("claude-code", json!([result]).to_string().as_bytes())
+    };
+    let reversed: String = TOKEN.chars().rev().collect();
+    let errors = error(&reversed);
+    assert!(
+        errors.starts_with("the agent failed, and its error contains a secret of this job"),
+        "{errors}"
+    );
+    assert!(error(TOKEN).starts_with("the agent failed: ***"));
+    for text in ["\u{feff}", "\0", "\u{200b} \n"] {
+        let errors = rejected("codex", text.as_bytes());
+        assert!(errors.contains("the file is empty"), "{errors}");
+    }
+}
+
+/// The lines around a key are in every key, and brackets are in every text.
+#[test]
+fn k67_the_public_lines_of_a_key_are_no_secrets() {
+    let lines = [
+        "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
+        "MzEfYyjiWA4R4hA7TbN0sYhF5uJgL8pDe3AoV1ic4Rw9ZqK2mXv7Qm7xT2vK9pLw",
+        "R4nZ8cYhsJ1dFg5PaE3uBt6iVo0XqMk=",
+    ];
+    let [begin, end] = ["BEGIN", "END"].map(|word| format!("-----{word} PRIVATE KEY-----"));
+    let pem = format!("{begin}\n{}\n{end}", lines.join("\n"));
+    let json = json!({"type": "service_account", "private_key": format!("{pem}\n")});
+    let json = serde_json::to_string_pretty(&json).unwrap();
+    let public = format!(
+        "Write `{begin}`, then the key, and then `{end}`:\n{{\n  \"private_key\": \"{begin}\\n...\\n{end}\\n\"\n}}"
+    );
+    for secrets in [&pem, &json, &pem.replace('\n', "\r\n")] {
+        let run = |answer: &str| run_step("codex", answer.as_bytes(), secrets).1;
+        let passed = run(&public);
+        assert_eq!(passed.exit, Some(0), "{}", passed.log());
+        assert_eq!(passed.outputs["answer"], public);
+        for line in ["{", "}", &begin, &end] {
+            assert!(!passed.masks.iter().any(|mask| mask == line), "{line}");
+        }
+        for line in lines {
+            let reversed: String = line.chars().rev().collect();
+            for answer in [line, &reversed, &line[8..28]] {
+                assert_eq!(
+                    run(&format!("{public}\n{answer}")).exit,
+                    Some(1),
+                    "{answer}"
+                );
+            }
+        }
+    }
+    // Of punctuation alone, a long secret is one.
+    let (_, run) = run_step("codex", b"It is {[(<$%&?!>)]}.", "{[(<$%&?!>)]}");
+    assert_eq!(run.exit, Some(1));
+}
+
 /// L6: the output is cut by bytes, between characters. The file contains the whole answer.
 #[test]
 fn l6_a_large_answer_is_cut_by_bytes() {
@@ -506,7 +885,10 @@ fn l6_a_large_answer_is_cut_by_bytes() {
         assert!(text.starts_with(run.outputs["answer"].as_str()));
         let file = std::fs::read_to_string(job.temp().join(&run.outputs["answer_file"])).unwrap();
         assert_eq!(file.trim_end(), text);
-        assert!(annotations(&run, "notice").contains("the file contains all of it"));
+        let notice = annotations(&run, "notice");
+        let expected =
+            "The output `answer` contains the first 58 KiB; the file contains all of it.";
+        assert!(notice.contains(expected), "{notice}");
     }
 }
 

@@ -78,7 +78,7 @@ async fn k89_the_status_of_port_is_in_the_audit_and_in_the_post_step() {
     assert_eq!(event["count"], 1);
     let post = gateway.step.clean_up();
     assert_snapshot!(annotations(&post, "warning"), @"
-    No agent connected to Port through the gateway. Failed attempts: 1. The last one: the MCP server returned a server error (503 Service Unavailable: down for maintenance)
+    no agent connected to Port through the gateway. Failed attempts: 1. The last one: the MCP server returned a server error (503 Service Unavailable: down for maintenance)
     hint: check https://status.port.io and run the job again later; if the error persists, send the trace ID to Port's support
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-returned-a-server-error
     ");
@@ -374,8 +374,11 @@ async fn k89_other_protocols_are_failed_attempts() {
 async fn k89_too_many_connections_are_a_failed_attempt() {
     let gateway = start();
     let others: Vec<TcpStream> = (0..512).map(|_| gateway.connect()).collect();
-    let (status, _) = gateway.raw(&initialize()).await;
-    assert_eq!(status, 503);
+    let (status, text) = gateway.raw(&initialize()).await;
+    assert_eq!(status, 200, "{text}");
+    let error: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(error["error"]["message"], "too many connections");
+    assert_eq!(error["id"], 0);
     drop(others);
     let (reason, _, warning) = only_failure(&gateway);
     let expected =
@@ -403,25 +406,6 @@ async fn k89_after_a_session_failed_attempts_are_only_counted() {
     assert!(log.contains(totals), "{log}");
     assert!(
         post.summary.contains("| Failed attempts to connect | 2 |"),
-        "{}",
-        post.summary
-    );
-}
-
-#[tokio::test]
-async fn k89_without_any_request_nothing_is_reported() {
-    let gateway = start();
-    // A health check, and a search for a login after which an agent would not connect.
-    for path in ["/health", "/.well-known/oauth-protected-resource"] {
-        let url = gateway.url().replace("/v1", path);
-        gateway.client.get(url).send().await.unwrap();
-    }
-    assert_eq!(audit(&gateway), "");
-    let post = gateway.step.clean_up();
-    assert_eq!(annotations(&post, "warning"), "");
-    assert!(!post.log().contains("failed attempts"), "{}", post.log());
-    assert!(
-        !post.summary.contains("Failed attempts"),
         "{}",
         post.summary
     );
@@ -498,7 +482,7 @@ async fn k89_the_answer_step_says_the_last_reason() {
     assert_snapshot!(answer(&gateway), @r#"
     the agent could not connect to the MCP server `port` (the MCP server denied access (403 Forbidden: no "access" \ for Bearer ***: 100%0A## [error]x ::error::y ‹U+1F600›)), so its answer is not based on Port
     hint: run the job again; if the error persists, check the log of the agent's step
-    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-mcp-server-denied-access
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#the-agent-could-not-connect-to-the-mcp-server
     "#);
     gateway.step.clean_up();
 }

@@ -94,11 +94,11 @@ impl Mirror {
         let (resume, gate) = channel();
         let (binary, gate) = (Arc::new(binary), Arc::new(Mutex::new(gate)));
         thread::spawn(move || {
-            for stream in listener.incoming() {
+            for (number, stream) in listener.incoming().enumerate() {
                 let (binary, sender, gate) = (binary.clone(), sender.clone(), Arc::clone(&gate));
                 // The client may have been stopped before the response.
                 thread::spawn(move || {
-                    Self::respond(&stream.unwrap(), &binary, &sender, &gate).ok()
+                    Self::respond(&stream.unwrap(), number, &binary, &sender, &gate).ok()
                 });
             }
         });
@@ -111,6 +111,7 @@ impl Mirror {
 
     fn respond(
         mut stream: &TcpStream,
+        number: usize,
         binary: &[u8],
         sender: &Sender<String>,
         gate: &Mutex<Receiver<()>>,
@@ -126,7 +127,14 @@ impl Mirror {
             _ => ("200 OK", binary),
         };
         let is_held = kind == "held";
+        // A connection that breaks twice, or always.
+        let is_broken = number < 2 || head.contains("always");
+        let is = |fault: &str| is_broken && kind == fault;
+        let (is_silent, is_short) = (is("silent"), is("short"));
         sender.send(head).ok();
+        if is_silent {
+            return Ok(());
+        }
         write!(
             stream,
             "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -134,6 +142,9 @@ impl Mirror {
         )?;
         let (half, rest) = body.split_at(body.len() / 2);
         stream.write_all(half)?;
+        if is_short {
+            return Ok(());
+        }
         if is_held {
             gate.lock().unwrap().recv().ok();
         }
@@ -231,6 +242,13 @@ impl BinaryAction {
         self.temp
             .path()
             .join(format!("{}-{FILE}", &self.release.digest[..16]))
+    }
+
+    /// The path of its copy.
+    fn spare(&self) -> PathBuf {
+        let kept = self.kept();
+        let name = kept.file_name().unwrap();
+        self.release.directory.path().join(name)
     }
 
     /// Writes a file to this path, as an earlier step may have done.
@@ -440,7 +458,7 @@ fn l8_credentials_of_a_mirror_are_not_shown() {
             format!("http://alice@{host}/{kind}/"),
             format!("http://{host}/{kind}/sesame"),
             format!("http://{host}/{kind}?sig=hunter2"),
-            format!("http://alice:hunter2%20%0A@{host}/{kind}/sesame/?sv=1&sig=hunter2#sesame"),
+            format!("http://alice:hunter2%20%0A@{host}/{kind}/sesame/?sv=1&sig=hunter2"),
             format!("http://alice:hunter2[a-b{{@{host}/{kind}"),
         ] {
             action = action.with_mirror(&address);
@@ -452,6 +470,10 @@ fn l8_credentials_of_a_mirror_are_not_shown() {
     for (address, reason) in [
         (format!("https://alice:hunter2@{host}"), "curl: (35) "),
         ("file:///alice/hunter2?sesame".to_owned(), "curl: (37) "),
+        (
+            format!("http://alice:hunter2@{host}/#sesame"),
+            "contains a `#`",
+        ),
         (
             format!("sesame://alice:hunter2@{host}"),
             "curl: (1) Protocol … not supported",
@@ -471,7 +493,7 @@ fn l8_credentials_of_a_mirror_are_not_shown() {
         ),
         (
             format!("http://alice:hunter2#sesame@{host}"),
-            "curl exited with status 3\n",
+            "contains a `#`",
         ),
         (
             format!("alice:hunter2@{host}/missing"),
@@ -585,6 +607,7 @@ fn the_post_phase_replaces_a_binary_that_a_step_has_changed() {
         let action = BinaryAction::new();
         assert_ran(&action.run());
         change(&action.kept());
+        fs::remove_file(action.spare()).unwrap();
         assert_printed(&action.post(), "ran: cleanup\n");
         assert_eq!(action.mirror.downloads(), 2);
         action.assert_only_kept();
@@ -593,9 +616,90 @@ fn the_post_phase_replaces_a_binary_that_a_step_has_changed() {
     let action = BinaryAction::new();
     assert_ran(&action.run());
     fs::remove_file(action.kept()).unwrap();
+    fs::write(action.spare(), "#!/bin/sh\necho changed\n").unwrap();
     let address = action.mirror.url("/missing");
     let text = only_error(&action.with_mirror(&address).post());
     assert!(text.contains("could not be downloaded"), "{text}");
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn k70_the_post_phase_needs_no_network() {
+    for is_cached in [false, true] {
+        let action = BinaryAction::new();
+        assert_ran(&action.run());
+        if is_cached {
+            // Another call in the job.
+            fs::remove_file(action.spare()).unwrap();
+            assert_ran(&action.run());
+        }
+        let address = action.mirror.url("/missing");
+        let action = action.with_empty_temp().with_mirror(&address);
+        action.mirror.downloads();
+        assert_printed(&action.post(), "ran: cleanup\n");
+        assert_eq!(action.mirror.downloads(), 0);
+    }
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn k68_a_broken_download_is_repeated() {
+    for path in ["/silent", "/short"] {
+        let action = BinaryAction::new();
+        let address = action.mirror.url(path);
+        let action = action.with_mirror(&address);
+        assert_ran(&action.run());
+        assert_eq!(action.mirror.downloads(), 3);
+        action.assert_only_kept();
+        let action = BinaryAction::new();
+        let address = action.mirror.url(&format!("{path}/always"));
+        let action = action.with_mirror(&address);
+        let text = action.fail();
+        assert!(text.contains("could not be downloaded"), "{text}");
+        assert_eq!(action.mirror.downloads(), 3);
+    }
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn k69_every_failure_is_an_annotation() {
+    let action = BinaryAction::new();
+    let bin = TempDir::new().unwrap();
+    let curl = bin.path().join("curl");
+    fs::write(&curl, "#!/bin/sh\nexit 0\n").unwrap();
+    fs::set_permissions(&curl, fs::Permissions::from_mode(0o755)).unwrap();
+    let search_path = std::env::var("PATH").unwrap();
+    let search_path = format!("{}:{search_path}", bin.path().display());
+    let text = action.variable("PATH", &search_path).fail();
+    assert!(text.contains("curl wrote no file"), "{text}");
+
+    let action = BinaryAction::new();
+    let state = "const fs = require('fs'); const append = fs.appendFileSync; \
+                 fs.appendFileSync = (file, ...rest) => { if (file === process.env.GITHUB_STATE) \
+                 throw Object.assign(new Error('x'), { code: 'ENOSPC' }); return append(file, ...rest); };";
+    let main = action.release.directory.path().join("main.js");
+    let text = fs::read_to_string(&main).unwrap();
+    fs::write(&main, format!("{state}\n{text}")).unwrap();
+    let text = action.fail();
+    assert!(
+        text.starts_with("The state of the step could not be saved (ENOSPC)"),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "requires Node.js 20 or later"]
+fn k71_a_mirror_with_spaces_around_it_counts_and_one_with_a_fragment_does_not() {
+    let action = BinaryAction::new();
+    let address = format!(" {}\n", action.mirror.url(""));
+    assert_ran(&action.with_mirror(&address).run());
+    let action = BinaryAction::new();
+    let address = action.mirror.url("/#x");
+    let text = action.with_mirror(&address).fail();
+    assert!(
+        text.contains("`PORT_MCP_BINARIES` contains a `#`"),
+        "{text}"
+    );
 }
 
 #[test]

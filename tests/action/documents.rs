@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use port_mcp_action::agents::Agent;
-use port_mcp_action::troubleshooting::{self, HEADINGS, INVALID_INPUT, anchor};
+use port_mcp_action::troubleshooting::{self, ERRORS, INVALID_INPUT, WARNINGS, anchor};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -97,7 +97,7 @@ fn relative_links_lead_to_a_file_and_a_heading() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// A reader can copy a YAML block: it is part of a file that CI runs or lints.
+/// A reader can copy a YAML block: it is part of a file that CI runs, lints, or at least parses.
 #[test]
 fn yaml_blocks_are_excerpts_of_tested_files() {
     let directories = [
@@ -109,6 +109,7 @@ fn yaml_blocks_are_excerpts_of_tested_files() {
     let sources: Vec<String> = directories
         .iter()
         .flat_map(|directory| files(directory, &[".yml"]))
+        .chain(agentic_workflows())
         .map(|path| {
             read(path)
                 .lines()
@@ -150,6 +151,49 @@ fn is_excerpt(block: &str, source: &str) -> bool {
     })
 }
 
+/// Workflows of GitHub Agentic Workflows.
+fn agentic_workflows() -> Vec<PathBuf> {
+    files("docs/workflows", &[".md"])
+}
+
+/// The compiler of GitHub Agentic Workflows is in no package registry that the tests use.
+#[test]
+fn agentic_workflows_use_inputs_and_outputs_that_exist() {
+    let action: Value = yaml_serde::from_str(&read(repository("action.yml"))).unwrap();
+    for path in agentic_workflows() {
+        let text = read(&path);
+        let front_matter = text.strip_prefix("---\n").unwrap();
+        let (front_matter, prompt) = front_matter.split_once("\n---\n").unwrap();
+        assert!(!prompt.trim().is_empty());
+        let workflow: Value = yaml_serde::from_str(front_matter).unwrap();
+        let step = &workflow["pre-agent-steps"][0];
+        assert!(is_connection(step) && step["id"] == "port", "{step}");
+        let inputs = step["with"].as_object().unwrap();
+        let unknown = inputs.keys().find(|name| action["inputs"][name].is_null());
+        assert_eq!(unknown, None, "{}", path.display());
+        let outputs: Vec<&str> = front_matter
+            .split("steps.port.outputs.")
+            .skip(1)
+            .filter_map(|rest| rest.split(' ').next())
+            .collect();
+        let unknown = outputs
+            .iter()
+            .find(|name| action["outputs"][name].is_null());
+        assert_eq!(unknown, None, "{}", path.display());
+        let server = &workflow["mcp-servers"]["port"];
+        let allowed = server["allowed"].as_array().unwrap();
+        let allowed: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
+        assert_eq!(inputs["allowed_tools"], allowed.join(", "));
+        if uses_gateway(std::slice::from_ref(step)) {
+            assert_eq!(outputs, ["mcp_url_in_containers", "access_token"]);
+        } else {
+            assert_eq!(workflow["pre-agent-steps"][1]["run"], DELETION);
+            assert_eq!(server["headers"].as_object().unwrap().len(), 3);
+        }
+    }
+    assert_eq!(agentic_workflows().len(), 2);
+}
+
 #[test]
 fn the_readme_is_a_landing_page() {
     let readme = read(repository("README.md"));
@@ -174,13 +218,47 @@ fn troubleshooting_covers_the_messages() {
         let lines = text.lines().filter_map(|line| line.strip_prefix("### "));
         lines.map(str::to_owned).collect()
     };
-    assert_eq!(sections(errors), HEADINGS, "src/troubleshooting.rs");
+    let with_codes = |text: &str| -> Vec<(String, String)> {
+        let sections = text.split("\n### ").skip(1);
+        let sections = sections.map(|section| {
+            let (heading, rest) = section.split_once('\n').unwrap();
+            let code = rest.trim_start().strip_prefix("Code: `");
+            let code = code.and_then(|rest| Some(rest.split_once('`')?.0));
+            (heading.to_owned(), code.unwrap_or_default().to_owned())
+        });
+        sections.collect()
+    };
+    let listed = |codes: &[(&str, &str)]| -> Vec<(String, String)> {
+        let codes = codes.iter();
+        codes
+            .map(|(heading, code)| ((*heading).to_owned(), (*code).to_owned()))
+            .collect()
+    };
+    assert_eq!(
+        with_codes(errors),
+        listed(&ERRORS),
+        "src/troubleshooting.rs"
+    );
+    assert_eq!(
+        with_codes(warnings),
+        listed(&WARNINGS),
+        "src/troubleshooting.rs"
+    );
     let script = read(repository("binary/binary.js"));
-    for phrase in sections(binary) {
-        assert!(
-            script.contains(&phrase),
-            "not in binary/binary.js: {phrase}"
-        );
+    for (phrase, code) in with_codes(binary) {
+        let entry = format!("\"{phrase}\": \"{code}\",");
+        assert!(script.contains(&entry), "not in binary/binary.js: {entry}");
+    }
+    for line in read(repository(".github/workflows/port-agent.yml")).lines() {
+        let code = line
+            .split_once(" error ")
+            .and_then(|(_, rest)| rest.split_once(" \""));
+        if let Some((code, _)) = code.filter(|(code, _)| !code.contains([' ', '"'])) {
+            assert!(
+                page.contains(&format!("`{code}`")),
+                "not on the page: {code}"
+            );
+        }
     }
 
     let snapshots = files("tests/action", &[".rs", ".snap"])
@@ -453,9 +531,10 @@ fn k88_the_prompt_of_the_reusable_workflow_is_only_text() {
 #[test]
 fn k72_shell_steps_print_no_text_of_others_as_an_annotation() {
     let is_annotation = |line: &&str| {
-        ["::error", "::warning", " error \""]
+        let is_command = ["::error", "::warning"]
             .iter()
-            .any(|start| line.contains(start))
+            .any(|start| line.contains(start));
+        is_command || (line.contains(" error ") && line.contains('-') && line.contains(" \""))
     };
     let of_github = ["$GITHUB_EVENT_NAME", "$GITHUB_ACTOR", "$user"];
     let mut checked = 0;
@@ -463,7 +542,7 @@ fn k72_shell_steps_print_no_text_of_others_as_an_annotation() {
         for path in files(directory, &[".yml"]) {
             for line in read(&path).lines().filter(is_annotation) {
                 // The function that prints the errors of the reusable workflow.
-                if line.trim() == r#"echo "::error title=Port agent::$1""# {
+                if line.trim() == r#"echo "::error title=Port agent [$1]::$2""# {
                     continue;
                 }
                 let known = of_github
@@ -514,6 +593,9 @@ const REPLACED: &[&str] = &[
 /// Phrases that may contain such a word.
 const EXCEPTIONS: &[&str] = &[
     "connection refused",
+    // A value in the format of policy tests.
+    "expect: refused",
+    "or `refused`",
     "connection-refused",
     "retry-connrefused",
     "split by `shell-quote`",
@@ -523,6 +605,27 @@ const EXCEPTIONS: &[&str] = &[
 fn begins_word(text: &str, word: &str) -> bool {
     text.match_indices(word)
         .any(|(start, _)| !text[..start].ends_with(|c: char| c.is_alphanumeric()))
+}
+
+/// K47: a sentence that is older than a feature. Where a page lists the values of `connection`, it lists all of them, and
+/// no page says "yet".
+#[test]
+fn k47_pages_are_as_new_as_the_features() {
+    for path in pages().into_iter().chain([repository("action.yml")]) {
+        for line in prose(&read(&path)).lines() {
+            let lists_connections = line.contains("`direct`") && line.contains("`mcp-remote`");
+            let is_complete = !lists_connections || line.contains("gateway");
+            assert!(is_complete, "{}: {line}", path.display());
+            let is_old = [
+                "not available yet",
+                "does not support it yet",
+                "not supported yet",
+            ]
+            .iter()
+            .any(|words| line.contains(words));
+            assert!(!is_old, "{}: {line}", path.display());
+        }
+    }
 }
 
 #[test]

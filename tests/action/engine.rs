@@ -36,7 +36,7 @@ pub(crate) struct State {
     /// The state of a gateway in its post phase.
     ended: Value,
     /// The lines of a gateway's log.
-    log: String,
+    pub(crate) log: String,
     /// What the engine does instead of creating a container.
     fault: Option<EngineFault>,
     /// A request, and what the engine does in place of its response.
@@ -53,6 +53,8 @@ pub(crate) struct State {
     /// The settings that a container received.
     handed_over: Value,
     processes: Vec<Child>,
+    /// What real gateways have written after their reply.
+    pub(crate) written: Arc<Mutex<Vec<u8>>>,
     is_over: bool,
 }
 
@@ -124,6 +126,8 @@ impl Drop for Engine {
 
 const OWN: &str = "0a0a0a0a0a0a";
 const NAMED: &str = "port-mcp-";
+/// The label by which the action finds its own container.
+const IMAGE_LABEL: &str = "port-mcp-action.image";
 
 impl Engine {
     pub(crate) fn start() -> Self {
@@ -227,9 +231,7 @@ fn answer(mut stream: &TcpStream, shared: &Mutex<State>) -> Option<()> {
                 "",
             )
         }
-        ("GET", ["containers", "json"]) if query.contains("org.opencontainers") => {
-            (200, state.list(), "")
-        }
+        ("GET", ["containers", "json"]) if query.contains(IMAGE_LABEL) => (200, state.list(), ""),
         ("GET", ["containers", "json"]) => (200, json!(state.gateways), ""),
         ("GET", ["containers", id, "changes"]) => {
             let is_own = *id == OWN && fault != Some(EngineFault::NotFound);
@@ -242,7 +244,10 @@ fn answer(mut stream: &TcpStream, shared: &Mutex<State>) -> Option<()> {
                 _ => json!({"8787/tcp": [{"HostIp": "127.0.0.1", "HostPort": "49321"}]}),
             };
             let published = state.ports.clone().unwrap_or(published);
-            let body = json!({"State": state.ended, "NetworkSettings": {"Ports": published}});
+            let endpoint = json!({"IPAddress": "172.18.0.3", "GlobalIPv6Address": ""});
+            let networks = json!({state.network: endpoint});
+            let settings = json!({"Ports": published, "Networks": networks});
+            let body = json!({"State": state.ended, "NetworkSettings": settings});
             (200, body, "")
         }
         ("POST", ["containers", "create"]) if fault == Some(EngineFault::CannotCreate) => {
@@ -299,11 +304,16 @@ fn markers() -> Value {
 }
 
 impl State {
+    /// The state of a gateway in its post phase.
+    pub(crate) fn ended(&mut self, state: Value) {
+        self.ended = state;
+    }
+
     /// A gateway runs, and stops when it is asked to.
     pub(crate) fn stops(&mut self) {
         self.ended = json!({"Running": true});
         self.log =
-            String::from("{\"event\":\"stop\",\"sessions\":0,\"rejected\":0,\"renewals\":0}\n");
+            String::from("{\"event\":\"stop\",\"sessions\":1,\"rejected\":0,\"renewals\":0}\n");
     }
 
     /// What the engine does in place of its response to this request.
@@ -385,7 +395,13 @@ fn attach(mut stream: &TcpStream, mut input: impl std::io::BufRead, shared: &Mut
         let mut reply = String::new();
         output.read_line(&mut reply).unwrap();
         state.processes.push(gateway);
-        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        let written = Arc::clone(&state.written);
+        std::thread::spawn(move || {
+            let mut line = Vec::new();
+            while output.read_until(b'\n', &mut line).unwrap_or_default() > 0 {
+                written.lock().unwrap().append(&mut line);
+            }
+        });
         reply
     } else {
         let listen = state.handed_over["place"]["listen"].as_str().unwrap();
@@ -479,6 +495,7 @@ fn a_gateway_has_only_the_rights_that_it_needs() {
 #[test]
 fn a_gateway_has_the_network_of_its_step() {
     for (network, job_container, url, publishes) in [
+        ("host", "", "http://127.0.0.1:[PORT]/v1", false),
         ("bridge", "", "http://127.0.0.1:49321/v1", true),
         ("github_network_1", "", "http://127.0.0.1:49321/v1", true),
         ("github_network_1", "c1", "http://[NAME]:8787/v1", true),
@@ -492,7 +509,15 @@ fn a_gateway_has_the_network_of_its_step() {
             .succeed();
         let name = run.state["gateway_name"].clone();
         assert!(name.starts_with(NAMED), "{name}");
-        assert_eq!(run.outputs["mcp_url"].replace(&name, "[NAME]"), url);
+        let shown = run.outputs["mcp_url"].replace(&name, "[NAME]");
+        let port = shown.rsplit([':', '/']).nth(1).unwrap();
+        assert_eq!(shown, url.replace("[PORT]", port));
+        let in_containers = if publishes {
+            "http://172.18.0.3:8787/v1"
+        } else {
+            ""
+        };
+        assert_eq!(run.outputs["mcp_url_in_containers"], in_containers);
         let created = engine.created();
         let host = &created["HostConfig"];
         assert_eq!(host["NetworkMode"], network);
@@ -502,7 +527,18 @@ fn a_gateway_has_the_network_of_its_step() {
         let aliases = &created["NetworkingConfig"]["EndpointsConfig"][network]["Aliases"];
         let has_names = network == "github_network_1";
         assert_eq!(aliases.is_array(), has_names, "{aliases}");
-        assert_eq!(host["ExtraHosts"].is_array(), publishes);
+        let is_shared = network.starts_with("container:");
+        for (setting, value) in own(&engine.state.lock().unwrap())["HostConfig"]
+            .as_object()
+            .unwrap()
+        {
+            let expected = if is_shared && setting != "NetworkMode" {
+                &Value::Null
+            } else {
+                value
+            };
+            assert_eq!(&host[setting], expected, "{network}: {setting}");
+        }
         let place = engine.handed_over()["place"].clone();
         let listen = if publishes {
             "0.0.0.0:8787"
@@ -516,20 +552,41 @@ fn a_gateway_has_the_network_of_its_step() {
             publishes,
             "{hosts}"
         );
-        assert_eq!(hosts.contains("127.0.0.1:49321"), publishes, "{hosts}");
+        for known in [
+            "127.0.0.1:49321",
+            "host.docker.internal:49321",
+            "172.18.0.3:8787",
+        ] {
+            assert_eq!(hosts.contains(known), publishes, "{hosts}");
+        }
         let exempt = &run.env["NO_PROXY"];
+        assert_eq!(exempt.contains("172.18.0.3"), publishes, "{exempt}");
         assert_eq!(exempt.contains(&name), url.contains("[NAME]"), "{exempt}");
     }
 }
 
-/// A gateway as the list of containers shows it.
+/// A gateway with these labels of the step, as the list of containers shows it.
 pub(crate) fn listed(id: &str, state: &str, labels: &Value) -> Value {
-    let mut all =
-        json!({"port-mcp-action.gateway": id, "port-mcp-action.gateway.end": "4102444800"});
+    let mut all = json!({
+        "port-mcp-action.gateway": "port-mcp-0123456789abcdef",
+        "port-mcp-action.gateway.end": "4102444800",
+    });
     for (name, value) in labels.as_object().unwrap() {
         all[format!("port-mcp-action.gateway.{name}")] = value.clone();
     }
-    json!({"Id": id, "State": state, "Labels": all})
+    labeled(id, state, &all)
+}
+
+/// A gateway with these labels, as the list of containers shows it.
+pub(crate) fn labeled(id: &str, state: &str, labels: &Value) -> Value {
+    let name = labels["port-mcp-action.gateway"].as_str().unwrap();
+    json!({
+        "Id": id,
+        "State": state,
+        "Names": [format!("/{name}")],
+        "Command": "/port-mcp gateway",
+        "Labels": labels,
+    })
 }
 
 #[test]
@@ -602,7 +659,7 @@ fn stopped(engine: &Engine, step: &Step, others: &[Value]) -> Finished {
 pub(crate) fn clean_up(engine: &Engine, step: &Step, others: &[Value]) -> Finished {
     let mut state = engine.state.lock().unwrap();
     let labels = state.created["Labels"].clone();
-    state.gateways = vec![json!({"Id": "ours", "State": "running", "Labels": labels})];
+    state.gateways = vec![labeled("ours", "running", &labels)];
     state.gateways.extend(others.iter().cloned());
     state.requests.clear();
     drop(state);
@@ -663,7 +720,7 @@ fn the_post_phase_works_without_the_saved_state() {
     let engine = Engine::start().with(State::stops);
     let step = engine.step().variable("STATE_gateway_name", "");
     let finished = stopped(&engine, &step, &[]);
-    assert!(finished.log().contains("Stopped the gateway. Sessions: 0"));
+    assert!(finished.log().contains("Stopped the gateway. Sessions: 1"));
     assert_eq!(engine.removed(), ["ours"]);
 }
 
@@ -680,7 +737,7 @@ fn the_post_phase_says_how_a_gateway_ended() {
         ),
         (
             json!({"Running": false, "ExitCode": 0}),
-            "`gateway_lifetime`",
+            "another program stopped it",
         ),
     ] {
         let engine = Engine::start().with(|state| state.ended = ended);
@@ -705,11 +762,72 @@ fn the_post_phase_says_how_a_gateway_ended() {
 }
 
 #[test]
+fn the_log_says_that_gateway_lifetime_ended_the_gateway() {
+    let engine = Engine::start().with(|state| {
+        state.ended = json!({"Running": false, "ExitCode": 0});
+        state.log = "{\"event\":\"session\",\"session\":\"s1\"}\n\
+             {\"event\":\"expired\"}\n\
+             {\"event\":\"counts\",\"tool\":\"list_entities\",\"counts\":{\"calls\":3,\"errors\":1,\"rejected\":0,\"slowest\":12}}\n\
+             {\"event\":\"stop\",\"end\":\"gateway_lifetime\",\"sessions\":1,\"rejected\":0,\"renewals\":0}\n"
+            .to_owned();
+    });
+    let step = engine.step().input("gateway_lifetime", "1h");
+    step.succeed();
+    let post = clean_up(&engine, &step, &[]);
+    assert_eq!(
+        annotations(&post, "warning"),
+        "The gateway ended `1h` after its start (`gateway_lifetime`), before the job did, so later calls failed.\n\
+         hint: set `gateway_lifetime` to the time limit of the job"
+    );
+    assert!(
+        post.summary.contains("| `list_entities` | 3 | 1 | 0 |"),
+        "{}",
+        post.summary
+    );
+}
+
+/// The engine killed the container, so the log has no last lines, and its last one is not whole.
+#[test]
+fn the_log_of_a_killed_container_is_reported() {
+    let engine = Engine::start().with(|state| {
+        state.ended = json!({"Running": false, "ExitCode": 137, "OOMKilled": true});
+        state.log = "{\"url\":\"http://0.0.0.0:8787/v1\"}\n\
+             {\"event\":\"session\",\"session\":\"s1\"}\n\
+             {\"event\":\"call\",\"tool\":\"list_entities\",\"outcome\":\"error\",\"milliseconds\":7}\n\
+             {\"event\":\"rejection\",\"tool\":\"delete_entity\",\"method\":\"tools/call\"}\n\
+             {\"event\":\"rejection\",\"method\":\"prompts/list\"}\n\
+             {\"event\":\"call\",\"to"
+            .to_owned();
+    });
+    let step = engine.step();
+    step.succeed();
+    let post = clean_up(&engine, &step, &[]);
+    let warnings = annotations(&post, "warning");
+    assert!(
+        warnings.contains("its container ran out of memory"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("`delete_entity` (1)"), "{warnings}");
+    assert!(
+        post.summary
+            .contains("| `list_entities` | 1 | 1 | 0 | 7 ms |"),
+        "{}",
+        post.summary
+    );
+    assert!(
+        post.log()
+            .contains("Sessions: 1, calls: 1, errors: 1, rejected messages: 2"),
+        "{}",
+        post.log()
+    );
+}
+
+#[test]
 fn the_post_phase_says_what_it_could_not_do() {
     let engine = Engine::start().with(|state| state.ended = json!({"Running": true}));
     let step = engine.step();
     let warnings = annotations(&stopped(&engine, &step, &[]), "warning");
-    let expected = "The gateway was stopped, but the numbers of its calls are unknown: its log";
+    let expected = "The gateway was stopped, but the numbers of its calls are incomplete: its log";
     assert!(warnings.starts_with(expected), "{warnings}");
     assert_eq!(engine.removed(), ["ours"]);
 
@@ -729,9 +847,9 @@ fn a_container_that_belongs_to_no_gateway_of_the_step_is_never_stopped() {
     let step = engine.step();
     step.succeed();
     // The saved state can be forged by an earlier step: the labels decide.
-    let foreign = json!({"Id": "victim", "State": "running", "Labels": {"port-mcp-action.gateway": "victim"}});
-    engine.state.lock().unwrap().gateways = vec![foreign];
-    let step = step.variable("STATE_gateway_name", "victim");
+    let foreign = json!({"mount": "/srv/runner-2"});
+    engine.state.lock().unwrap().gateways = vec![listed("victim", "running", &foreign)];
+    let step = step.variable("STATE_gateway_name", "port-mcp-0123456789abcdef");
     step.clean_up();
     assert!(engine.removed().is_empty());
     assert!(
@@ -740,6 +858,63 @@ fn a_container_that_belongs_to_no_gateway_of_the_step_is_never_stopped() {
             .iter()
             .any(|request| request.ends_with("/stop"))
     );
+}
+
+/// Labels are copied with an image, or with the settings of a container.
+#[test]
+fn k27_a_container_of_somebody_else_with_the_labels_of_a_gateway_is_never_touched() {
+    let engine = Engine::start();
+    let step = engine.step();
+    step.succeed();
+    let labels = engine.created()["Labels"].clone();
+    let gateway = labeled("ours", "exited", &labels);
+    let mut foreign = vec![];
+    for (property, value) in [
+        ("Names", json!(["/database"])),
+        ("Names", json!([])),
+        ("Names", Value::Null),
+        ("Command", json!("/bin/sh -c /port-mcp gateway")),
+        ("Command", json!("/port-mcp")),
+        ("Command", Value::Null),
+    ] {
+        let mut other = gateway.clone();
+        other["Id"] = json!(format!("foreign-{}", foreign.len()));
+        other[property] = value;
+        foreign.push(other);
+    }
+    // Its name is its label, but no name of a gateway.
+    let mut named = labels;
+    named["port-mcp-action.gateway"] = json!("database");
+    foreign.push(labeled("foreign-named", "exited", &named));
+    let mut podman = gateway.clone();
+    podman["Id"] = json!("podman");
+    podman["Command"] = json!("gateway");
+
+    // The post phase.
+    clean_up(&engine, &step, &foreign);
+    let changes = |engine: &Engine| -> Vec<String> {
+        let requests = engine.requests().into_iter();
+        requests
+            .filter(|request| !request.starts_with("GET"))
+            .collect()
+    };
+    assert_eq!(changes(&engine), ["DELETE /containers/ours"]);
+
+    // The main phase of the next job.
+    let mut state = engine.state.lock().unwrap();
+    state.requests.clear();
+    state.gateways = foreign;
+    state.gateways.extend([gateway, podman]);
+    drop(state);
+    step.variable("GITHUB_RUN_ID", "2").succeed();
+    assert_eq!(engine.removed(), ["ours", "podman"]);
+}
+
+/// Who builds another image from ours replaces the labels of `org.opencontainers.image`.
+#[test]
+fn k27_the_image_has_a_label_of_its_own() {
+    let dockerfile = include_str!("../../Dockerfile");
+    assert!(dockerfile.contains(&format!("LABEL {IMAGE_LABEL}=")));
 }
 
 #[test]

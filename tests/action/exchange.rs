@@ -85,7 +85,7 @@ fn the_expiry_in_the_token_takes_precedence() {
     let run = quiet(Step::against(port)).succeed();
     let left: u64 = run.outputs["expires_in"].parse().unwrap();
     assert!((100..=120).contains(&left), "{left}");
-    assert_snapshot!(annotations(&run, "warning"), @"The token expires in [LEFT] (less than `min_validity`, 10m). Port returns the same token until it expires; start longer jobs after [TIME].");
+    assert_snapshot!(annotations(&run, "warning"), @"The token expires in [LEFT] (less than `min_validity`, 10m). Port returns the same token until it expires; set `connection: gateway`, which renews it, or start longer jobs after [TIME].");
 }
 
 #[test]
@@ -530,6 +530,69 @@ fn an_invalid_proxy_url() {
     hint: use the form `http://proxy.example:3128`
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#https_proxy-is-not-a-url-of-an-http-proxy
     ");
+}
+
+#[test]
+fn k32_a_proxy_url_whose_credentials_are_not_encoded() {
+    for url in [
+        "http://corp\\bob:pa55word-of-bob@proxy.example:3128",
+        "corp\\bob:pa55word-of-bob@proxy.example:3128",
+        "http://bob:pa55word-of-bob#@proxy.example:3128",
+        "http://bob:pa55word-of-bob/@proxy.example:3128",
+        "http://bob:pa55word-of-bob?@proxy.example:3128",
+    ] {
+        let run = rest().variable("HTTPS_PROXY", url).run();
+        let errors = annotations(&run, "error");
+        assert!(errors.contains("percent-encode both"), "{errors}");
+        assert!(!errors.contains("pa55word"), "{errors}");
+        assert!(
+            run.masks
+                .iter()
+                .any(|mask| mask.starts_with("pa55word-of-bob"))
+        );
+    }
+    let step = rest().variable("https_proxy", "http://corp\\bob:pa55word@proxy:3128");
+    assert_snapshot!(step.fail(), @r"
+    the runner's `https_proxy` is not a URL of an HTTP proxy: its user name or its password contains a character that ends the host
+    hint: percent-encode both, such as `%5C` for `\`, `%2F` for `/`, `%23` for `#`, and `%3F` for `?`
+    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#https_proxy-is-not-a-url-of-an-http-proxy
+    ");
+}
+
+#[test]
+fn k33_a_proxy_that_rejects_the_host() {
+    for (status, expected) in [
+        ("403 Forbidden", "it responded with 403 Forbidden"),
+        (
+            "503 Service Unavailable",
+            "it responded with 503 Service Unavailable",
+        ),
+        (
+            "407 Proxy Authentication Required",
+            "it responded with 407 Proxy Authentication Required",
+        ),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let response = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        // Answers each connection, until the process ends.
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 1024]);
+                let _ = stream.write_all(response.as_bytes());
+            }
+        });
+        let step = rest()
+            .input("api_url", "https://port.invalid")
+            .input("timeout", "1s")
+            .variable("https_proxy", &format!("http://{address}"));
+        let errors = step.fail();
+        assert!(
+            errors.starts_with(&format!("the proxy http://{address} could not connect (")),
+            "{errors}"
+        );
+        assert!(errors.contains(expected), "{errors}");
+    }
 }
 
 #[test]

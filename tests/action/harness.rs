@@ -183,8 +183,17 @@ pub(crate) fn is_meant(place: &Place) -> bool {
     }
 }
 
-/// Every error ends in a hint and in a link to its section of the documentation.
+/// Every message has the code of its kind, and every error ends in a hint and in a link to its section of the
+/// documentation.
 pub(crate) fn assert_explained(finished: &Finished) {
+    let kinds = ["error", "warning", "notice"];
+    let is_message = |command: &&runner_double::Command| kinds.iter().any(|kind| command.is(kind));
+    for message in finished.commands.iter().filter(is_message) {
+        let mut properties = message.properties.iter();
+        let title = properties.find(|(name, _)| name == "title");
+        let code = title.and_then(|(_, title)| title.strip_prefix("Port MCP ["));
+        assert!(code.is_some(), "no code: {message:?}");
+    }
     for error in finished
         .commands
         .iter()
@@ -262,7 +271,8 @@ pub(crate) fn program() -> Program {
         .unwrap_or_else(|| Program::binary(env!("CARGO_BIN_EXE_port-mcp")))
 }
 
-/// Runs the binary without a runner, as a user does in a terminal. Returns its exit status and output.
+/// Runs the binary without a runner, as a user does in a terminal. Returns its exit status, and its output with the
+/// messages after it.
 pub(crate) fn port_mcp(arguments: &[&str]) -> (Option<i32>, String) {
     port_mcp_with(arguments, &[])
 }
@@ -278,14 +288,13 @@ pub(crate) fn port_mcp_with(
         .envs(variables.iter().copied())
         .output()
         .unwrap();
+    let is_runner = variables.iter().any(|(name, _)| *name == "GITHUB_ACTIONS");
     assert!(
-        output.stderr.is_empty(),
+        !is_runner || output.stderr.is_empty(),
         "the runner reads both output streams concurrently"
     );
-    (
-        output.status.code(),
-        String::from_utf8(output.stdout).unwrap(),
-    )
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
 }
 
 /// Compares a value with a snapshot. Placeholders replace what changes from run to run.

@@ -83,28 +83,60 @@ fn each_invalid_input_has_an_annotation() {
 #[test]
 fn unknown_inputs_are_rejected_with_a_suggestion() {
     let step = Step::new()
-        .input("clientId", "x")
-        .input("client-secret", "x")
         .input("allowed_tool", "list_blueprints")
-        .input("baseUrl", "https://api.port.io")
+        .input("readOnly", "false")
+        .input("polcy", "port-mcp.yml")
         .input("prompt", "hello");
     assert_snapshot!(step.fail(), @"
     input `allowed_tool` is not an input of this action
     hint: did you mean `allowed_tools`?
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-not-an-input-of-this-action
 
-    input `baseurl` is not an input of this action
-    hint: did you mean `api_url`?
+    input `polcy` is not an input of this action
+    hint: did you mean `policy`?
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-not-an-input-of-this-action
 
-    input `client-secret` is not an input of this action
-    hint: did you mean `client_secret`?
-    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-not-an-input-of-this-action
-
-    input `clientid` is not an input of this action
-    hint: did you mean `client_id`?
+    input `readonly` is not an input of this action
+    hint: did you mean `read_only`?
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-not-an-input-of-this-action
     ");
+}
+
+#[test]
+fn k36_what_is_no_credential_is_not_sent() {
+    for (value, problem) in [
+        ("\"s3cret-value-in-quotes\"", "is in quotes"),
+        ("'s3cret-value-in-quotes'", "is in quotes"),
+        ("{\"clientSecret\": \"s3cret-value\"}", "is JSON"),
+        ("$PORT_CLIENT_SECRET", "is the name of a variable"),
+        ("${PORT_CLIENT_SECRET}", "is the name of a variable"),
+        ("$env:PORT_CLIENT_SECRET", "is the name of a variable"),
+        ("%PORT_CLIENT_SECRET%", "is the name of a variable"),
+        (
+            "${{ secrets.PORT_CLIENT_SECRET }}",
+            "contains an expression that was not evaluated",
+        ),
+    ] {
+        for input in ["client_id", "client_secret"] {
+            let step = Step::new().input(input, value);
+            let errors = step.fail();
+            let expected = format!("input `{input}` {problem}");
+            assert!(errors.starts_with(&expected), "{value}: {errors}");
+            assert!(!errors.contains("s3cret"), "{errors}");
+            assert!(step.port.received().is_empty());
+        }
+    }
+}
+
+/// Port's guides for `curl` name this URL.
+#[test]
+fn k35_the_url_of_the_token_exchange_is_accepted_as_api_url() {
+    for suffix in ["/v1/auth/access_token", "/v1/auth/access_token/", "/v1", ""] {
+        let step = Step::new();
+        let url = format!("{}{suffix}", step.port.api_url());
+        let step = step.input("api_url", url);
+        step.succeed();
+    }
 }
 
 #[test]

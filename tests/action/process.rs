@@ -53,8 +53,10 @@ fn running_without_a_runner_is_an_error() {
         ])
         .output()
         .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty(), "nothing reads commands");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!text.contains(step.port.client_secret()), "{text}");
     assert!(
         text.contains("`GITHUB_OUTPUT` is not set: not running in GitHub Actions"),
         "{text}"

@@ -70,9 +70,10 @@ impl Call {
             Some(i32::from(!errors.is_empty())),
             "{errors}"
         );
-        let lines = errors
-            .lines()
-            .map(|line| line.strip_prefix("::error title=Port agent::").unwrap());
+        let lines = errors.lines().map(|line| {
+            let rest = line.strip_prefix("::error title=Port agent [").unwrap();
+            rest.split_once("]::").unwrap().1
+        });
         lines.collect::<Vec<_>>().join("\n")
     }
 

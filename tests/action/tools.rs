@@ -2,54 +2,7 @@
 
 use fake_port::{FakePort, Role, Tool};
 
-use crate::harness::{Step, annotations, assert_snapshot, port_mcp_with};
-
-/// `port-mcp tools` lists the names for `allowed_tools`.
-#[test]
-fn the_tools_can_be_listed_before_the_first_run() {
-    let hostile = Tool::new("list_it")
-        .description("::error::x ##[add-mask]y")
-        .read_only(true);
-    let port = FakePort::builder().offer(hostile).start();
-    let list = |more: &[&str], secret: &str| {
-        let arguments = [
-            "tools",
-            "--api-url",
-            port.api_url(),
-            "--mcp-url",
-            port.mcp_url(),
-        ];
-        let credentials = [
-            ("PORT_CLIENT_ID", port.client_id()),
-            ("PORT_CLIENT_SECRET", secret),
-        ];
-        port_mcp_with(&[&arguments[..], more].concat(), &credentials)
-    };
-    let secret = port.client_secret();
-    let (code, text) = list(&[], secret);
-    assert_eq!(code, Some(0), "{text}");
-    assert_snapshot!("tools", text);
-    assert!(!text.contains("upsert_entity"));
-    assert!(list(&["--write"], secret).1.contains("upsert_entity"));
-
-    for (_, text) in [
-        list(&[], secret),
-        list(&[], "wrong-secret"),
-        port_mcp_with(&["tools"], &[("PORT_CLIENT_SECRET", secret)]),
-    ] {
-        assert!(
-            !text.contains(secret) && !text.contains("wrong-secret"),
-            "{text}"
-        );
-        assert!(
-            !text.contains("::add-mask::"),
-            "a terminal shows masks: {text}"
-        );
-    }
-    let (code, text) = list(&[], "wrong-secret");
-    assert_eq!(code, Some(1));
-    assert!(text.contains("Port rejected the credentials"), "{text}");
-}
+use crate::harness::{Step, annotations, assert_snapshot};
 
 fn granted(allowed_tools: &str) -> String {
     Step::new()
@@ -100,7 +53,7 @@ fn a_tool_that_read_only_mode_hides() {
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
 
     tool `create_entity` is not available
-    hint: use `upsert_entity`, which replaced it
+    hint: use `upsert_entity`, which replaced it, and which both creates and updates
     see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#tool--is-not-available
     ");
     Step::new()
@@ -175,14 +128,14 @@ fn a_list_of_only_exclusions() {
 fn in_read_only_mode_write_tools_must_be_listed_by_name() {
     let run = Step::new().succeed();
     assert!(!run.outputs["tools"].contains("run_action"));
-    assert_snapshot!(annotations(&run, "warning"), @"In read-only mode, the server still offers tools that are not annotated as read-only: `run_action`, `trigger_run`. To grant one, list its name in `allowed_tools`. Granted: none.");
+    assert_eq!(annotations(&run, "warning"), "");
 
     let run = Step::new()
         .input("allowed_tools", "*, run_action")
         .succeed();
     assert!(run.outputs["tools"].contains("run_action"));
     assert!(!run.outputs["tools"].contains("trigger_run"));
-    assert!(annotations(&run, "warning").ends_with("Granted: `run_action`."));
+    assert_snapshot!(annotations(&run, "warning"), @"Tools that are not annotated as read-only are granted, although `read_only` is `true`: `run_action`. Port's server offers them in read-only mode. If this is not intended, remove them from `allowed_tools`.");
 
     let run = Step::new()
         .input("read_only", "false")

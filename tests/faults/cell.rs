@@ -96,7 +96,9 @@ pub(crate) fn run(request: Request, fault: Fault, times: usize) -> Seen {
     Seen {
         exit: finished.exit,
         attempts: if error.is_empty() {
-            step.relay.hits()
+            // After a rejection, the proxy is asked once for its status.
+            let questions = usize::from(fault == Fault::ProxyForbids);
+            step.relay.hits().map(|hits| hits.div_ceil(1 + questions))
         } else {
             Some(attempts(&error).unwrap_or(1))
         },

@@ -145,10 +145,12 @@ fn of_network(fault: Fault) -> Option<Cause> {
             fails("TLS failed (invalid peer certificate: certificate not valid for name")
         }
         Fault::ProxyRefuses => retries("the proxy … could not connect (Connection refused"),
-        Fault::ProxyForbids => fails("the proxy … could not connect (tunnel error: unsuccessful)"),
-        Fault::ProxyPassword => {
-            fails("the proxy … could not connect (tunnel error: proxy authorization required)")
+        Fault::ProxyForbids => {
+            fails("the proxy … could not connect (it responded with 403 Forbidden)")
         }
+        Fault::ProxyPassword => fails(
+            "the proxy … could not connect (it responded with 407 Proxy Authentication Required)",
+        ),
         Fault::HandshakeStall
         | Fault::SlowFirstByte
         | Fault::OneBytePerSecond
@@ -264,6 +266,9 @@ fn of_call(fault: Fault) -> Verdict {
         Fault::Status(401) => Verdict::Agent("Port rejected the credentials".to_owned()),
         // Another session is opened.
         Fault::Status(404) => Verdict::RetryForAgent("HTTP/1.1 404 ".to_owned()),
+        Fault::Status(300..=399) => {
+            Verdict::Agent("the MCP server redirected the request to ".to_owned())
+        }
         Fault::Status(status) | Fault::Wait(status, _) => {
             Verdict::Agent(format!("HTTP/1.1 {status} "))
         }

@@ -3,9 +3,9 @@
 use super::Rule;
 use crate::access::pattern::Patterns;
 use crate::access::{AccessError, AccessErrors};
-use crate::agents::Connection;
+use crate::agents::{Agent, Connection, ToolEnforcement};
 use crate::port::{Actions, Region};
-use crate::text::{Quote, or_list};
+use crate::text::Quote;
 
 /// The inputs of a run that a rule can limit.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,8 @@ pub struct AccessRequest<'a> {
     pub custom_hosts: &'a [&'a str],
     /// The input `connection`.
     pub connection: Connection,
+    /// The input `agent`.
+    pub agent: &'a Agent,
 }
 
 /// The part of a request that a rule allows.
@@ -49,46 +51,94 @@ impl Rule<'_> {
             self.denied_connection(request.connection),
             self.denied_hosts(request.custom_hosts),
             self.denied_actions(request.actions),
+            self.denied_without_header(request),
         ]
         .into_iter()
         .flatten()
         .collect();
-        if denied.is_empty() {
-            let actions = self.allowed_actions(request.actions);
-            Ok(Allowed { actions, regions })
-        } else {
-            Err(AccessErrors(denied))
-        }
+        AccessErrors::check(denied)?;
+        let actions = self.allowed_actions(request.actions);
+        Ok(Allowed { actions, regions })
     }
 
-    fn deny(&self, what: String, allowed: String) -> AccessError {
+    /// `instead` is what the run can request, as an imperative clause.
+    fn deny(&self, what: String, allowed: String, instead: impl Into<String>) -> AccessError {
         AccessError::NotAllowed {
             what,
             rule: self.title.clone(),
             allowed,
+            instead: instead.into(),
+            contact: self.contact.clone(),
         }
+    }
+
+    /// As [`Rule::check`], without a server: an agent that enforces no list is denied, since a server offers other tools.
+    ///
+    /// # Errors
+    /// Everything that the rule does not allow, and such an agent.
+    pub fn check_without_server(&self, request: &AccessRequest<'_>) -> Result<(), AccessErrors> {
+        let mut errors = self
+            .check(request)
+            .err()
+            .map_or(Vec::new(), |errors| errors.0);
+        let agent = request.agent;
+        let is_enforced =
+            agent.enforcement != ToolEnforcement::None || request.connection == Connection::Gateway;
+        let is_everything = request.tools.is_everything() && self.tools().is_everything();
+        if !is_enforced && !is_everything {
+            let can_use_gateway = agent.runs_on_runner && self.allows_gateway();
+            let instead = Agent::instead_of_no_enforcement(can_use_gateway);
+            let reason = ", since this agent does not enforce `allowed_tools`";
+            errors.push(self.deny(format!("`agent: {agent}`"), reason.to_owned(), instead));
+        }
+        AccessErrors::check(errors)
+    }
+
+    /// Whether a run with `connection: gateway` is allowed.
+    #[must_use]
+    pub fn allows_gateway(&self) -> bool {
+        let connection = self.allow.connection.as_ref();
+        connection.is_none_or(|all| all.contains(&Connection::Gateway))
     }
 
     fn denied_tools(&self, tools: &Patterns) -> Vec<AccessError> {
         let allowed = self.tools();
-        let denied = tools.names().iter().filter(|name| !allowed.allows(name));
-        denied
-            .map(|name| {
-                let reason = if self.allow.tools.allows(name) {
-                    ", which limits `actions`: this tool runs every action and workflow"
-                } else {
-                    ""
-                };
-                self.deny(format!("tool `{name}`"), reason.to_owned())
-            })
-            .collect()
+        let names = tools.names().iter();
+        let denied = names.filter(|name| !allowed.allows(name));
+        // The rule lists these, but limits the actions.
+        let (everything, others): (Vec<&String>, Vec<&String>) =
+            denied.partition(|name| self.allow.tools.allows(name));
+        let mut errors = Vec::new();
+        if !others.is_empty() {
+            let entries: Vec<String> = self.allow.tools.entries().collect();
+            let allowed = allows("tools", &entries);
+            let what = match others.as_slice() {
+                [only] => format!("tool `{only}`"),
+                all => in_input("allowed_tools", all),
+            };
+            errors.push(self.deny(what, allowed, LESS));
+        }
+        // Without names, the step fails if the patterns grant nothing.
+        if tools.names().is_empty() && !tools.can_overlap(&allowed) {
+            let patterns: Vec<String> = tools.entries().collect();
+            let patterns: Vec<&String> = patterns.iter().collect();
+            let entries: Vec<String> = self.allow.tools.entries().collect();
+            let what = in_input("allowed_tools", &patterns);
+            errors.push(self.deny(what, allows("tools", &entries), LESS));
+        }
+        errors.extend(everything.into_iter().map(|name| {
+            let reason = ", which limits `actions`: this tool runs every action and workflow";
+            self.deny(format!("tool `{name}`"), reason.to_owned(), LESS)
+        }));
+        errors
     }
 
     fn denied_mode(&self, read_only: bool) -> Vec<AccessError> {
         if read_only || self.allow.write {
             return Vec::new();
         }
-        vec![self.deny("`read_only: false`".to_owned(), String::new())]
+        let what = "`read_only: false`".to_owned();
+        vec![self.deny(what, String::new(), "set `read_only: true`")]
     }
 
     fn allowed_regions(&self, regions: &[Region]) -> Vec<Region> {
@@ -106,14 +156,26 @@ impl Rule<'_> {
             [only] => format!("`region: {only}`"),
             _ => "`region: auto`".to_owned(),
         };
-        vec![self.deny(what, allows("regions", all))]
+        let instead = match all.as_slice() {
+            [] => LESS.to_owned(),
+            [first, ..] => format!("set `region: {first}`"),
+        };
+        vec![self.deny(what, allows("regions", all), instead)]
     }
 
     fn denied_connection(&self, connection: Connection) -> Vec<AccessError> {
         match &self.allow.connection {
             Some(all) if !all.contains(&connection) => {
                 let what = format!("`connection: {connection}`");
-                vec![self.deny(what, allows("connections", all))]
+                // The gateway enforces the most.
+                let instead = match all.as_slice() {
+                    [] => LESS.to_owned(),
+                    all if all.contains(&Connection::Gateway) => {
+                        format!("set `connection: {}`", Connection::Gateway)
+                    }
+                    [first, ..] => format!("set `connection: {first}`"),
+                };
+                vec![self.deny(what, allows("connections", all), instead)]
             }
             _ => Vec::new(),
         }
@@ -127,6 +189,7 @@ impl Rule<'_> {
                 self.deny(
                     format!("the server {host}"),
                     allows("custom servers", &servers),
+                    "correct `api_url` and `mcp_url`, or remove them",
                 )
             })
             .collect()
@@ -139,16 +202,35 @@ impl Rule<'_> {
         if self.allow.has_every_action() {
             return Vec::new();
         }
+        let requested = requested.iter();
+        let denied: Vec<&String> = requested
+            .filter(|action| !self.allow.actions.contains(action))
+            .collect();
+        if denied.is_empty() {
+            return Vec::new();
+        }
         let known: Vec<Quote> = self.allow.actions.iter().map(|a| Quote::new(a)).collect();
-        let denied = requested
-            .iter()
-            .filter(|action| !self.allow.actions.contains(action));
-        denied
-            .map(|action| {
-                let what = format!("`allowed_actions: {action}`");
-                self.deny(what, allows("actions", &known))
-            })
-            .collect()
+        vec![self.deny(
+            in_input("allowed_actions", &denied),
+            allows("actions", &known),
+            LESS,
+        )]
+    }
+
+    /// The rule limits `allowed_actions: *`, but nothing would limit the agent.
+    fn denied_without_header(&self, request: &AccessRequest<'_>) -> Vec<AccessError> {
+        let is_limited = request.agent.sends_headers || request.connection == Connection::Gateway;
+        if is_limited || *request.actions != Actions::All || self.allow.has_every_action() {
+            return Vec::new();
+        }
+        let agent = request.agent;
+        let reason = format!(", and `{agent}` cannot send the header that would limit it");
+        let instead = if agent.runs_on_runner && self.allows_gateway() {
+            "set `connection: gateway`, or use another agent"
+        } else {
+            "use another agent"
+        };
+        vec![self.deny("`allowed_actions: *`".to_owned(), reason, instead)]
     }
 
     fn allowed_actions(&self, actions: &Actions) -> Actions {
@@ -161,9 +243,44 @@ impl Rule<'_> {
     }
 }
 
+/// What a run can do about a denial that has no other way out.
+const LESS: &str = "request less";
+
+/// The maximum number of names in a denial.
+const MAX_NAMES: usize = 20;
+
+/// Names, as the input has them: at most 20.
+fn in_input(input: &str, names: &[&String]) -> String {
+    let shown: Vec<&str> = names
+        .iter()
+        .take(MAX_NAMES)
+        .map(|name| name.as_str())
+        .collect();
+    let more = match names.len().saturating_sub(MAX_NAMES) {
+        0 => String::new(),
+        more => format!(" with {more} more"),
+    };
+    format!("`{input}: {}`{more}", shown.join(", "))
+}
+
 fn allows<T: std::fmt::Display>(what: &str, all: &[T]) -> String {
     match all {
         [] => format!(", which allows no {what}"),
-        all => format!(", which allows {}", or_list(all)),
+        all => format!(", which allows {}", listed(all)),
+    }
+}
+
+/// Names in backticks: at most 20, and then how many more there are.
+fn listed<T: std::fmt::Display>(names: &[T]) -> String {
+    let more = names.len().saturating_sub(MAX_NAMES);
+    let shown = names.iter().take(MAX_NAMES);
+    let mut shown: Vec<String> = shown.map(|name| format!("`{name}`")).collect();
+    if more > 0 {
+        shown.push(format!("{more} more"));
+    }
+    match shown.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, first)) => format!("{} and {last}", first.join(", ")),
+        None => String::new(),
     }
 }

@@ -1,37 +1,48 @@
 //! Which rule matches a run, and why the rules above it do not.
 
 use super::file::Allow;
-use super::{Policy, RunContext};
+use super::{Policy, Rule, RunContext};
 use crate::agents::Connection;
 use crate::port::Region;
 use crate::text::Quote;
 
+/// The way to the rule that matches a run.
+#[derive(Debug)]
+pub struct Explanation<'a> {
+    /// The rules that do not match, each with the conditions that the run does not meet.
+    pub others: Vec<(String, Vec<String>)>,
+    /// The first rule that matches.
+    pub rule: Option<Rule<'a>>,
+}
+
 impl Policy {
-    /// One line for each rule up to the first that matches `run`, then the limits of that rule.
+    /// Compares `run` with each rule, up to the first that matches.
     #[must_use]
-    pub fn explain(&self, run: &RunContext) -> Vec<String> {
-        let mut lines = Vec::new();
+    pub fn explain(&self, run: &RunContext) -> Explanation<'_> {
+        let mut others = Vec::new();
         for (index, entry) in self.file.rules.iter().enumerate() {
             let rule = self.rule(index, entry);
             let unmet = entry.when.unmet(run);
             if unmet.is_empty() {
-                lines.push(format!("{} matches. It allows:", rule.title));
-                lines.extend(rule.allow.lines());
-                return lines;
+                let rule = Some(rule);
+                return Explanation { others, rule };
             }
-            lines.push(format!(
-                "{} does not match: {}.",
-                rule.title,
-                unmet.join("; ")
-            ));
+            others.push((rule.title, unmet));
         }
-        lines.push("No rule matches this run, so the step would fail.".to_owned());
-        lines
+        Explanation { others, rule: None }
+    }
+}
+
+impl Rule<'_> {
+    /// What the rule allows: each limit with its name.
+    #[must_use]
+    pub fn limits(&self) -> [(&'static str, String); 6] {
+        self.allow.limits()
     }
 }
 
 impl Allow {
-    fn lines(&self) -> Vec<String> {
+    fn limits(&self) -> [(&'static str, String); 6] {
         let joined = |list: &[String], none: &str| match list {
             [] => none.to_owned(),
             list => Quote::new(&list.join(", ")).to_string(),
@@ -40,18 +51,15 @@ impl Allow {
             |list: Option<Vec<String>>| list.map_or("any".to_owned(), |list| joined(&list, "none"));
         let regions = |list: &Vec<Region>| list.iter().map(ToString::to_string).collect();
         let connections = |list: &Vec<Connection>| list.iter().map(ToString::to_string).collect();
-        vec![
-            format!("  tools: {}", self.tools),
-            format!("  actions: {}", joined(&self.actions, "none")),
-            format!("  write: {}", self.write),
-            format!(
-                "  regions: {}",
-                optional(self.regions.as_ref().map(regions))
-            ),
-            format!("  servers: {}", joined(&self.servers, "Port's own")),
-            format!(
-                "  connection: {}",
-                optional(self.connection.as_ref().map(connections))
+        [
+            ("tools", self.tools.to_string()),
+            ("actions", joined(&self.actions, "none")),
+            ("write", self.write.to_string()),
+            ("regions", optional(self.regions.as_ref().map(regions))),
+            ("servers", joined(&self.servers, "Port's own")),
+            (
+                "connection",
+                optional(self.connection.as_ref().map(connections)),
             ),
         ]
     }

@@ -4,7 +4,8 @@
 //! before it is committed.
 
 use super::condition::is_match;
-use super::file::{Entry, File, OneOf};
+use super::file::{Entry, OneOf};
+use super::place::Step;
 use crate::access::RUNS_EVERYTHING;
 use crate::text::{Quote, nearest};
 
@@ -56,47 +57,56 @@ const EVENTS: [&str; 40] = [
 /// The prefixes of all refs for which GitHub runs workflows.
 const REFS: [&str; 3] = ["refs/heads/", "refs/tags/", "refs/pull/"];
 
-impl File {
-    /// Every rule or condition that can never match, one clause each.
-    pub(super) fn lint(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for (index, rule) in self.rules.iter().enumerate() {
-            let number = index + 1;
-            for (name, condition) in rule.when.all() {
-                if let Some(reason) = never(name, condition) {
-                    found.push(format!(
-                        "rule {number} can never match as intended: its condition `{name}` {reason}"
-                    ));
-                }
-            }
-            let above = self.rules[..index]
-                .iter()
-                .position(|above| above.covers(rule));
-            if let Some(above) = above {
-                found.push(format!(
-                    "rule {number} can never match: rule {} matches all of its runs first",
-                    above + 1
-                ));
-            }
-            let tools = &rule.allow.tools;
-            if tools.includes().all(|pattern| tools.excludes(pattern)) {
-                found.push(format!(
-                    "rule {number} allows no tools: its exclusions remove everything that `tools` includes"
-                ));
-            }
-            let everything = tools
-                .names()
-                .iter()
-                .find(|name| RUNS_EVERYTHING.contains(&name.as_str()));
-            if let Some(name) = everything.filter(|_| !rule.allow.has_every_action()) {
-                found.push(format!(
-                    "rule {number} does not allow `{name}`: this tool runs every action and workflow, so it \
-                     requires `actions: [\"*\"]`"
-                ));
+/// Every rule or condition that can never match, one clause each, and where it is. Without the rules that are invalid.
+pub(super) fn lint(rules: &[Option<Entry>]) -> Vec<(Vec<Step>, String)> {
+    let mut found = Vec::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let Some(rule) = rule else {
+            continue;
+        };
+        let number = index + 1;
+        let place = |keys: &[&str]| {
+            let rule = [Step::Key("rules".to_owned()), Step::Element(index)];
+            let keys = keys.iter().map(|key| Step::Key((*key).to_owned()));
+            rule.into_iter().chain(keys).collect::<Vec<Step>>()
+        };
+        for (name, condition) in rule.when.all() {
+            if let Some(reason) = never(name, condition) {
+                let what = format!(
+                    "rule {number} can never match as intended: its condition `{name}` {reason}"
+                );
+                found.push((place(&["when", name]), what));
             }
         }
-        found
+        let above = rules[..index].iter().position(|above| {
+            let above = above.as_ref();
+            above.is_some_and(|above| above.covers(rule))
+        });
+        if let Some(above) = above {
+            let what = format!(
+                "rule {number} can never match: rule {} matches all of its runs first",
+                above + 1
+            );
+            found.push((place(&[]), what));
+        }
+        let tools = &rule.allow.tools;
+        if tools.includes().all(|pattern| tools.excludes(pattern)) {
+            let what = format!(
+                "rule {number} allows no tools: its exclusions remove everything that `tools` includes"
+            );
+            found.push((place(&["allow", "tools"]), what));
+        }
+        let mut names = tools.names().iter();
+        let everything = names.find(|name| RUNS_EVERYTHING.contains(&name.as_str()));
+        if let Some(name) = everything.filter(|_| !rule.allow.has_every_action()) {
+            let what = format!(
+                "rule {number} does not allow `{name}`: this tool runs every action and workflow, so it \
+                 requires `actions: [\"*\"]`"
+            );
+            found.push((place(&["allow", "tools"]), what));
+        }
     }
+    found
 }
 
 /// Why no run can meet a condition. `None` if a run can.

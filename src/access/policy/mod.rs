@@ -16,16 +16,21 @@ mod condition;
 mod explain;
 mod file;
 mod lint;
+pub mod place;
+mod problems;
 
 use std::fmt;
 
 use clap::Args;
+use serde::Deserialize;
 
 use super::RUNS_EVERYTHING;
 use super::pattern::Patterns;
-use crate::text::{Quote, as_given};
+use crate::text::{Quote, as_given, without_mark};
 pub use check::{AccessRequest, Allowed};
+pub use explain::Explanation;
 use file::{Allow, Entry, File};
+pub use problems::Problem;
 
 /// A parsed policy.
 #[derive(Debug)]
@@ -36,43 +41,116 @@ pub struct Policy {
 }
 
 /// The text of a policy is invalid. The step then fails, since an invalid policy must not mean no limits.
-#[derive(Debug, thiserror::Error)]
-#[error("policy {origin} is invalid: {problem}\nhint: {hint}")]
-pub struct PolicyError {
+#[derive(Debug)]
+pub struct PolicyErrors {
+    /// The policy in messages.
     origin: String,
-    problem: String,
-    hint: &'static str,
+    /// The path of the file, if it is in the workspace.
+    file: Option<String>,
+    /// Everything that is wrong with it.
+    problems: Vec<Problem>,
+}
+
+impl PolicyErrors {
+    fn new(origin: &str, problems: Vec<Problem>) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            file: None,
+            problems,
+        }
+    }
+
+    /// The same errors, of a file in the workspace.
+    #[must_use]
+    pub fn in_file(self, path: &str) -> Self {
+        Self {
+            file: Some(path.to_owned()),
+            ..self
+        }
+    }
+
+    /// The file and the position of each problem, as far as they are known.
+    pub fn places(&self) -> impl Iterator<Item = Option<(&str, usize, usize)>> {
+        self.problems.iter().map(|problem| {
+            let (line, column) = problem.position?;
+            Some((self.file.as_deref()?, line, column))
+        })
+    }
+
+    /// The message about each problem.
+    pub fn messages(&self) -> impl Iterator<Item = String> {
+        self.problems.iter().map(|found| {
+            let Problem { what, hint, .. } = found;
+            let is = if found.is_without_effect {
+                "contains rules without effect"
+            } else {
+                "is invalid"
+            };
+            let position = found.position.map_or_else(String::new, |(line, column)| {
+                format!(" (line {line}, column {column})")
+            });
+            format!(
+                "policy {} {is}{position}: {what}\nhint: {hint}",
+                self.origin
+            )
+        })
+    }
+}
+
+impl std::error::Error for PolicyErrors {}
+
+impl fmt::Display for PolicyErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let messages: Vec<String> = self.messages().collect();
+        f.write_str(&messages.join("\n"))
+    }
 }
 
 /// No rule of the policy matches the run.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no rule in policy {origin} matches this run: {run}\n\
-     hint: ask the policy owner to add a rule; `port-mcp policy explain` shows why each rule does not \
-     match"
+     hint: ask {contact} to add a rule; `port-mcp policy explain` shows why each rule does not match"
 )]
 pub struct NoMatchingRuleError {
     origin: String,
     run: String,
+    contact: Contact,
+}
+
+/// Whom to ask if a policy does not allow a run.
+#[derive(Clone, Debug)]
+pub struct Contact(Option<Quote>);
+
+impl fmt::Display for Contact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the policy owner")?;
+        match &self.0 {
+            Some(contact) => write!(f, " (`{contact}`)"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The attributes of a run that conditions compare. An unknown attribute meets no condition.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RunContext {
-    /// Repository that runs the workflow, such as acme/catalog
-    #[arg(long)]
+    /// Repository that runs the workflow, such as `acme/catalog`
+    #[arg(long, value_name = "OWNER/NAME", help_heading = "Run")]
     pub repository: Option<String>,
-    /// Branch, tag, or pull request, such as refs/heads/main
-    #[arg(long = "ref")]
+    /// Branch, tag, or pull request, such as `refs/heads/main`
+    #[arg(long = "ref", value_name = "REF", help_heading = "Run")]
+    #[serde(rename = "ref")]
     pub reference: Option<String>,
     /// Environment, as the step's input `environment` names it
-    #[arg(long)]
+    #[arg(long, value_name = "NAME", help_heading = "Run")]
     pub environment: Option<String>,
-    /// Workflow, such as acme/catalog/.github/workflows/agent.yml@refs/heads/main
-    #[arg(long)]
+    /// Workflow, such as `acme/catalog/.github/workflows/agent.yml@refs/heads/main`
+    #[arg(long, value_name = "WORKFLOW", help_heading = "Run")]
     pub workflow: Option<String>,
-    /// Event, such as push
-    #[arg(long)]
+    /// Event, such as `push`
+    #[arg(long, help_heading = "Run")]
     pub event: Option<String>,
 }
 
@@ -108,8 +186,14 @@ impl fmt::Display for RunContext {
 /// The rule that matches a run.
 #[derive(Debug)]
 pub struct Rule<'a> {
+    /// Its number, from 1.
+    pub number: usize,
+    /// Its name. Empty if it has none.
+    pub name: &'a str,
     /// ``rule 2 (`agents on main`) of acme/.github/port-mcp.yml@main``
     pub title: String,
+    /// Whom to ask if it does not allow a run.
+    pub contact: Contact,
     allow: &'a Allow,
 }
 
@@ -118,22 +202,35 @@ impl Policy {
     ///
     /// # Errors
     /// When the text is not YAML, or not in this format. The error quotes none of the text.
-    pub fn parse(origin: &str, text: &str) -> Result<Self, PolicyError> {
-        let file = File::parse(text).map_err(|error| PolicyError {
-            origin: origin.to_owned(),
-            problem: error.problem,
-            hint: error.hint,
-        })?;
+    pub fn parse(origin: &str, text: &str) -> Result<Self, PolicyErrors> {
+        let file = File::parse(text).map_err(|problems| PolicyErrors::new(origin, problems))?;
         Ok(Self {
             origin: origin.to_owned(),
             file,
         })
     }
 
-    /// The parts of the policy that have no effect, such as a rule that never matches: one clause each.
-    #[must_use]
-    pub fn lint(&self) -> Vec<String> {
-        self.file.lint()
+    /// As [`Policy::parse`], for a policy that is not used yet.
+    ///
+    /// # Errors
+    /// Also the rules and conditions that have no effect. These errors quote the file.
+    pub fn check(origin: &str, text: &str) -> Result<Self, PolicyErrors> {
+        let parsed = Self::parse(origin, text);
+        let rules = File::readable_rules(text);
+        let without_effect: Vec<Problem> = lint::lint(&rules)
+            .into_iter()
+            .take(problems::MOST_PROBLEMS)
+            .map(|(path, problem)| Problem::without_effect(without_mark(text), &path, problem))
+            .collect();
+        match parsed {
+            Err(mut errors) => {
+                errors.problems.extend(without_effect);
+                errors.problems.sort_by_key(|problem| problem.position);
+                Err(errors)
+            }
+            Ok(_) if !without_effect.is_empty() => Err(PolicyErrors::new(origin, without_effect)),
+            Ok(policy) => Ok(policy),
+        }
     }
 
     /// The first rule that matches `run`.
@@ -148,7 +245,13 @@ impl Policy {
             .ok_or_else(|| NoMatchingRuleError {
                 origin: self.origin.clone(),
                 run: run.to_string(),
+                contact: self.contact(),
             })
+    }
+
+    fn contact(&self) -> Contact {
+        let contact = self.file.contact.as_str();
+        Contact((!contact.is_empty()).then(|| Quote::new(contact)))
     }
 
     fn rule<'a>(&self, index: usize, entry: &'a Entry) -> Rule<'a> {
@@ -157,7 +260,10 @@ impl Policy {
             name => format!(" (`{}`)", Quote::new(name)),
         };
         Rule {
+            number: index + 1,
+            name: &entry.name,
             title: format!("rule {}{name} of {}", index + 1, self.origin),
+            contact: self.contact(),
             allow: &entry.allow,
         }
     }
@@ -185,7 +291,7 @@ impl Rule<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agents::Connection;
+    use crate::agents::{Agent, Connection};
     use crate::port::{Actions, Region};
     use proptest::prelude::*;
 
@@ -301,46 +407,77 @@ mod tests {
         }
         let all: Vec<&str> = all.iter().filter_map(|text| text.lines().next()).collect();
         insta::assert_snapshot!(all.join("\n"), @"
-        policy port-mcp.yml is invalid: the key `version` is missing at line 1, column 1
-        policy port-mcp.yml is invalid: `version` must be 1
-        policy port-mcp.yml is invalid: `rules` is empty
-        policy port-mcp.yml is invalid: unknown key at line 5, column 7: expected one of `tools`, `actions`, `write`, `regions`, `servers`, `connection` (did you mean `tools`?)
-        policy port-mcp.yml is invalid: unknown key at line 3, column 10: expected one of `repository`, `ref`, `environment`, `workflow`, `event`
-        policy port-mcp.yml is invalid: invalid value at line 3, column 22: expected a pattern or a list of patterns
-        policy port-mcp.yml is invalid: the key `allow` is missing at line 3, column 5
-        policy port-mcp.yml is invalid: the key `tools` is missing at line 3, column 12
-        policy port-mcp.yml is invalid: in rule 1, `tools` is empty
-        policy port-mcp.yml is invalid: in rule 1, entry 1 of `tools` is not a valid name or pattern: `*` is the only wildcard, and a name has up to 128 letters, digits, `_`, `-`, or `.`
-        policy port-mcp.yml is invalid: YAML syntax error at line 3, column 22
-        policy port-mcp.yml is invalid: invalid value at line 3, column 37: expected `eu` or `us`
-        policy port-mcp.yml is invalid: invalid value at line 3, column 40: expected one of `direct`, `mcp-remote`, `gateway`
-        policy port-mcp.yml is invalid: invalid value at line 3, column 34: expected a boolean
-        policy port-mcp.yml is invalid: in rule 1, entry 1 of `actions` is not a valid identifier of a Port action
-        policy port-mcp.yml is invalid: `rules[0].when.environment` has no value
-        policy port-mcp.yml is invalid: `rules[0].when` has no value
-        policy port-mcp.yml is invalid: `rules[0].allow.regions` has no value
-        policy port-mcp.yml is invalid: `rules[0].allow.connection` has no value
-        policy port-mcp.yml is invalid: the key `tools` is missing at line 3, column 11
-        policy port-mcp.yml is invalid: the key `ceiling` at line 3, column 3 was replaced by `allow`
-        policy port-mcp.yml is invalid: the key `read_only` at line 3, column 27 was replaced by `write`
-        policy port-mcp.yml is invalid: invalid value at line 1, column 1: expected a policy with `version` and `rules`
-        policy port-mcp.yml is invalid: unknown key at line 1, column 1: expected `version` or `rules`
-        policy port-mcp.yml is invalid: invalid value at line 1, column 10: expected an integer
-        policy port-mcp.yml is invalid: invalid value at line 1, column 1: expected a policy with `version` and `rules`
-        policy port-mcp.yml is invalid: unknown key at line 2, column 10: expected one of `name`, `when`, `allow`
-        policy port-mcp.yml is invalid: invalid value at line 3, column 37: expected `eu` or `us`
-        policy port-mcp.yml is invalid: in rule 1, entry 1 of `servers` is not a host name: remove the scheme, port, path, or wildcard
-        policy port-mcp.yml is invalid: in rule 1, entry 1 of `servers` is not a host name: remove the scheme, port, path, or wildcard
-        policy port-mcp.yml is invalid: in rule 1, entry 1 of `servers` is not a host name: remove the scheme, port, path, or wildcard
-        policy port-mcp.yml is invalid: the condition `ref` of rule 1 contains a control character
-        policy port-mcp.yml is invalid: the condition `ref` of rule 1 contains only exclusions
-        policy port-mcp.yml is invalid: the condition `ref` of rule 1 contains an empty pattern
+        policy port-mcp.yml is invalid: invalid value: expected a policy with `version` and `rules`
+        policy port-mcp.yml is invalid (line 1, column 10): `version` must be 1
+        policy port-mcp.yml is invalid (line 2, column 8): `rules` is empty
+        policy port-mcp.yml is invalid (line 5, column 7): unknown key in `allow`: expected `tools`, `actions`, `write`, `regions`, `servers`, or `connection` (did you mean `tools`?)
+        policy port-mcp.yml is invalid (line 3, column 10): unknown key in `when`: expected `repository`, `ref`, `environment`, `workflow`, or `event`
+        policy port-mcp.yml is invalid (line 3, column 22): invalid value: expected a pattern or a list of patterns
+        policy port-mcp.yml is invalid (line 3, column 5): the key `allow` is missing
+        policy port-mcp.yml is invalid (line 3, column 12): the key `tools` is missing
+        policy port-mcp.yml is invalid (line 3, column 20): in rule 1, `tools` is empty
+        policy port-mcp.yml is invalid (line 3, column 21): in rule 1, entry 1 of `tools` contains another wildcard than `*`
+        policy port-mcp.yml is invalid (line 3, column 22): YAML syntax error
+        policy port-mcp.yml is invalid (line 3, column 37): invalid value: expected `eu` or `us`
+        policy port-mcp.yml is invalid (line 3, column 40): invalid value: expected `direct`, `mcp-remote`, or `gateway`
+        policy port-mcp.yml is invalid (line 3, column 34): invalid value: expected a boolean
+        policy port-mcp.yml is invalid (line 3, column 37): in rule 1, entry 1 of `actions` is not a valid identifier of a Port action
+        policy port-mcp.yml is invalid (line 3, column 23): `rules[0].when.environment` has no value
+        policy port-mcp.yml is invalid (line 3, column 8): `rules[0].when` has no value
+        policy port-mcp.yml is invalid (line 3, column 36): `rules[0].allow.regions` has no value
+        policy port-mcp.yml is invalid (line 3, column 39): `rules[0].allow.connection` has no value
+        policy port-mcp.yml is invalid (line 3, column 11): `rules[0].allow` has no value
+        policy port-mcp.yml is invalid (line 3, column 3): the key `ceiling` was replaced by `allow`
+        policy port-mcp.yml is invalid (line 3, column 27): the key `read_only` was replaced by `write`
+        policy port-mcp.yml is invalid (line 1, column 4): YAML syntax error
+        policy port-mcp.yml is invalid (line 1, column 1): the key `version` is missing
+        policy port-mcp.yml is invalid (line 1, column 10): invalid value: expected an integer
+        policy port-mcp.yml is invalid (line 1, column 1): invalid value: expected a policy with `version` and `rules`
+        policy port-mcp.yml is invalid (line 2, column 9): the key `allow` is missing
+        policy port-mcp.yml is invalid (line 3, column 37): invalid value: expected `eu` or `us`
+        policy port-mcp.yml is invalid (line 3, column 37): in rule 1, entry 1 of `servers` is not a host name: remove the scheme, port, path, or wildcard
+        policy port-mcp.yml is invalid (line 3, column 37): in rule 1, entry 1 of `servers` is not a host name: remove the scheme, port, path, or wildcard
+        policy port-mcp.yml is invalid (line 3, column 37): in rule 1, entry 1 of `servers` is not a host name: remove the scheme, port, path, or wildcard
+        policy port-mcp.yml is invalid (line 3, column 15): in rule 1, the condition `ref` contains a control character
+        policy port-mcp.yml is invalid (line 3, column 15): in rule 1, the condition `ref` contains only exclusions
+        policy port-mcp.yml is invalid (line 3, column 15): in rule 1, the condition `ref` contains an empty pattern
         ");
+    }
+
+    /// K40: everything at once, each problem at its place, with its reason, and with no guess from another level.
+    #[test]
+    fn k40_all_problems_are_reported_at_once() {
+        let text = r#"version: 2
+name: x
+contact: "two\nlines"
+rules:
+  - allow:
+      tools: [mcp__port__list_entities, "list_?", "a b", list_entities]
+      actions: ["a b", deploy]
+      reigons: [eu]
+      servers: ["https://x"]
+  - when: { rules: x, ref: main, event: [push, 7] }
+    allow: { tools: [list_entities], regions: [europe], wirte: true }
+  - allow: { tools: ["!x"] }
+  - when: { event: pul_request }
+    allow: { tools: [list_entities] }
+"#;
+        let errors = Policy::check("port-mcp.yml", text).unwrap_err();
+        let first = errors
+            .messages()
+            .map(|text| text.lines().next().unwrap().to_owned());
+        let first: Vec<String> = first.collect();
+        insta::assert_snapshot!(first.join("\n"));
     }
 
     #[test]
     fn rules_without_effect_are_found() {
-        let lint = |text: &str| policy(text).unwrap().lint().join("\n");
+        let lint = |text: &str| {
+            let errors = Policy::check("port-mcp.yml", text).err();
+            let messages = errors.iter().flat_map(PolicyErrors::messages);
+            let first = messages.map(|text| text.lines().next().unwrap_or_default().to_owned());
+            first.collect::<Vec<String>>().join("\n")
+        };
         let two = |first: &str, second: &str| {
             format!(
                 "version: 1\nrules:\n- when: {first}\n  allow: {{tools: ['*']}}\n- when: {second}\n  \
@@ -485,6 +622,7 @@ mod tests {
                 regions: &[if requested_eu { Region::Eu } else { Region::Us }],
                 custom_hosts: if is_custom { &["port.acme.example"] } else { &[] },
                 connection: if requested_direct { Connection::Direct } else { Connection::McpRemote },
+                agent: Agent::ALL[0],
             });
             let Ok(granted) = outcome else { return Ok(()) };
             prop_assert!(!is_custom);

@@ -17,12 +17,12 @@ use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use super::engine::{Engine, EngineError, has_ended};
-use super::{Launched, Options, START_TIMEOUT, StopError, is_requested};
-use crate::gateway::audit::{Counts, MOST_STOP_LINES};
+use super::{EndError, Ended, Launched, Options, START_TIMEOUT, is_requested};
+use crate::gateway::audit::Counts;
 use crate::gateway::door::PATH;
 use crate::gateway::handover::{HandOver, Place};
 use crate::gateway::keys;
-use crate::gateway::serve::{LARGEST_REPLY, Reply};
+use crate::gateway::serve::{HOST_OF_CONTAINERS, LARGEST_REPLY, Reply};
 use crate::http::seconds;
 use crate::runner::temp::{self, NewFile};
 use crate::runner::{Environment, Log, files, state};
@@ -32,10 +32,14 @@ use crate::text::Quote;
 const USER: u32 = 65_532;
 /// The port on which a gateway listens in a network of its own.
 const PORT: u16 = 8787;
-/// The memory limit in bytes. The gateway needs less than 50 MiB for its largest requests and lists.
+/// The program of the gateway and its argument.
+const COMMAND: [&str; 2] = ["/port-mcp", "gateway"];
+/// The memory limit in bytes. The gateway needs less than 100 MiB, whatever its clients do (`gateway::memory`).
 const MEMORY: i64 = 128 << 20;
 /// The limit of processes and threads.
 const PROCESSES: i64 = 32;
+/// The maximum length of the log.
+const MAX_LOG: &str = "100m";
 /// The directory of the audit in the gateway's container.
 const AUDIT_DIRECTORY: &str = "/audit";
 
@@ -43,11 +47,13 @@ const AUDIT_DIRECTORY: &str = "/audit";
 const SWEEP_TIME: Duration = Duration::from_secs(15);
 /// The time limit for stopping the gateways of a step.
 const STOP_TIME: Duration = Duration::from_mins(1);
-/// How long a post phase may take to read the log of its gateway after it has stopped it.
-const REPORT_TIME: Duration = Duration::from_mins(10);
+/// How long a gateway that has ended is kept for its post phase: as long as a job on a self-hosted runner can take.
+/// The next job on the same runner removes it earlier.
+const REPORT_TIME: Duration = Duration::from_hours(5 * 24);
 
-/// The label of the image, which its containers inherit.
-const IMAGE_LABEL: &str = "org.opencontainers.image.title=port-mcp-action";
+/// The label of the image, which its containers inherit. The `Dockerfile` sets it. An image that is built from ours
+/// can have other labels of `org.opencontainers`.
+const IMAGE_LABEL: &str = "port-mcp-action.image";
 /// The label that only gateways have. Its value is a random name.
 const NAME: &str = "port-mcp-action.gateway";
 /// What the name begins with, and the number of random characters after it.
@@ -94,10 +100,11 @@ pub(super) async fn start(
         hosts: Vec::new(),
         stop_key: None,
         audit_output: true,
-        audit_file: audit_file.as_ref().and_then(|file| {
-            let name = file.path().file_name()?;
-            Some(Path::new(AUDIT_DIRECTORY).join(name))
-        }),
+        audit_files: audit_file
+            .iter()
+            .filter_map(|file| file.path().file_name())
+            .map(|name| Path::new(AUDIT_DIRECTORY).join(name))
+            .collect(),
     };
     let mut settings = hand_over(place);
     let mut labels = owner.labels();
@@ -112,10 +119,14 @@ pub(super) async fn start(
         settings.place.hosts = address.hosts;
         let listens_at = hand_over_to(attached, &settings).await?;
         state::save(environment, &[(state::GATEWAY_NAME, name.as_str().into())])?;
-        anyhow::Ok(address.url.unwrap_or(listens_at))
+        anyhow::Ok((address.url.unwrap_or(listens_at), address.url_in_containers))
     };
     match started.await {
-        Ok(url) => Ok(Launched { url, audit_file }),
+        Ok((url, url_in_containers)) => Ok(Launched {
+            url,
+            url_in_containers,
+            audit_file,
+        }),
         Err(error) => {
             // Also after a failed creation, which the engine may complete after the time limit.
             let _ = engine.remove(&name).await;
@@ -130,23 +141,25 @@ pub(super) async fn stop(
     engine: Option<SocketAddr>,
     environment: &Environment,
     log: &mut Log<'_>,
-) -> Vec<Result<Counts, StopError>> {
+) -> Vec<Ended> {
     let saved = state::get(environment, state::GATEWAY_NAME);
     if saved.is_none() && !is_requested(environment) {
         return Vec::new();
     }
     if saved.is_some_and(|name| !is_name(name)) {
-        let reason = "`gateway_name` is not a name";
-        return vec![Err(StopError::unnamed(reason, environment))];
+        return vec![Ended::unnamed("`gateway_name` is not a name", environment)];
     }
     let stopped = tokio::time::timeout(STOP_TIME, stop_all(engine, saved, environment));
     let timeout = |_| Err(EngineError::Timeout("stop a container", STOP_TIME));
     match stopped.await.unwrap_or_else(timeout) {
         Ok(stopped) if stopped.is_empty() && saved.is_some() => {
-            vec![Err(StopError::ended("its container was removed"))]
+            let reason = "its container was removed".to_owned();
+            vec![Ended::without_counts(EndError::Early(reason))]
         }
-        Ok(stopped) => stopped.into_iter().filter_map(Result::transpose).collect(),
-        Err(error) if saved.is_some() => vec![Err(StopError::Running(error.into()))],
+        Ok(stopped) => stopped,
+        Err(error) if saved.is_some() => {
+            vec![Ended::without_counts(EndError::Running(error.into()))]
+        }
         Err(error) => {
             log.debug(format!("no gateway to stop: {error}"));
             Vec::new()
@@ -158,7 +171,7 @@ async fn stop_all(
     engine: Option<SocketAddr>,
     saved: Option<&str>,
     environment: &Environment,
-) -> Result<Vec<Result<Option<Counts>, StopError>>, EngineError> {
+) -> Result<Vec<Ended>, EngineError> {
     let engine = Engine::connect(engine, Duration::MAX).await?;
     let own = engine.own_container(IMAGE_LABEL).await?;
     let owner = Owner::new(&own, environment);
@@ -174,40 +187,58 @@ async fn stop_all(
     let mut stopped = Vec::new();
     for container in ours {
         if let Some(id) = container.id {
-            stopped.push(stop_one(&engine, &id).await);
+            stopped.push(stop_one(&engine, &id, environment).await);
         }
     }
     Ok(stopped)
 }
 
-/// Stops and removes a gateway. `None` if it was never started.
-async fn stop_one(engine: &Engine, id: &str) -> Result<Option<Counts>, StopError> {
-    let stopped = async {
-        let state = engine.inspect(id).await?.state.unwrap_or_default();
-        if state.running == Some(true) {
-            engine.stop(id).await?;
-        }
-        let lines = engine.last_lines(id, MOST_STOP_LINES).await?;
-        Ok::<_, EngineError>((state, Counts::from_audit(lines.lines())))
+/// Stops and removes a gateway, and reads its log, in whatever state it is.
+async fn stop_one(engine: &Engine, id: &str, environment: &Environment) -> Ended {
+    let state = engine.inspect(id).await;
+    let state = state.map(|container| container.state.unwrap_or_default());
+    let was_running = state
+        .as_ref()
+        .is_ok_and(|state| state.running == Some(true));
+    let stopped = match &state {
+        Ok(_) if was_running => engine.stop(id).await,
+        _ => Ok(()),
     };
-    let stopped = stopped.await;
-    if let Err(error) = engine.remove(id).await {
-        return Err(StopError::Running(error.into()));
+    let log = engine.log(id).await;
+    let removed = engine.remove(id).await;
+    let counts = log.map(|log| Counts::from_audit(&log));
+    if let Err(error) = removed {
+        return Ended {
+            counts: counts.ok(),
+            error: Some(EndError::Running(error.into())),
+        };
     }
-    let (state, counts) = stopped.map_err(|error| StopError::Unknown(error.into()))?;
-    match (state.status, state.oom_killed, state.exit_code) {
-        (Some(ContainerStateStatusEnum::CREATED), ..) => Ok(None),
-        _ if state.running == Some(true) => {
-            let missing = || StopError::Unknown(anyhow!("its log does not contain the counts"));
-            counts.ok_or_else(missing).map(Some)
+    let (state, counts) = match (stopped.and(state), counts) {
+        (Ok(state), Ok(counts)) => (state, counts),
+        (Err(error), counts) => {
+            return Ended {
+                counts: counts.ok(),
+                error: Some(EndError::Incomplete(error.into())),
+            };
         }
-        (_, Some(true), _) => Err(StopError::ended("its container ran out of memory")),
-        (.., Some(code)) if code != 0 => Err(StopError::ended(format!(
-            "its container exited with code {code}"
-        ))),
-        _ => Err(StopError::ended(
-            "it reached `gateway_lifetime`, or another program stopped it",
-        )),
+        (_, Err(error)) => return Ended::without_counts(EndError::Incomplete(error.into())),
+    };
+    match (state.status, state.oom_killed, state.exit_code) {
+        // It was never started.
+        (Some(ContainerStateStatusEnum::CREATED), ..) => Ended {
+            counts: None,
+            error: None,
+        },
+        _ if was_running && counts.end.is_some() => Ended::new(counts, None),
+        _ if was_running => {
+            let missing = anyhow!("its log does not contain the last line");
+            Ended::new(counts, Some(EndError::Incomplete(missing)))
+        }
+        (_, out_of_memory, code) => Ended::early(counts, environment, || match code {
+            _ if out_of_memory == Some(true) => "its container ran out of memory".to_owned(),
+            Some(code) if code != 0 => format!("its container exited with code {code}"),
+            _ => "another program stopped it".to_owned(),
+        }),
     }
 }
 
@@ -219,7 +250,7 @@ async fn sweep(engine: &Engine, owner: &Owner, log: &mut Log<'_>) {
         Err(error) => return log.debug(format!("no gateway was removed: {error}")),
     };
     for gateway in gateways {
-        let Some(id) = &gateway.id else {
+        let Some(id) = gateway.id.as_ref().filter(|_| is_gateway(&gateway)) else {
             continue;
         };
         if owner.is_job_of(&gateway) {
@@ -228,7 +259,8 @@ async fn sweep(engine: &Engine, owner: &Owner, log: &mut Log<'_>) {
         }
         let end = label(&gateway, END).and_then(|end| end.parse().ok());
         let is_over = end.is_some_and(|end: u64| end < seconds_since_epoch());
-        if is_over || owner.has_mount_of(&gateway) || ended_some_time_ago(engine, &gateway).await {
+        let is_stuck = is_over && !has_ended(&gateway);
+        if is_stuck || owner.has_mount_of(&gateway) || ended_some_time_ago(engine, &gateway).await {
             let removed = engine.remove(id).await;
             let outcome = removed.map_or_else(|error| error.to_string(), |()| "removed".to_owned());
             log.debug(format!("gateway {}: {outcome}", Quote::new(id)));
@@ -289,8 +321,24 @@ impl Owner {
     }
 
     fn is_step_of(&self, container: &ContainerSummary) -> bool {
-        self.is_job_of(container) && label(container, STEP.0) == Some(&self.step)
+        is_gateway(container)
+            && self.is_job_of(container)
+            && label(container, STEP.0) == Some(&self.step)
     }
+}
+
+/// Whether a container that was listed is a gateway. Another container can have the same labels, for example one
+/// whose image or settings were copied.
+fn is_gateway(container: &ContainerSummary) -> bool {
+    let has_name = |name: &str| {
+        let mut names = container.names.iter().flatten();
+        is_name(name) && names.any(|own| own.strip_prefix('/') == Some(name))
+    };
+    // Podman lists only the argument.
+    let commands = [&COMMAND.join(" "), COMMAND[1]];
+    let command = container.command.as_deref();
+    command.is_some_and(|command| commands.contains(&command))
+        && label(container, NAME).is_some_and(has_name)
 }
 
 fn label<'a>(container: &'a ContainerSummary, name: &str) -> Option<&'a str> {
@@ -309,6 +357,8 @@ enum Network {
 struct Address {
     /// `None` if the gateway selects the port.
     url: Option<Url>,
+    /// For other containers on its network.
+    url_in_containers: Option<Url>,
     hosts: Vec<String>,
 }
 
@@ -345,6 +395,11 @@ impl Network {
         matches!(self, Self::Bridge(name) if name != "bridge" && name != "default")
     }
 
+    /// Whether another container decides how names are resolved.
+    fn has_foreign_resolver(&self) -> bool {
+        self.mode().starts_with("container:")
+    }
+
     /// How the next steps reach the started container `name`.
     async fn address(
         &self,
@@ -355,12 +410,15 @@ impl Network {
         if let Self::Shared(_) = self {
             return Ok(Address {
                 url: None,
+                url_in_containers: None,
                 hosts: Vec::new(),
             });
         }
-        let ports = engine.inspect(name).await?.network_settings;
-        let ports = ports.and_then(|settings| settings.ports);
-        let published = ports.and_then(|mut ports| ports.remove(&port_key())?);
+        let settings = engine.inspect(name).await?.network_settings;
+        let settings = settings.unwrap_or_default();
+        let published = settings
+            .ports
+            .and_then(|mut ports| ports.remove(&port_key())?);
         let requested = Some(Ipv4Addr::LOCALHOST.to_string());
         let published = published.into_iter().flatten().find_map(|binding| {
             let port = binding.host_port.filter(|_| binding.host_ip == requested)?;
@@ -370,16 +428,31 @@ impl Network {
             "the Docker engine did not publish the port of the gateway on 127.0.0.1\n\
              hint: check the Docker engine of the runner, or use the binary action (`/binary`)",
         )?;
+        // It listens on no other address of its own.
+        let networks = settings.networks.unwrap_or_default();
+        let own = networks
+            .into_values()
+            .find_map(|endpoint| endpoint.ip_address?.parse().ok());
+        let by_address = own.map(|own: Ipv4Addr| format!("{own}:{PORT}"));
         let by_name = format!("{name}:{PORT}");
         let local = format!("127.0.0.1:{published}");
+        let url = |host: &str| Url::parse(&format!("http://{host}{PATH}"));
         let host = if options.has_job_container && self.has_names() {
             &by_name
         } else {
             &local
         };
+        let url_in_containers = by_address.as_deref().map(url).transpose()?;
+        let on_machine = ["localhost", HOST_OF_CONTAINERS];
+        let on_machine = on_machine.map(|host| format!("{host}:{published}"));
         Ok(Address {
-            url: Some(Url::parse(&format!("http://{host}{PATH}"))?),
-            hosts: vec![by_name, local, format!("localhost:{published}")],
+            url: Some(url(host)?),
+            url_in_containers,
+            hosts: [by_name, local]
+                .into_iter()
+                .chain(on_machine)
+                .chain(by_address)
+                .collect(),
         })
     }
 }
@@ -396,8 +469,14 @@ fn container(
     labels: HashMap<String, String>,
     audit_mount: Option<String>,
 ) -> ContainerCreateBody {
-    let resolver = own.host_config.clone().unwrap_or_default();
     let is_bridge = matches!(network, Network::Bridge(_));
+    // As for the step: how names are resolved. Containers that share a network share these settings too, and the
+    // engine rejects others. On the network of the machine, they do not.
+    let resolver = own
+        .host_config
+        .clone()
+        .filter(|_| !network.has_foreign_resolver());
+    let resolver = resolver.unwrap_or_default();
     let binding = PortBinding {
         host_ip: Some(Ipv4Addr::LOCALHOST.to_string()),
         host_port: None,
@@ -406,10 +485,11 @@ fn container(
         aliases: Some(vec![name.to_owned()]),
         ..EndpointSettings::default()
     };
+    let [program, argument] = COMMAND;
     ContainerCreateBody {
         image: own.image.clone(),
-        entrypoint: Some(vec!["/port-mcp".to_owned()]),
-        cmd: Some(vec!["gateway".to_owned()]),
+        entrypoint: Some(vec![program.to_owned()]),
+        cmd: Some(vec![argument.to_owned()]),
         user: Some(format!("{USER}:{USER}")),
         labels: Some(labels),
         open_stdin: Some(true),
@@ -423,11 +503,10 @@ fn container(
         host_config: Some(HostConfig {
             network_mode: Some(network.mode().to_owned()),
             port_bindings: is_bridge.then(|| [(port_key(), Some(vec![binding]))].into()),
-            // As for the step: how names are resolved. A shared network has these settings already.
-            dns: resolver.dns.filter(|_| is_bridge),
-            dns_options: resolver.dns_options.filter(|_| is_bridge),
-            dns_search: resolver.dns_search.filter(|_| is_bridge),
-            extra_hosts: resolver.extra_hosts.filter(|_| is_bridge),
+            dns: resolver.dns,
+            dns_options: resolver.dns_options,
+            dns_search: resolver.dns_search,
+            extra_hosts: resolver.extra_hosts,
             binds: audit_mount.map(|mount| vec![mount]),
             readonly_rootfs: Some(true),
             cap_drop: Some(vec!["ALL".to_owned()]),
@@ -439,7 +518,7 @@ fn container(
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".to_owned()),
                 config: Some(
-                    [("max-size", "10m"), ("max-file", "2")]
+                    [("max-size", MAX_LOG), ("max-file", "1")]
                         .map(|(name, value)| (name.to_owned(), value.to_owned()))
                         .into(),
                 ),

@@ -42,10 +42,10 @@ const SEARCH_TIME: Duration = Duration::from_secs(5);
 const SEARCH_INTERVAL: Duration = Duration::from_millis(50);
 /// How many containers are searched at the same time.
 const SEARCHES: usize = 4;
-/// The time that a container has to stop, in seconds. The gateway drains for up to 2 seconds.
+/// The time that a container has to stop, in seconds. The gateway ends within 3 seconds.
 const STOP_SECONDS: i32 = 4;
 /// The maximum length of a log that is read, in bytes.
-const LARGEST_LOG: usize = 4 * 1024 * 1024;
+const LARGEST_LOG: usize = 14 * 1024 * 1024;
 /// The maximum length of a response in bytes. A list of 1,000 containers has about 2 MB.
 const LARGEST_RESPONSE: u64 = 16 * 1024 * 1024;
 
@@ -98,6 +98,13 @@ pub(super) enum EngineError {
          hint: use the binary action (`/binary`), which starts the gateway without Docker"
     )]
     NotFound,
+    /// The file by which the container of this step is found cannot be created in it.
+    #[error(
+        "the action's container was not found: no file can be created in it ({0})\n\
+         hint: let the action write to its container, without options such as `--read-only`, or use the binary action \
+         (`/binary`), which starts the gateway without Docker"
+    )]
+    ReadOnly(io::Error),
 }
 
 /// A Docker engine.
@@ -155,7 +162,7 @@ impl Engine {
         &self,
         label: &str,
     ) -> Result<ContainerInspectResponse, EngineError> {
-        let marker = Marker::create().map_err(|_| EngineError::NotFound)?;
+        let marker = Marker::create().map_err(EngineError::ReadOnly)?;
         let mut others = HashSet::new();
         let mut failure = EngineError::NotFound;
         let deadline = Instant::now() + self.timeout.min(SEARCH_TIME);
@@ -297,12 +304,9 @@ impl Engine {
         .await
     }
 
-    /// The last lines of a container's standard output.
-    pub(super) async fn last_lines(&self, id: &str, count: usize) -> Result<String, EngineError> {
-        let options = LogsOptionsBuilder::new()
-            .stdout(true)
-            .tail(&count.to_string())
-            .build();
+    /// The standard output of a container.
+    pub(super) async fn log(&self, id: &str) -> Result<String, EngineError> {
+        let options = LogsOptionsBuilder::new().stdout(true).build();
         let mut logs = std::pin::pin!(self.docker.logs(id, Some(options)));
         let read = async {
             let mut bytes: Vec<u8> = Vec::new();
@@ -372,7 +376,8 @@ impl Marker {
             fs::File::create_new(&path)?;
             Ok(Self(path))
         };
-        create(Path::new("/")).or_else(|_: io::Error| create(Path::new("/tmp")))
+        create(Path::new("/"))
+            .or_else(|first: io::Error| create(Path::new("/tmp")).map_err(|_| first))
     }
 }
 

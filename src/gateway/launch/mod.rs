@@ -14,10 +14,10 @@ use std::time::Duration;
 use anyhow::bail;
 use url::Url;
 
-use super::audit::Counts;
+use super::audit::{Counts, End};
 use super::handover::{HandOver, Place};
 use crate::runner::temp::NewFile;
-use crate::runner::{Environment, Log};
+use crate::runner::{Environment, Log, state};
 use crate::text::as_given;
 
 /// How long a step waits until the gateway listens.
@@ -43,6 +43,8 @@ pub(crate) struct Options {
 pub(crate) struct Launched {
     /// The URL for the agent.
     pub(crate) url: Url,
+    /// The URL for other containers on its network, if it has an address of its own there.
+    pub(crate) url_in_containers: Option<Url>,
     /// The audit, if there is a file.
     pub(crate) audit_file: Option<NewFile>,
 }
@@ -75,18 +77,71 @@ pub(crate) async fn start(
     }
 }
 
-/// Why a gateway did not report its counts, as a warning.
+/// How a gateway ended.
+pub(crate) struct Ended {
+    /// Its counts, as far as they are known.
+    pub(crate) counts: Option<Counts>,
+    /// What was wrong, if it did not end as it should.
+    pub(crate) error: Option<EndError>,
+}
+
+impl Ended {
+    /// As the counts say, which the gateway wrote before or after the post phase stopped it.
+    fn new(counts: Counts, error: Option<EndError>) -> Self {
+        Self {
+            counts: Some(counts),
+            error,
+        }
+    }
+
+    fn without_counts(error: EndError) -> Self {
+        Self {
+            counts: None,
+            error: Some(error),
+        }
+    }
+
+    /// A gateway that ended before the post phase.
+    fn early(counts: Counts, environment: &Environment, reason: impl FnOnce() -> String) -> Self {
+        let error = if counts.end == Some(End::GatewayLifetime) {
+            EndError::Lifetime(lifetime(environment))
+        } else {
+            EndError::Early(reason())
+        };
+        Self::new(counts, Some(error))
+    }
+
+    fn unnamed(reason: &'static str, environment: &Environment) -> Self {
+        Self::without_counts(EndError::Unnamed {
+            reason,
+            lifetime: lifetime(environment),
+        })
+    }
+}
+
+/// The lifetime of the gateway, as the step gives it.
+fn lifetime(environment: &Environment) -> String {
+    as_given(environment.get("INPUT_GATEWAY_LIFETIME").unwrap_or("6h"))
+}
+
+/// Why a gateway did not end as it should, as a warning.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StopError {
+pub(crate) enum EndError {
+    /// It ended at the end of its lifetime, before the post phase.
+    #[error(
+        "The gateway ended {0} after its start (`gateway_lifetime`), before the job did, so later calls failed.\n\
+         hint: set `gateway_lifetime` to the time limit of the job"
+    )]
+    Lifetime(String),
     /// It ended before the post phase.
     #[error(
         "The gateway ended before the job did, so later calls failed: {0}. Check whether a step ended it, \
          or whether the memory of the runner was exhausted."
     )]
-    Ended(String),
-    /// It was stopped, but its counts are unknown.
-    #[error("The gateway was stopped, but the numbers of its calls are unknown: {0:#}.")]
-    Unknown(anyhow::Error),
+    Early(String),
+    /// It was stopped, but its counts are incomplete.
+    #[error("The gateway was stopped, but the numbers of its calls are incomplete: {0:#}.")]
+    Incomplete(anyhow::Error),
     /// It may still run.
     #[error(
         "The gateway could not be stopped. If it still runs, it ends at `gateway_lifetime`: {0:#}"
@@ -104,25 +159,8 @@ pub(crate) enum StopError {
     },
 }
 
-impl StopError {
-    fn ended(reason: impl Into<String>) -> Self {
-        Self::Ended(reason.into())
-    }
-
-    fn unnamed(reason: &'static str, environment: &Environment) -> Self {
-        let lifetime = environment.get("INPUT_GATEWAY_LIFETIME");
-        Self::Unnamed {
-            reason,
-            lifetime: as_given(lifetime.unwrap_or("6h")),
-        }
-    }
-}
-
-/// Stops the gateways of this step, and returns the counts of each.
-pub(crate) async fn stop(
-    environment: &Environment,
-    log: &mut Log<'_>,
-) -> Vec<Result<Counts, StopError>> {
+/// Stops the gateways of this step, and returns how each ended.
+pub(crate) async fn stop(environment: &Environment, log: &mut Log<'_>) -> Vec<Ended> {
     match Form::of(environment) {
         Form::Container(engine) => container::stop(engine, environment, log).await,
         Form::Process => process::stop(environment, log).await.into_iter().collect(),
@@ -133,6 +171,11 @@ pub(crate) async fn stop(
 fn is_requested(environment: &Environment) -> bool {
     let connection = environment.get("INPUT_CONNECTION").map(str::trim);
     connection.is_some_and(|connection| connection.eq_ignore_ascii_case("gateway"))
+}
+
+/// Whether the step connects through a gateway, and no saved state says what became of it.
+pub(crate) fn is_lost(environment: &Environment) -> bool {
+    is_requested(environment) && !state::has(environment, state::GATEWAY_NAME)
 }
 
 /// What a gateway is.

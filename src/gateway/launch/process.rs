@@ -11,22 +11,25 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{Child, Command};
 use url::Url;
 
-use super::{Launched, Options, START_TIMEOUT, StopError, is_requested};
+use super::{EndError, Ended, Launched, Options, START_TIMEOUT, is_requested};
 use crate::gateway::audit::Counts;
 use crate::gateway::handover::{HandOver, Place};
 use crate::gateway::keys;
 use crate::gateway::serve::{LARGEST_REPLY, Reply};
 use crate::http::{Http, HttpSettings, NetworkError, seconds};
 use crate::inputs::is_loopback_http;
+use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, state, temp};
 
 /// What is saved in place of the URL while the gateway starts.
 const STARTING: &str = "starting";
 
-/// The time limit for stopping the gateway, which drains for up to 2 seconds.
+/// The time limit for stopping the gateway, which ends within 3 seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum length of the gateway's counts in bytes.
 const LARGEST_COUNTS: usize = 1024 * 1024;
+/// The maximum length of an audit that is read, in bytes.
+const LARGEST_AUDIT: u64 = 80 * 1024 * 1024;
 
 const HINT: &str =
     "\nhint: check the memory and the processes of the runner, then run the job again";
@@ -43,17 +46,19 @@ pub(super) async fn start(
 ) -> anyhow::Result<Launched> {
     let stop_key = keys::random()?;
     log.mask(&stop_key)?;
-    let audit_file = options
-        .has_audit_file
-        .then(|| temp::create(environment, ".jsonl", &SecretString::from("")))
-        .transpose()?;
+    let new_file = || temp::create(environment, ".jsonl", &SecretString::from(""));
+    let audit_file = options.has_audit_file.then(new_file).transpose()?;
+    // For the post phase, in case that the process has ended by then. Only outside GitHub's runner is there no directory.
+    let has_directory = temp::directory(environment).is_ok();
+    let own_audit = has_directory.then(new_file).transpose()?;
+    let files = audit_file.iter().chain(&own_audit);
     let save_url = |url: &str| state::save(environment, &[(state::GATEWAY_URL, url.into())]);
     let settings = hand_over(Place {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         hosts: Vec::new(),
         stop_key: Some(stop_key.clone()),
         audit_output: false,
-        audit_file: audit_file.as_ref().map(|file| file.path().to_owned()),
+        audit_files: files.map(|file| file.path().to_owned()).collect(),
     });
     // A step that is killed from here on leaves a gateway that the post phase cannot find. It says so.
     save_url(STARTING)?;
@@ -64,14 +69,22 @@ pub(super) async fn start(
             return Err(error);
         }
     };
-    let saved = [
+    let mut saved = vec![
         (state::GATEWAY_URL, url.as_str().into()),
         (state::GATEWAY_STOP_KEY, stop_key),
     ];
+    if let Some(own_audit) = &own_audit {
+        saved.push((state::GATEWAY_AUDIT, own_audit.name.as_str().into()));
+    }
     state::save(environment, &saved)?;
+    own_audit.map(NewFile::keep).transpose()?;
     // From here on, the post phase ends the process, and dropping it must not.
     std::mem::forget(process);
-    Ok(Launched { url, audit_file })
+    Ok(Launched {
+        url,
+        url_in_containers: None,
+        audit_file,
+    })
 }
 
 /// Starts the process, which ends when it is dropped.
@@ -115,31 +128,67 @@ async fn spawn(settings: &HandOver) -> anyhow::Result<(Child, Url)> {
 }
 
 /// Stops the gateway that the saved state names. `None` if there is none.
-pub(super) async fn stop(
-    environment: &Environment,
-    log: &mut Log<'_>,
-) -> Option<Result<Counts, StopError>> {
+pub(super) async fn stop(environment: &Environment, log: &mut Log<'_>) -> Option<Ended> {
     let saved = |name: &str| state::get(environment, name);
     let (url, key) = match (saved(state::GATEWAY_URL), saved(state::GATEWAY_STOP_KEY)) {
         (Some(url), Some(key)) => (url, SecretString::from(key)),
         // The main phase saves first of all that there is none.
         (None, None) if state::has(environment, state::GATEWAY_URL) => return None,
         (None, None) if !is_requested(environment) => return None,
-        _ => return Some(Err(StopError::unnamed("a value is missing", environment))),
+        _ => return Some(Ended::unnamed("a value is missing", environment)),
     };
     let Some(url) = stop_url(url) else {
         let reason = "`gateway_url` is not its URL";
-        return Some(Err(StopError::unnamed(reason, environment)));
+        return Some(Ended::unnamed(reason, environment));
     };
     // If the log is closed, it cannot show the key either.
     let _ = log.mask(&key);
-    Some(request_stop(&url, &key).await)
+    let stopped = request_stop(&url, &key).await;
+    let audit = saved(state::GATEWAY_AUDIT);
+    let mut read_counts = || match read_audit(audit, environment) {
+        Ok(audit) => Some(Counts::from_audit(&audit)),
+        Err(error) => {
+            log.debug(format!("the audit of the gateway was not read: {error:#}"));
+            None
+        }
+    };
+    let ended = match stopped {
+        Ok(counts) => Ended::new(counts, None),
+        Err(StopError::Gone(reason)) => match read_counts() {
+            Some(counts) => Ended::early(counts, environment, || reason),
+            None => Ended::without_counts(EndError::Early(reason)),
+        },
+        Err(StopError::Running(error)) => Ended {
+            counts: read_counts(),
+            error: Some(EndError::Running(error)),
+        },
+    };
+    if let Some(name) = audit {
+        let _ = temp::remove(environment, name);
+    }
+    Some(ended)
+}
+
+/// Reads the audit for the post phase.
+fn read_audit(name: Option<&str>, environment: &Environment) -> anyhow::Result<String> {
+    let name = name.context("the saved state names no audit")?;
+    let audit = temp::read(environment, name, LARGEST_AUDIT)?;
+    // A process that is killed can leave half a character.
+    Ok(String::from_utf8_lossy(&audit).into_owned())
 }
 
 /// The URL that stops the gateway at `url`. `None` if no gateway has such a URL.
 fn stop_url(url: &str) -> Option<Url> {
     let url = Url::parse(url).ok().filter(is_loopback_http)?;
     url.join("/stop").ok()
+}
+
+/// Why a gateway did not stop.
+enum StopError {
+    /// It does not run any more.
+    Gone(String),
+    /// It may still run.
+    Running(anyhow::Error),
 }
 
 async fn request_stop(url: &Url, key: &SecretString) -> Result<Counts, StopError> {
@@ -157,12 +206,12 @@ async fn request_stop(url: &Url, key: &SecretString) -> Result<Counts, StopError
         Ok::<_, NetworkError>((status, body))
     });
     match stopped.await {
-        Ok((StatusCode::OK, body)) => {
-            serde_json::from_slice(&body).map_err(|error| StopError::Unknown(error.into()))
-        }
+        Ok((StatusCode::OK, body)) => serde_json::from_slice(&body).map_err(|_| {
+            StopError::Running(anyhow!("its response is not the response of a gateway"))
+        }),
         Ok((status, _)) => Err(StopError::Running(anyhow!("it returned {status}"))),
         Err(error @ NetworkError::Timeout(_)) => Err(StopError::Running(error.into())),
         // Nothing listens anymore.
-        Err(error) => Err(StopError::ended(error.to_string())),
+        Err(error) => Err(StopError::Gone(error.to_string())),
     }
 }

@@ -75,11 +75,11 @@ fn u05_tool_names_of_2025() {
         ),
         (
             "describe_organization",
-            "use another tool, since Port removed this one",
+            "Port removed this tool: use one of the available tools: ",
         ),
         (
             "invoke_ai_agent",
-            "use another tool, since Port removed this one",
+            "Port removed this tool: use one of the available tools: ",
         ),
     ] {
         let errors = Step::new().input("allowed_tools", name).fail();
@@ -240,5 +240,143 @@ fn a_server_that_never_responds_is_a_timeout() {
     assert_eq!(
         annotations(&server.step().input("timeout", "1s").run(), "warning"),
         ""
+    );
+}
+
+/// K37: what is gone needs no removal.
+#[test]
+fn k37_a_temporary_directory_that_is_gone_needs_no_clean_up() {
+    let mut step = Step::new().input("config_file", "true");
+    step.succeed();
+    std::fs::remove_dir_all(step.job.temp()).unwrap();
+    step.job.without("HOME");
+    let run = step.clean_up();
+    assert_eq!(run.exit, Some(0), "{}", run.log());
+    assert!(run.log().contains("was already removed"), "{}", run.log());
+    for kind in ["error", "warning", "notice"] {
+        assert_eq!(annotations(&run, kind), "");
+    }
+}
+
+/// K41: wherever the gateway is the way out, the message names it, and whom to ask.
+#[test]
+fn k41_a_denial_says_what_is_allowed_and_whom_to_ask() {
+    let policy = |limits: &str| {
+        format!(
+            "version: 1\ncontact: 'Ask @platform\u{202e} ::error::'\nrules:\n- allow: {{tools: ['list_*'], servers: \
+             [127.0.0.1]{limits}}}\n"
+        )
+    };
+    let denied = |limits: &str, inputs: &[(&str, &str)]| {
+        let step = Step::new()
+            .file("p.yml", &policy(limits))
+            .input("policy", "p.yml");
+        let inputs = inputs.iter();
+        let step = inputs.fold(step, |step, (name, value)| step.input(name, *value));
+        let errors = step.fail();
+        assert!(
+            errors.contains("the policy owner (`Ask @platform ::error::`)"),
+            "{errors}"
+        );
+        errors
+    };
+    let errors = denied(
+        ", connection: [gateway]",
+        &[("allowed_tools", "list_entities")],
+    );
+    assert!(
+        errors.contains("which allows `gateway`\nhint: set `connection: gateway`, or ask"),
+        "{errors}"
+    );
+    for agent in ["generic", "cline"] {
+        let errors = denied("", &[("agent", agent), ("allowed_tools", "list_entities")]);
+        assert!(
+            errors.contains("hint: set `connection: gateway`, or use an agent that"),
+            "{errors}"
+        );
+    }
+    // What the policy does not allow either is no way out.
+    let errors = denied(
+        ", connection: [direct]",
+        &[("agent", "cline"), ("allowed_tools", "list_entities")],
+    );
+    assert!(
+        errors.contains("hint: use an agent that enforces an allowlist"),
+        "{errors}"
+    );
+    // At most 20 names, and then their number.
+    let names: Vec<String> = (0..30).map(|number| format!("tool_{number}")).collect();
+    let many = policy("").replace("['list_*']", &serde_json::json!(names).to_string());
+    let step = Step::new().file("p.yml", &many).input("policy", "p.yml");
+    let errors = step.input("allowed_tools", "list_entities").fail();
+    assert!(
+        errors.contains("`tool_19` and 10 more\nhint: request less, or ask"),
+        "{errors}"
+    );
+}
+
+/// K43: a hint names the input that is set, and no wait is of 0 seconds.
+#[test]
+fn k43_hints_are_about_the_cause() {
+    let step = Step::new();
+    for _ in 0..5 {
+        let limited = Fault::status(429).header("retry-after", "0");
+        step.port.fault(Endpoint::Rest, limited);
+    }
+    let errors = step.fail();
+    assert!(
+        errors.contains("Port's rate limit was exceeded"),
+        "{errors}"
+    );
+    assert!(!errors.contains("wait 0"), "{errors}");
+
+    if program().is_image() {
+        return;
+    }
+    let mut step = Step::new()
+        .input("connection", "gateway")
+        .input("audit_file", "true");
+    step.job.without("RUNNER_TEMP").without("HOME");
+    let errors = step.fail();
+    assert!(errors.contains("hint: remove `audit_file`"), "{errors}");
+    assert!(!errors.contains("config_file"), "{errors}");
+}
+
+/// K43: several missing tools share one list.
+#[test]
+fn k43_only_one_error_lists_the_available_tools() {
+    let errors = Step::new()
+        .input(
+            "allowed_tools",
+            "nothing_like_it, x_*, another_one, invoke_ai_agent",
+        )
+        .fail();
+    assert_eq!(errors.matches("hint: ").count(), 4, "{errors}");
+    assert_eq!(errors.matches("`list_blueprints`").count(), 1, "{errors}");
+    assert_eq!(
+        errors
+            .matches("which another error of this step lists")
+            .count(),
+        3,
+        "{errors}"
+    );
+}
+
+/// K44: the hint is about where the step runs.
+#[test]
+fn k44_the_hint_for_an_empty_secret_is_about_the_runner() {
+    let empty = |name: &str, value: &str| {
+        let step = Step::new().input("client_secret", "").variable(name, value);
+        step.fail()
+    };
+    let errors = empty("ACT", "true");
+    assert!(
+        errors.contains("hint: pass the secret to act with `--secret NAME`"),
+        "{errors}"
+    );
+    let errors = empty("ACT", "");
+    assert!(
+        errors.contains("hint: set the secret for this repository"),
+        "{errors}"
     );
 }

@@ -19,9 +19,7 @@ fn b05_variables_of_the_job_with_the_prefix_of_inputs() {
     );
     for (near, meant) in [
         ("INPUT_ALLOWED_TOOL", "allowed_tools"),
-        ("INPUT_CLIENT-ID", "client_id"),
         ("INPUT_READONLY", "read_only"),
-        ("INPUT_BASEURL", "api_url"),
     ] {
         let errors = Step::new().variable(near, "x").fail();
         assert!(
@@ -29,6 +27,38 @@ fn b05_variables_of_the_job_with_the_prefix_of_inputs() {
             "{errors}"
         );
     }
+}
+
+/// The runner passes the default of an input that the step does not set.
+#[test]
+fn k34_a_misspelled_input_is_an_error_whatever_the_default_of_the_right_one() {
+    for (near, meant, default) in [
+        ("allowed_tool", "allowed_tools", "*"),
+        ("readonly", "read_only", "true"),
+        ("connections", "connection", "direct"),
+        ("require_conection", "require_connection", "false"),
+        ("githubtoken", "github_token", "ghs_token-of-the-job"),
+    ] {
+        let step = Step::new().input(near, "x").input(meant, default);
+        let errors = step.fail();
+        assert!(
+            errors.contains(&format!("did you mean `{meant}`?")),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn k34_variables_for_other_programs_do_not_stop_a_step_whose_inputs_are_right() {
+    let run = Step::new()
+        .variable(
+            "INPUT_PORT_CLIENT_SECRET",
+            "another-s3cret-of-another-program",
+        )
+        .variable("INPUT_CLIENT-ID", "x")
+        .variable("INPUT_BASEURL", "https://example.com")
+        .succeed();
+    assert_eq!(annotations(&run, "warning"), "");
 }
 
 #[test]
@@ -348,10 +378,11 @@ mod region {
             "{contacted:?}"
         );
         assert_eq!(run.outputs["mcp_url"], "https://mcp.us.port.io/v1");
-        let notice = annotations(&run, "notice");
+        assert_eq!(annotations(&run, "notice"), "", "nothing is wrong");
+        let log = run.log();
         assert!(
-            notice.contains("belong to region `us`") && notice.contains("Set `region: us`"),
-            "{notice}"
+            log.contains("belong to region `us`") && log.contains("Set `region: us`"),
+            "{log}"
         );
 
         let step = Step::behind_a_proxy(FakePort::builder());

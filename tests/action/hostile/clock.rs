@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::Arc;
 
 use fake_port::{Endpoint, FakePort, Fault, Token};
 use runner_double::{Finished, Program};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{BINARY, has_secret, left};
-use crate::engine::Engine;
+use crate::engine::{Engine, clean_up};
 use crate::gateway::Gateway;
 use crate::harness::{Step, annotations, assert_explained};
 
@@ -166,4 +167,42 @@ async fn a_clock_that_jumps_under_the_gateway() {
         let health = gateway.client.get(gateway.url().replace("/v1", "/health"));
         assert_eq!(health.send().await.unwrap().text().await.unwrap(), "ok");
     }
+}
+
+/// A clock that is sixty times as fast: the gateway ends after a second.
+#[tokio::test]
+#[ignore = "requires faketime"]
+async fn the_end_of_gateway_lifetime_is_reported_with_the_calls() {
+    let engine = Engine::start().with(|state| {
+        state.network = "host";
+        state.wrapper = fake(&["FAKETIME=+0 x60"]);
+    });
+    let gateway = Gateway::of(engine.step().input("gateway_lifetime", "1m"));
+    let session = gateway.open().await;
+    gateway.call(&session, "list_entities").await;
+    let log = || {
+        let written = Arc::clone(&engine.state.lock().unwrap().written);
+        let written = written.lock().unwrap();
+        String::from_utf8(written.clone()).unwrap()
+    };
+    while !log().contains(r#""event":"stop""#) {
+        std::thread::yield_now();
+    }
+    let log = log();
+    assert!(log.contains(r#""event":"expired""#), "{log}");
+    let mut state = engine.state.lock().unwrap();
+    state.log = log;
+    state.ended(json!({"Running": false, "ExitCode": 0}));
+    drop(state);
+    let post = clean_up(&engine, &gateway.step, &[]);
+    let warning = annotations(&post, "warning");
+    assert!(
+        warning.starts_with("The gateway ended `1m` after its start"),
+        "{warning}"
+    );
+    assert!(
+        post.summary.contains("| `list_entities` | 1 | 0 | 0 |"),
+        "{}",
+        post.summary
+    );
 }

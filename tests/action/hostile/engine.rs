@@ -7,7 +7,7 @@ use runner_double::Running;
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, Hostile, Request, frame, listed, numbered};
+use crate::engine::{Engine, Hostile, Request, frame, labeled, listed, numbered};
 use crate::gateway::Gateway;
 use crate::harness::{Step, annotations, assert_explained, errors};
 
@@ -37,7 +37,7 @@ fn clean_up(engine: &Engine, step: &Step) {
     let is_created = state.requests.iter().any(|sent| sent.ends_with("/create"));
     let labels = state.created_labels();
     if is_created && !labels.is_null() {
-        state.gateways = vec![json!({"Id": "ours", "State": "running", "Labels": labels})];
+        state.gateways = vec![labeled("ours", "running", &labels)];
     }
     state.hostile = None;
     drop(state);

@@ -17,7 +17,7 @@ fn not_utf8(name: &str) -> String {
 }
 
 /// Every variable that the program reads, except the inputs.
-const VARIABLES: [&str; 32] = [
+const VARIABLES: [&str; 33] = [
     "ALL_PROXY",
     "GITHUB_ACTION_PATH",
     "GITHUB_ACTION",
@@ -44,6 +44,7 @@ const VARIABLES: [&str; 32] = [
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
     "STATE_config_file",
+    "STATE_gateway_audit",
     "STATE_gateway_name",
     "STATE_gateway_stop_key",
     "STATE_gateway_summary",
@@ -148,7 +149,7 @@ fn each_input_can_be_as_large_as_a_variable() {
 
 /// What an earlier step can set, and a value that would change where the credentials go, what the gateway is, or what
 /// the post phase does. `{trap}` is an address that must not be used. Proxies are missing: they count on purpose.
-pub(crate) const FORGED: [(&str, &str); 50] = [
+pub(crate) const FORGED: [(&str, &str); 51] = [
     ("CURL_CA_BUNDLE", "/nonexistent"),
     ("CURL_HOME", "/nonexistent"),
     ("DOCKER_API_VERSION", "1.0"),
@@ -192,6 +193,7 @@ pub(crate) const FORGED: [(&str, &str); 50] = [
     ("SSL_CERT_DIR", "/nonexistent"),
     ("SSL_CERT_FILE", "/nonexistent"),
     ("STATE_config_file", "port-mcp-x"),
+    ("STATE_gateway_audit", "../catalog/precious"),
     ("STATE_gateway_name", "port-mcp-0123456789abcdef"),
     ("STATE_gateway_stop_key", "another-key"),
     ("STATE_gateway_summary", "false"),
@@ -242,13 +244,24 @@ fn variables_of_an_earlier_step_change_nothing() {
                     None => step.clean_up(),
                 };
                 assert_eq!(post.exit, Some(0), "{what}: {}", post.log());
+                // The stub of a container says that an agent connected.
+                let sessions = usize::from(is_container);
                 assert!(
-                    post.log().contains("Stopped the gateway. Sessions: 0"),
+                    post.log()
+                        .contains(&format!("Stopped the gateway. Sessions: {sessions}")),
                     "{what}: {}",
                     post.log()
                 );
                 assert!(post.summary.contains("Port MCP: calls"), "{what}");
-                assert_eq!(annotations(&post, "warning"), "", "{what}");
+                let warnings = annotations(&post, "warning");
+                let expected = "no agent connected to Port through the gateway, and none tried\n";
+                assert_eq!(warnings.is_empty(), is_container, "{what}: {warnings}");
+                assert!(is_container || warnings.starts_with(expected), "{warnings}");
+                assert_eq!(
+                    warnings.matches("hint: ").count(),
+                    1 - sessions,
+                    "{warnings}"
+                );
                 assert!(!file.exists(), "{what}");
                 if let Some(engine) = engine {
                     assert_eq!(engine.removed().len(), 1, "{what}");

@@ -26,9 +26,10 @@ const INPUTS = { server_name: "port-prod", read_only: "false", allowed_tools: "l
  * Hostile programs create marks. With `otherTool`, the agent's own list contains this tool too,
  * and so does the list of tools that it gets from the gateway. With `reads`, the model first calls
  * these tools to read the token. `change` also gets all steps after the step of the action. With `prompt`,
- * the agent gets this prompt, from the reusable workflow if it runs this agent.
+ * the agent gets this prompt, from the reusable workflow if it runs this agent. `ended` gets the directories of the job
+ * when the agent has ended.
  */
-export async function run(name, agent, { script, inputs, wrongToken = false, otherTool, base, files, change, reads, prompt, startsAgent = true }) {
+export async function run(name, agent, { script, inputs, wrongToken = false, otherTool, base, files, change, reads, prompt, startsAgent = true, ended }) {
   const root = mkdtempSync(join(tmpdir(), "port-mcp-agents-"));
   const directory = (path) => {
     mkdirSync(join(root, path));
@@ -94,8 +95,8 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
     }
     // The requests of the action itself do not count.
     const before = (await port.received()).length;
-    // If the agent shows the model only the names of tools, the script needs full names.
-    const fullName = (name) => outputs.allowed_tools.replace(INPUTS.allowed_tools, name);
+    // If the agent shows the model only the names of tools, the script needs full names. A number is a status.
+    const fullName = (name) => (/^\d+$/.test(name) ? name : outputs.allowed_tools.replace(INPUTS.allowed_tools, name));
     const names = agent.showsOnlyNames ? script.map(fullName) : script;
     const model = models.model(reads ? scriptFile : names);
     // A hostile model requests the same tools in another order.
@@ -134,6 +135,7 @@ export async function run(name, agent, { script, inputs, wrongToken = false, oth
       marks: readdirSync(marks),
       isRedirected,
       tried: relay?.tried(),
+      ended: ended?.(job),
       post: await cleanUp(job),
     };
   } finally {

@@ -8,8 +8,9 @@
 
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { AGENTS, isExpected, reach } from "./ends.js";
 import { instructionsIn } from "./instructions.js";
 import { run } from "./job.js";
 import { contains } from "./reads.js";
@@ -211,6 +212,17 @@ function isText({ moreTools }, prompt, { first, status }) {
   assert(moreTools || texts(first).some((text) => text.includes(GRANTED)), "the model did not get the tool");
 }
 
+// `answer` reads what the program writes at each of its ends. tests/action/recorded has these files: a program that writes
+// another format fails here, and record.js then records it.
+async function answerTests(name) {
+  for (const [end, expected] of Object.entries(AGENTS[name]?.ends ?? {})) {
+    const result = await reach(name, end);
+    prove(`${name}, ${end} (K42, K59): \`answer\` ${expected.passes ? "passes the answer on" : "fails"}`, result, () => {
+      assert(isExpected(expected, result), JSON.stringify(result));
+    });
+  }
+}
+
 async function endToEndTests(name) {
   const { default: agent } = await import(`./real/${name}.js`);
   for (const [variant, inputs] of Object.entries(VARIANTS)) {
@@ -377,15 +389,25 @@ function prove(what, { log }, check) {
 const named = (directory) => readdirSync(new URL(directory, import.meta.url)).map((file) => file.replace(".js", ""));
 const chosen = process.argv.slice(2);
 const isChosen = (name) => chosen.length === 0 || chosen.includes(name);
-for (const name of named("real").filter(isChosen)) {
-  await endToEndTests(name);
-  await promptTests(name);
-}
-for (const name of named("hostile").filter(isChosen)) {
-  await hostileTests(name);
-}
-for (const name of named("typed").filter(isChosen)) {
-  await typeTests(name);
-}
+const testsOf = (directory, ...tests) =>
+  named(directory)
+    .filter(isChosen)
+    .map((name) => async () => {
+      for (const test of tests) {
+        await test(name);
+      }
+    });
+const queue = [
+  ...testsOf("real", endToEndTests, promptTests, answerTests),
+  ...testsOf("hostile", hostileTests),
+  ...testsOf("typed", typeTests),
+];
+// Agents wait for their models and servers most of the time.
+const workers = Array.from({ length: Math.min(availableParallelism(), 4) }, async () => {
+  for (let tests = queue.shift(); tests; tests = queue.shift()) {
+    await tests();
+  }
+});
+await Promise.all(workers);
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exitCode = failed || !passed ? 1 : 0;

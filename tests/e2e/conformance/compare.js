@@ -6,10 +6,10 @@
 import { spawn } from "node:child_process";
 import { createServer, request as send } from "node:http";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { join } from "node:path";
+
+import { end, start, startGateway } from "../lib/gateway.js";
 
 const [gateway, suite, directory] = process.argv.slice(2);
 
@@ -20,22 +20,6 @@ const TIME_LIMIT = 120_000;
 // The checks that differ, by the reason.
 const reasons = JSON.parse(readFileSync(new URL("expected.json", import.meta.url)));
 const expected = new Set(Object.values(reasons).flat());
-
-const processes = [];
-
-// Starts a process, and returns the line of JSON that it prints first.
-async function start(program, args, input) {
-  const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
-  processes.push(child);
-  child.stdin.end(input);
-  const lines = createInterface({ input: child.stdout });
-  const failed = once(child, "exit").then(([code]) => {
-    throw new Error(`${program} exited with status ${code}`);
-  });
-  const [line] = await Promise.race([once(lines, "line"), failed]);
-  failed.catch(() => {});
-  return JSON.parse(line);
-}
 
 // The suite cannot send a header, so a relay adds the key. It passes everything else as it is, except a `Host` that
 // names the relay.
@@ -140,33 +124,10 @@ function compare(direct, through) {
   return [...problems, ...equal.map((name) => `${name}: does not differ, so remove it from expected.json`)];
 }
 
-const [key, stop_key] = [randomBytes(32).toString("hex"), randomBytes(32).toString("hex")];
 let server;
 try {
   const upstream = await start(process.execPath, [new URL("upstream.js", import.meta.url).pathname]);
-  const settings = {
-    client_id: "conformance",
-    client_secret: "conformance-secret",
-    region: null,
-    api_url: upstream.url,
-    mcp_url: upstream.url,
-    auth_method: "api",
-    flow: "api",
-    token: "conformance-token",
-    expires_at: Math.floor(Date.now() / 1000) + 86_400,
-    headers: [
-      ["x-read-only-mode", "1"],
-      ["x-allowed-actions-to-run", ""],
-    ],
-    tools: upstream.tools,
-    key,
-    lifetime: 3600,
-    proxy: null,
-    ca_certificates: [],
-    audit_arguments: false,
-    place: { listen: "127.0.0.1:0", hosts: [], stop_key, audit_output: false, audit_file: null },
-  };
-  const { url } = await start(gateway, ["gateway"], `${JSON.stringify(settings)}\n`);
+  const { url, key, stop } = await startGateway(gateway, upstream.url, upstream.tools);
   const relayed = await relay(new URL(url), key);
   server = relayed.server;
 
@@ -182,15 +143,11 @@ try {
   }
   const total = ({ results }) => [...results.values()].reduce((sum, checks) => sum + count(checks, "SUCCESS"), 0);
   console.log(`passed checks: ${total(direct)} directly, ${total(through)} through the gateway`);
-  const stopped = await fetch(new URL("/stop", url), {
-    method: "POST",
-    headers: { authorization: `Bearer ${stop_key}` },
-  });
-  const { sessions, tools } = await stopped.json();
+  const { sessions, tools } = await stop();
   const calls = Object.values(tools).reduce((sum, tool) => sum + tool.calls, 0);
   console.log(`the gateway counted ${sessions} sessions and ${calls} calls`);
 } finally {
   server?.close();
   server?.closeAllConnections();
-  processes.forEach((child) => child.kill());
+  end();
 }

@@ -5,12 +5,13 @@ client_id='e2e-client'
 # Random, and with characters that JSON, URLs, and forms must encode.
 client_secret="$(head --bytes 24 /dev/urandom | base64)\"%&=\\+"
 
+# start_fake_port [ARGUMENT...]
 start_fake_port() {
   local log=$scratch/fake-port.log
   cargo build --quiet --locked --package fake-port --bin fake-port
   # cargo replaces itself with the program, so this is the process ID of the server.
   cargo run --quiet --locked --package fake-port --bin fake-port -- \
-    --client-id "$client_id" --client-secret "$client_secret" >"$log" &
+    --client-id "$client_id" --client-secret "$client_secret" "$@" >"$log" &
   fake_port_pid=$!
   until grep --quiet --no-messages '^MCP_URL=' "$log"; do
     kill -0 "$fake_port_pid" || fail 'the fake Port server did not start'

@@ -47,6 +47,24 @@ example_policies() {
   for policy in docs/examples/policy-*.yml; do
     docker run --rm --entrypoint /port-mcp --volume "$repository/$policy:/port-mcp.yml:ro" "$image" policy check /port-mcp.yml
   done
+  docker run --rm --entrypoint /port-mcp --volume "$repository/docs/examples:/examples:ro" "$image" \
+    policy test /examples/test-policy-minimal.yml
+}
+
+# The documented check of a policy: its errors name the file as the repository does, so that GitHub shows them at their
+# lines. With --bind, the job has the paths of this machine, as on GitHub's runner.
+policy_check() {
+  local directory=$scratch/policy status=0 more_volumes
+  more_volumes="--volume $(command -v docker):/usr/bin/docker:ro"
+  mkdir --parents "$directory/.github/workflows"
+  sed "s,ghcr.io/OWNER/port-mcp-action:v1,$image," docs/workflows/policy-check.yml >"$directory/.github/workflows/check.yml"
+  printf 'version: 1\nname: x\nrules:\n  - allow: { tools: [mcp__port__list_entities] }\n' >"$directory/port-mcp.yml"
+  repository_of "$directory"
+  (event=pull_request act_on "$directory" "$directory/.github/workflows/check.yml" --bind) || status=$?
+  show_log
+  ((status)) || fail 'the check accepted a policy that is not valid'
+  in_log '::error file=port-mcp.yml,line=2,col=1,title=Port MCP [policy-invalid]::' \
+    '::error file=port-mcp.yml,line=4,col=22,title=Port MCP [policy-invalid]::'
 }
 
 # fake_action OWNER/NAME [BRANCH]: replaces an action at every commit and version tag that
@@ -314,7 +332,7 @@ agent_without_port() {
     not_in_log 'artifact port-agent-answer:'
     template_fails "$name" --input 'question=Who owns checkout?'
     not_in_log 'artifact port-agent-answer:'
-    in_log 'No agent connected to Port through the gateway.' 'the MCP server returned a server error (503 Service Unavailable'
+    in_log 'no agent connected to Port through the gateway.' 'the MCP server returned a server error (503 Service Unavailable'
   done
   outage null
 }

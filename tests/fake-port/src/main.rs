@@ -56,6 +56,10 @@ struct Arguments {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     page_size: Option<u32>,
 
+    /// Support `server/discover`, the first request of protocol version 2026-07-28
+    #[arg(long)]
+    discovers: bool,
+
     /// A file on GitHub, and the local file with its content; can be repeated
     #[arg(long, value_name = "REPO:PATH:REF=LOCALFILE", value_parser = PolicyFile::read)]
     policy_file: Vec<PolicyFile>,
@@ -112,6 +116,7 @@ async fn main() -> io::Result<()> {
         .credentials(arguments.client_id, arguments.client_secret)
         .token_lifetime(arguments.token_lifetime)
         .role(arguments.role)
+        .discovers(arguments.discovers)
         .try_start()?;
 
     let mut lines = vec![

@@ -1,0 +1,65 @@
+// Starts a gateway without the step, and the servers that a test needs.
+
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
+const processes = [];
+
+// Starts a process, and returns the line of JSON that it prints first.
+export async function start(program, args, input) {
+  const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
+  processes.push(child);
+  child.stdin.end(input);
+  const lines = createInterface({ input: child.stdout });
+  const failed = once(child, "exit").then(([code]) => {
+    throw new Error(`${program} exited with status ${code}`);
+  });
+  const [line] = await Promise.race([once(lines, "line"), failed]);
+  failed.catch(() => {});
+  return JSON.parse(line);
+}
+
+// Ends all processes that `start` started.
+export function end() {
+  processes.forEach((child) => child.kill());
+}
+
+// Starts a gateway that lets these tools of an MCP server pass. Returns its URL, its key, and `stop`, which returns
+// its counts. `settings` are those that differ: the defaults are for a server that accepts every token.
+export async function startGateway(program, mcp_url, tools, settings = {}) {
+  const [key, stop_key] = [randomBytes(32).toString("hex"), randomBytes(32).toString("hex")];
+  const all = {
+    client_id: "e2e",
+    client_secret: "e2e-secret",
+    region: null,
+    api_url: mcp_url,
+    mcp_url,
+    auth_method: "api",
+    flow: "api",
+    token: "e2e-token",
+    expires_at: Math.floor(Date.now() / 1000) + 86_400,
+    headers: [
+      ["x-read-only-mode", "1"],
+      ["x-allowed-actions-to-run", ""],
+    ],
+    tools,
+    key,
+    lifetime: 3600,
+    proxy: null,
+    ca_certificates: [],
+    audit_arguments: false,
+    place: { listen: "127.0.0.1:0", hosts: [], stop_key, audit_output: false, audit_files: [] },
+    ...settings,
+  };
+  const { url, error } = await start(program, ["gateway"], `${JSON.stringify(all)}\n`);
+  if (error) {
+    throw new Error(`the gateway did not start: ${error}`);
+  }
+  const stop = async () => {
+    const headers = { authorization: `Bearer ${stop_key}` };
+    return (await fetch(new URL("/stop", url), { method: "POST", headers })).json();
+  };
+  return { url, key, stop };
+}
