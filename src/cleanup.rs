@@ -7,7 +7,7 @@ use anyhow::bail;
 use crate::error::with_causes;
 use crate::gateway::launch::{self, Ended};
 use crate::gateway::{Counts, End};
-use crate::runner::summary::{Cell, Summary};
+use crate::runner::summary::{self, Cell, Summary};
 use crate::runner::{Environment, Log, state, temp};
 use crate::text::{Quote, as_given, comma_list_of};
 
@@ -23,7 +23,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
     // act does not pass the state to the post phase.
     let summary = state::get(environment, state::GATEWAY_SUMMARY);
     let summary = summary.or_else(|| environment.get("INPUT_SUMMARY"));
-    let has_summary = !summary.is_some_and(|summary| summary.eq_ignore_ascii_case("false"));
+    let has_summary = summary::is_wanted(summary);
     let mut kept = Summary::kept(environment);
     let mut connected = Ok(());
     let gateways = launch::stop(environment, log).await;
@@ -198,8 +198,14 @@ fn calls(counts: &Counts) -> Summary {
             "Failed requests",
             (counts.failures > 0).then(|| Cell::text(counts.failures)),
         ),
-        ("Other rejected messages", Some(Cell::text(counts.rejected))),
-        ("Token renewals", Some(Cell::text(counts.renewals))),
+        (
+            "Other rejected messages",
+            (counts.rejected > 0).then(|| Cell::text(counts.rejected)),
+        ),
+        (
+            "Token renewals",
+            (counts.renewals > 0).then(|| Cell::text(counts.renewals)),
+        ),
     ]);
     let rows = counts.tools.iter().map(|(name, tool)| {
         [

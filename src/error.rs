@@ -94,6 +94,12 @@ impl Error {
         }
     }
 
+    /// The text of each message.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let messages = self.messages().into_iter().take(MOST_MESSAGES);
+        messages.map(|(text, _)| text).collect()
+    }
+
     /// Reports the error on `log`.
     pub fn report(&self, log: &mut Log<'_>) {
         let messages = self.messages();

@@ -21,7 +21,7 @@ use crate::inputs::{Inputs, Settings};
 use crate::mcp::{self, Tool};
 use crate::port::{self, Endpoints, Token};
 use crate::runner::temp::NewFile;
-use crate::runner::{Environment, Log, files, state, temp};
+use crate::runner::{Environment, Log, files, state, summary, temp};
 use crate::text::{comma_list, secrets};
 use policy::PolicyDecision;
 use presented::Presented;
@@ -37,6 +37,17 @@ const WRITABLE_TIMEOUT: Duration = Duration::from_secs(3);
 /// available, a server that cannot be used, or outputs that cannot be written. Outputs are written
 /// last, so a step that fails has no outputs and leaves no file.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {
+    let connected = connect(environment, log).await;
+    if let Err(error) = &connected
+        && summary::is_wanted(environment.get("INPUT_SUMMARY"))
+        && let Err(error) = report::failure(error, environment).write(environment)
+    {
+        log.debug(format!("no job summary: {error:#}"));
+    }
+    connected
+}
+
+async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Error> {
     // An error is reported below if the step needs to save something.
     let cleared = state::clear(environment);
     let settings = settings(environment, log)?;
@@ -82,6 +93,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
             &endpoints,
             &token,
             &headers,
+            decision.rule.as_ref(),
             &tools,
             log,
         )
@@ -107,6 +119,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
     for form in &rendered.masks {
         log.mask_text(form)?;
     }
+    let expiry = presented.expires_at.zip(presented.valid_for);
     let closing_line = report::closing_line(&settings, &endpoints, token.flow, &presented, &tools);
     write_outputs(
         &settings,
@@ -125,6 +138,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
             &endpoints,
             &token,
             &resolution,
+            expiry,
             rendered.limits.filter(|_| !is_gateway),
         );
         if let Err(error) = summary.write(environment) {

@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime};
 use secrecy::SecretString;
 use url::Url;
 
+use super::policy::AppliedRule;
 use crate::gateway::handover::HandOver;
-use crate::gateway::{keys, launch};
+use crate::gateway::{Start, keys, launch};
 use crate::http::{ALL_HOSTS, EXCEPTION_VARIABLES, PROXY_VARIABLES};
 use crate::inputs::Settings;
 use crate::port::{Endpoints, Token};
 use crate::runner::temp::NewFile;
-use crate::runner::{Environment, Log, files, state};
+use crate::runner::{Environment, Log, Run, files, state};
 
 /// What the agent presents, and where.
 pub(super) struct Presented {
@@ -65,6 +66,7 @@ impl Presented {
         endpoints: &Endpoints,
         token: &Token,
         headers: &[(&'static str, String)],
+        rule: Option<&AppliedRule>,
         tools: &[String],
         log: &mut Log<'_>,
     ) -> anyhow::Result<Self> {
@@ -90,6 +92,8 @@ impl Presented {
             proxy: settings.http.proxy.clone(),
             ca_certificates: settings.http.ca_certificates.clone(),
             audit_arguments: settings.gateway.audit_arguments,
+            start: start(settings, environment, rule, tools),
+            run: settings.http.run.clone(),
             place,
         };
         let summary = SecretString::from(settings.summary.to_string());
@@ -109,6 +113,28 @@ impl Presented {
             valid_for: Some(settings.gateway.lifetime),
             audit_file: launched.audit_file,
         })
+    }
+}
+
+/// The first line of the audit.
+fn start(
+    settings: &Settings,
+    environment: &Environment,
+    rule: Option<&AppliedRule>,
+    tools: &[String],
+) -> Start {
+    let run = Run::from_env(environment);
+    Start {
+        repository: run.repository,
+        run_id: run.id,
+        run_attempt: run.attempt,
+        job: run.job,
+        workflow: run.workflow,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        agent: settings.request.agent.to_string(),
+        connection: settings.request.connection.to_string(),
+        rule: rule.map(|rule| rule.title.clone()),
+        tools: tools.to_vec(),
     }
 }
 

@@ -8,13 +8,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::policy::PolicyDecision;
 use super::presented::Presented;
+use crate::Error;
 use crate::access::{Decision, RUNS_EVERYTHING, Resolution};
-use crate::agents::{AgentOutputs, Connection, TOKEN_VARIABLE, TokenPlacement};
+use crate::agents::{AgentOutputs, Connection, TOKEN_VARIABLE, TokenPlacement, ToolEnforcement};
 use crate::inputs::Settings;
 use crate::port::{Actions, Endpoints, Flow, Identity, Token};
-use crate::runner::Log;
 use crate::runner::summary::{Cell, Summary};
-use crate::text::comma_list;
+use crate::runner::{Environment, Log};
+use crate::text::{Quote, comma_list, verbatim};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Linux's limit for one environment variable in bytes (`MAX_ARG_STRLEN`). Outputs reach the next step as
 /// variables.
@@ -255,9 +258,10 @@ pub(super) fn summary(
     endpoints: &Endpoints,
     token: &Token,
     resolution: &Resolution<'_>,
+    expiry: Option<(SystemTime, Duration)>,
     limits: Option<&'static str>,
 ) -> Summary {
-    let expiry = token.expires_at.zip(token.valid_for()).map(|(at, left)| {
+    let expiry = expiry.map(|(at, left)| {
         let minutes = Duration::from_secs(left.as_secs() / 60 * 60);
         format!(
             "{} (in {})",
@@ -271,14 +275,14 @@ pub(super) fn summary(
         "no"
     };
     let mut summary = Summary::new("Port MCP");
+    let is_gateway = settings.request.connection == Connection::Gateway;
     let server = format!("{} as {}", endpoints.mcp, settings.server_name);
     let actions = match &decision.actions {
         Actions::Only(actions) if !actions.is_empty() => Cell::untrusted(&actions.join(", ")),
         all_or_none => Cell::text(all_or_none),
     };
     // With the gateway, it is only the gateway's key.
-    let is_readable = settings.request.connection != Connection::Gateway
-        && settings.token_placement == TokenPlacement::Inline;
+    let is_readable = !is_gateway && settings.token_placement == TokenPlacement::Inline;
     let readers = is_readable.then(|| {
         Cell::text(
             "in the configuration: anyone who can see the agent's arguments or files can read it, \
@@ -288,22 +292,37 @@ pub(super) fn summary(
     let rule = decision.rule.as_ref();
     summary.facts([
         ("Agent", Some(Cell::text(settings.request.agent))),
-        ("Region", endpoints.region.map(Cell::text)),
-        ("MCP server", Some(Cell::untrusted(&server))),
         ("Connection", Some(Cell::text(settings.request.connection))),
-        ("Tool enforcement", limits.map(Cell::text)),
-        ("Read-only mode", Some(Cell::text(mode))),
+        ("Tools enforced by", Some(Cell::text(enforcement(settings)))),
+        (
+            "Policy",
+            Some(rule.map_or(Cell::text("none"), |rule| Cell::untrusted(&rule.title))),
+        ),
+        ("Read\u{2011}only mode", Some(Cell::text(mode))),
         ("Port actions", Some(actions)),
+        ("MCP server", Some(Cell::untrusted(&server))),
+        ("Region", endpoints.region.map(Cell::text)),
         ("Identity", Some(Cell::text(token.identity))),
         ("Token", readers),
-        ("Token expires", expiry.map(Cell::text)),
-        ("Policy", rule.map(|rule| Cell::untrusted(&rule.title))),
+        (
+            if is_gateway {
+                "Gateway ends"
+            } else {
+                "Token expires"
+            },
+            expiry.map(Cell::text),
+        ),
+        ("Version", Some(Cell::text(VERSION))),
     ]);
+    if let Some(limits) = limits {
+        summary.paragraph(limits);
+    }
     let granted = resolution.with(Decision::Granted).map(|tool| {
         let description = tool.description.as_ref().or(tool.title.as_ref());
         [
             Cell::untrusted(&tool.name),
-            Cell::text(tool.access()),
+            // A hyphen would break the line.
+            Cell::text(tool.access().replace('-', "\u{2011}")),
             description.cloned().map_or(Cell::text(""), Cell::Untrusted),
         ]
     });
@@ -320,10 +339,40 @@ pub(super) fn summary(
         ),
         (Decision::InvalidName, "invalid tool name"),
     ];
-    let not_granted = reasons.into_iter().flat_map(|(decision, reason)| {
-        let tools = resolution.with(decision);
-        tools.map(move |tool| [Cell::untrusted(&tool.name), Cell::text(reason)])
+    let not_granted = reasons.into_iter().filter_map(|(decision, reason)| {
+        let tools: Vec<Quote> = resolution.names(decision).map(Quote::new).collect();
+        (!tools.is_empty()).then(|| [Cell::Names(tools), Cell::text(reason)])
     });
     summary.table(["Not granted", "Reason"], not_granted);
+    summary
+}
+
+/// Who enforces the granted tools.
+fn enforcement(settings: &Settings) -> &'static str {
+    if settings.request.connection == Connection::Gateway {
+        return "the gateway";
+    }
+    match settings.request.agent.enforcement {
+        ToolEnforcement::Allowlist => "the agent (allowlist)",
+        ToolEnforcement::Denylist => "the agent (denylist)",
+        ToolEnforcement::None => "nothing: the agent can use every tool that the server offers",
+    }
+}
+
+/// The section of a step that failed: what it requested, as its inputs say, and why it failed.
+pub(super) fn failure(error: &Error, environment: &Environment) -> Summary {
+    let mut summary = Summary::new("Port MCP: failed");
+    summary.messages(&error.texts());
+    // A cell does not contain every text as it is.
+    let input = |name: &str| {
+        let value = environment.get(name).filter(|value| !value.contains('|'))?;
+        verbatim(value).ok().map(Cell::untrusted)
+    };
+    summary.facts([
+        ("Agent", input("INPUT_AGENT")),
+        ("Connection", input("INPUT_CONNECTION")),
+        ("Policy", input("INPUT_POLICY")),
+        ("Version", Some(Cell::text(VERSION))),
+    ]);
     summary
 }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::audit::Start;
 use crate::http::ProxySettings;
 use crate::inputs::AuthMethod;
 use crate::port::{Credentials, Endpoints, Flow, Region, Token};
@@ -35,6 +36,10 @@ pub(crate) struct HandOver {
     pub(crate) proxy: Option<ProxySettings>,
     pub(crate) ca_certificates: Vec<CertificateDer<'static>>,
     pub(crate) audit_arguments: bool,
+    /// The first line of the audit.
+    pub(crate) start: Start,
+    /// The run in requests to Port, as in [`crate::http::HttpSettings`].
+    pub(crate) run: Option<String>,
     pub(crate) place: Place,
 }
 
@@ -74,6 +79,8 @@ struct Line {
     /// Base64 of DER.
     ca_certificates: Vec<String>,
     audit_arguments: bool,
+    start: Start,
+    run: Option<String>,
     place: Place,
 }
 
@@ -119,6 +126,8 @@ impl HandOver {
             "proxy": proxy,
             "ca_certificates": certificates.collect::<Vec<_>>(),
             "audit_arguments": self.audit_arguments,
+            "start": self.start,
+            "run": self.run,
             "place": {
                 "listen": self.place.listen,
                 "hosts": self.place.hosts,
@@ -174,6 +183,8 @@ impl HandOver {
             }),
             ca_certificates: certificates.collect::<Result<_, _>>()?,
             audit_arguments: line.audit_arguments,
+            start: line.start,
+            run: line.run,
             place: line.place,
         })
     }

@@ -64,7 +64,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use attempt::Failure;
 use audit::{Audit, Sink};
-pub(crate) use audit::{Counts, End};
+pub(crate) use audit::{Counts, End, Start};
 use door::Client;
 use handover::HandOver;
 use memory::Memory;
@@ -153,6 +153,7 @@ impl Gateway {
             ca_certificates: settings.ca_certificates.clone(),
             timeout: settings.lifetime,
             proxy: settings.proxy.clone(),
+            run: settings.run.clone(),
         })?;
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {

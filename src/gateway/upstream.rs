@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use http::{HeaderMap, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -146,6 +146,7 @@ impl Upstream {
         if let Some(session) = session.and_then(|id| HeaderValue::from_str(id).ok()) {
             forwarded.insert(SESSION, session);
         }
+        forwarded.insert(USER_AGENT, self.user_agent(&forwarded));
         let mut request = self
             .http
             .client()
@@ -173,6 +174,15 @@ impl Upstream {
                 RESPONSE_TIMEOUT,
             ))),
         }
+    }
+
+    /// The agent's `User-Agent`, if there is one, and ours, which names the run.
+    fn user_agent(&self, forwarded: &HeaderMap) -> HeaderValue {
+        let ours = self.http.user_agent();
+        let agents = forwarded.get(USER_AGENT);
+        let both = agents.map(|agents| [agents.as_bytes(), ours.as_bytes()].join(&b' '));
+        let both = both.and_then(|both| HeaderValue::from_bytes(&both).ok());
+        both.unwrap_or_else(|| ours.clone())
     }
 
     fn redirected(&self, response: &reqwest::Response) -> StatusError {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Client, ClientBuilder, Method, Proxy, RequestBuilder, StatusCode, redirect};
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -42,8 +42,8 @@ const PROXY_REJECTIONS: [&str; 2] = [
     "tunnel error: unsuccessful",
 ];
 
-/// The `User-Agent` of every request.
-pub(crate) const USER_AGENT: &str = concat!("port-mcp-action/", env!("CARGO_PKG_VERSION"));
+/// This program, in the `User-Agent` of every request.
+pub(crate) const PRODUCT: &str = concat!("port-mcp-action/", env!("CARGO_PKG_VERSION"));
 /// The maximum number of connections that are kept for later requests. Each keeps its buffer, of up to 408 KiB.
 const MAX_IDLE: usize = 32;
 /// The time limit of a single attempt.
@@ -62,6 +62,9 @@ pub struct HttpSettings {
     pub timeout: Duration,
     /// The runner's proxy.
     pub proxy: Option<ProxySettings>,
+    /// The workflow run, which the requests to Port name: `acme/catalog; 123/1`. Port's log then shows which run sent
+    /// them.
+    pub run: Option<String>,
 }
 
 /// The variables with which other programs choose the trusted certificate authorities. They decide which servers
@@ -72,6 +75,8 @@ pub const IGNORED_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
+    /// The `User-Agent` of requests to Port. Not the client's own, which a proxy and GitHub also get.
+    user_agent: HeaderValue,
     deadline: Instant,
     router: Option<Arc<Router>>,
 }
@@ -94,7 +99,7 @@ impl Http {
     /// proxy's URL is invalid.
     pub fn new(settings: HttpSettings) -> anyhow::Result<Self> {
         let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
+            .user_agent(PRODUCT)
             // A redirect would send the credentials to another server.
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -118,8 +123,13 @@ impl Http {
                      has a certificate store"
                 )
             })?;
+        let user_agent = match &settings.run {
+            Some(run) => HeaderValue::from_str(&format!("{PRODUCT} ({run})"))?,
+            None => HeaderValue::from_static(PRODUCT),
+        };
         Ok(Self {
             client,
+            user_agent,
             deadline: Instant::now() + settings.timeout,
             router,
         })
@@ -133,12 +143,23 @@ impl Http {
         }
     }
 
-    /// The underlying client, for a library that sends its own requests.
+    /// The underlying client, for requests that do not go to Port.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Sends an idempotent POST, and repeats it after a failed connection, a timeout, an incomplete
+    /// A request to Port, which names the run.
+    pub(crate) fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        let request = self.client.request(method, url.clone());
+        request.header(USER_AGENT, &self.user_agent)
+    }
+
+    /// What [`Http::request`] sends as `User-Agent`.
+    pub(crate) fn user_agent(&self) -> &HeaderValue {
+        &self.user_agent
+    }
+
+    /// Sends an idempotent POST to Port, and repeats it after a failed connection, a timeout, an incomplete
     /// response, and the statuses 408, 429, and 5xx.
     ///
     /// # Errors
@@ -149,7 +170,7 @@ impl Http {
         prepare: impl Fn(RequestBuilder) -> RequestBuilder + Sync,
     ) -> Result<Response, RequestError<C>> {
         let attempt = || async {
-            let request = prepare(self.client.post(url.clone()));
+            let request = prepare(self.request(Method::POST, url));
             self.with_timeout(ATTEMPT_TIMEOUT, async {
                 let response = self.send(request, url).await?;
                 let (status, headers) = (response.status(), response.headers().clone());

@@ -23,8 +23,8 @@ use crate::agents::config::Config;
 use crate::agents::{Agent, Connection, TokenPlacement};
 use crate::http::{HttpSettings, ProxySettings};
 use crate::port::{Actions, Credentials, Endpoints, Flow, Service};
-use crate::runner::Environment;
 use crate::runner::empty_secret::EmptySecretCause;
+use crate::runner::{Environment, Run};
 use crate::text::{Quote, invisible_in, nearest, secrets};
 use endpoints::RegionChoice;
 pub(crate) use endpoints::is_loopback_http;
@@ -468,6 +468,7 @@ fn parse_all(
             timeout: timeout?,
             ca_certificates: ca_certificates?,
             proxy: ProxySettings::from_env(|name| environment.get(name)),
+            run: Run::from_env(environment).comment(),
         },
         summary: summary?,
     })

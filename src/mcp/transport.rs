@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::ready;
 use futures_util::stream::{self, BoxStream};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use rmcp::model::{
     ClientJsonRpcMessage, ErrorData, JsonRpcError, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
 };
@@ -333,7 +333,7 @@ impl StreamableHttpClient for Transport {
             JsonRpcMessage::Request(request) => Some(request.id.clone()),
             _ => None,
         };
-        let post = self.http.client().post(self.url.clone());
+        let post = self.http.request(Method::POST, &self.url);
         let post = post
             .header(ACCEPT, format!("{JSON}, {EVENT_STREAM}"))
             .json(&message);
@@ -394,7 +394,7 @@ impl StreamableHttpClient for Transport {
         _auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Outcome<()> {
-        let request = self.http.client().delete(self.url.clone());
+        let request = self.http.request(Method::DELETE, &self.url);
         self.send(request, Some(&session), custom_headers)
             .await
             .map(drop)

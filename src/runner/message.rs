@@ -221,7 +221,7 @@ const NUMBER_MARKS: [char; 2] = ['\u{2039}', '\u{203a}'];
 /// middle, and so does a hint, which ends in the link.
 ///
 /// Source: `PublishStepTelemetry` in `src/Runner.Worker/ExecutionContext.cs` of the runner, and what it did when it ran.
-fn fit(message: &str) -> String {
+pub(super) fn fit(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     for c in message.chars() {
         if is_beyond_bmp(c) || c == NUMBER_MARKS[0] {

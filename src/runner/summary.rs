@@ -1,13 +1,15 @@
 //! The job summary: Markdown that GitHub shows on the run's page.
 
+use std::borrow::Borrow;
 use std::fmt::{Display, Write as _};
 
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
+use super::message::{fit, for_terminal};
 use super::{Environment, files, state, temp};
-use crate::text::Quote;
-use crate::text::secrets::hexadecimal;
+use crate::text::secrets::{hexadecimal, redact};
+use crate::text::{Quote, comma_list_of};
 
 /// The maximum size of the summary in bytes. GitHub drops the whole summary of a step above 1 MiB.
 const LARGEST: usize = 512 * 1024;
@@ -18,6 +20,13 @@ const MAX_TOTAL: usize = 1000 * 1024;
 /// The maximum size of a kept section in bytes. A table ends with the row after [`LARGEST`].
 const LARGEST_KEPT: u64 = 2 * LARGEST as u64;
 
+/// Whether the value of the input `summary` asks for a job summary. A value that is not valid does: it is an error
+/// elsewhere.
+#[must_use]
+pub fn is_wanted(input: Option<&str>) -> bool {
+    !input.is_some_and(|input| input.trim().eq_ignore_ascii_case("false"))
+}
+
 /// A cell of a table.
 #[derive(Clone, Debug)]
 pub enum Cell {
@@ -25,6 +34,8 @@ pub enum Cell {
     Text(String),
     /// Untrusted text, shown as code: GitHub renders no Markdown, HTML, link, mention, or emoji in it.
     Untrusted(Quote),
+    /// Untrusted names, of which the first are shown.
+    Names(Vec<Quote>),
 }
 
 impl Cell {
@@ -43,6 +54,7 @@ impl Cell {
         match self {
             Self::Text(text) => escaped(text),
             Self::Untrusted(quote) => code(&quote.to_string()),
+            Self::Names(names) => comma_list_of(names.iter().map(|name| code(&name.to_string()))),
         }
     }
 }
@@ -58,11 +70,27 @@ impl Summary {
         Self(format!("### {}\n\n", escaped(heading)))
     }
 
-    /// Adds a table of names and values. Rows without a value are omitted.
+    /// Adds a table of names and values. Rows without a value are omitted. The first row is the heading, without which
+    /// Markdown has no tables.
     pub fn facts(&mut self, rows: impl IntoIterator<Item = (&'static str, Option<Cell>)>) {
         let rows = rows.into_iter();
-        let rows = rows.filter_map(|(name, value)| Some([Cell::text(name), value?]));
-        self.table(["", ""], rows);
+        let mut rows = rows.filter_map(|(name, value)| Some([Cell::text(name), value?]));
+        if let Some(first) = rows.next() {
+            self.rows(&first.map(|cell| cell.markdown()), rows);
+        }
+    }
+
+    /// Adds messages as the log contains them, as a block of code: the runner masks only what is the same.
+    pub fn messages(&mut self, texts: &[String]) {
+        let texts = texts.iter().map(|text| for_terminal(&fit(&redact(text))));
+        let text = texts.collect::<Vec<String>>().join("\n\n");
+        let fence = "`".repeat(longest_fence(&text).max(2) + 1);
+        let _ = writeln!(self.0, "{fence}\n{text}\n{fence}\n");
+    }
+
+    /// Adds a paragraph of this program.
+    pub fn paragraph(&mut self, text: &str) {
+        let _ = writeln!(self.0, "{}\n", escaped(text));
     }
 
     /// Adds a table, if it has rows. If it would be too long, its last row says how many rows are omitted.
@@ -72,9 +100,16 @@ impl Summary {
         rows: impl IntoIterator<Item = [Cell; N]>,
     ) {
         let mut rows = rows.into_iter().peekable();
-        if rows.peek().is_none() {
-            return;
+        if rows.peek().is_some() {
+            self.rows(&headings, rows);
         }
+    }
+
+    fn rows<const N: usize>(
+        &mut self,
+        headings: &[impl Borrow<str>; N],
+        mut rows: impl Iterator<Item = [Cell; N]>,
+    ) {
         let _ = writeln!(
             self.0,
             "| {} |\n|{}",
@@ -160,8 +195,7 @@ fn code(text: &str) -> String {
         return String::new();
     }
     let text = text.replace('|', "¦");
-    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest + 1);
+    let fence = "`".repeat(longest_fence(&text) + 1);
     // A backtick at either end would lengthen the fence.
     let pad = if text.starts_with('`') || text.ends_with('`') {
         " "
@@ -171,10 +205,29 @@ fn code(text: &str) -> String {
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
-/// Text with escaped Markdown, except for code between backticks.
+/// The length of the longest series of backticks.
+fn longest_fence(text: &str) -> usize {
+    let fences = text.split(|c| c != '`').map(str::len);
+    fences.max().unwrap_or_default()
+}
+
+/// Text with escaped Markdown, except for code between backticks, in which a backslash would be shown.
 fn escaped(text: &str) -> String {
+    let text = Quote::new(text).to_string();
+    let parts: Vec<&str> = text.split('`').collect();
+    let is_code = |index: usize| index % 2 == 1 && index + 1 < parts.len();
+    let parts = parts.iter().enumerate();
+    let parts = parts.map(|(index, part)| match index {
+        index if is_code(index) => code(part),
+        index if index % 2 == 1 => format!("\\`{}", without_markdown(part)),
+        _ => without_markdown(part),
+    });
+    parts.collect()
+}
+
+fn without_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in Quote::new(text).to_string().chars() {
+    for c in text.chars() {
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),

@@ -527,7 +527,7 @@ fn k88_the_prompt_of_the_reusable_workflow_is_only_text() {
 }
 
 /// A text that is not ours can contain an emoji, and an error with an emoji can end the runner. The event and the
-/// names of users on GitHub contain none.
+/// names of users and repositories on GitHub contain none.
 #[test]
 fn k72_shell_steps_print_no_text_of_others_as_an_annotation() {
     let is_annotation = |line: &&str| {
@@ -536,7 +536,13 @@ fn k72_shell_steps_print_no_text_of_others_as_an_annotation() {
             .any(|start| line.contains(start));
         is_command || (line.contains(" error ") && line.contains('-') && line.contains(" \""))
     };
-    let of_github = ["$GITHUB_EVENT_NAME", "$GITHUB_ACTOR", "$user"];
+    let of_github = [
+        "$GITHUB_EVENT_NAME",
+        "$GITHUB_ACTOR",
+        "$user",
+        "$repository",
+        "$artifact",
+    ];
     let mut checked = 0;
     for directory in [".github", "docs/workflows"] {
         for path in files(directory, &[".yml"]) {

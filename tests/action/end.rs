@@ -109,7 +109,7 @@ async fn a_flood_of_rejected_calls_removes_no_earlier_line() {
     gateway.call(&session, "list_blueprints").await;
     let post = gateway.step.clean_up();
     let audit = audit(&gateway);
-    assert_eq!(audit[1]["tool"], "list_entities");
+    assert_eq!(audit[2]["tool"], "list_entities");
     assert_eq!(of(&audit, "rejection").len(), 1_000);
     assert_eq!(of(&audit, "call").len(), 2);
     let gaps = of(&audit, "gap");

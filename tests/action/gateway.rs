@@ -387,10 +387,10 @@ async fn the_post_phase_stops_it_and_reports_the_calls() {
         .iter()
         .map(|event| event["event"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["session", "call", "call", "rejection"]);
-    assert_eq!(events[1]["tool"], "list_blueprints");
-    assert_eq!(events[1]["outcome"], "result");
-    assert_eq!(events[3]["tool"], "delete_entity");
+    assert_eq!(names, ["start", "session", "call", "call", "rejection"]);
+    assert_eq!(events[2]["tool"], "list_blueprints");
+    assert_eq!(events[2]["outcome"], "result");
+    assert_eq!(events[4]["tool"], "delete_entity");
 
     let post = gateway.step.clean_up();
     let warning = annotations(&post, "warning");

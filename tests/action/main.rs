@@ -35,6 +35,7 @@ mod port_responses;
 mod preflight;
 mod process;
 mod reusable;
+mod run;
 mod runner;
 mod secrets;
 mod summary;

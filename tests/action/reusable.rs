@@ -1,11 +1,13 @@
 //! The shell steps of the reusable workflow, as the runner starts them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use fake_port::{Endpoint, FakePort, Fault, GITHUB_TOKEN};
+use port_mcp_action::inputs::INPUTS;
 use yaml_serde::Value;
 
 /// The script of a step of `.github/workflows/port-agent.yml`.
@@ -302,4 +304,47 @@ fn k98_codex_needs_sudo() {
     let mut call = Call::new("codex");
     call.sudo = "exit 1";
     call.assert_error("requires a runner on which `sudo` needs no password");
+}
+
+/// The inputs that a hint of the action tells a user to set.
+fn inputs_in_hints() -> BTreeSet<String> {
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut names = BTreeSet::new();
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let hints = ["et `", "raise `"].map(|verb| text.split(verb).skip(1));
+            for hint in hints.into_iter().flatten() {
+                let name = hint.split(['`', ':']).next().unwrap_or_default();
+                names.insert(name.to_owned());
+            }
+        }
+    }
+    names.retain(|name| INPUTS.iter().any(|(input, _)| input == name));
+    names
+}
+
+#[test]
+fn k49_callers_can_set_what_hints_tell_them_to_set() {
+    // The workflow sets these itself, so no hint about them applies to a caller.
+    let set_by_the_workflow = [
+        "gateway_lifetime",
+        "server_name",
+        "token_placement",
+        "verify",
+    ];
+    let workflow = include_str!("../../.github/workflows/port-agent.yml");
+    let workflow: Value = yaml_serde::from_str(workflow).unwrap();
+    let inputs = &workflow["on"]["workflow_call"]["inputs"];
+    let hints = inputs_in_hints();
+    assert!(hints.contains("ca_certificate") && hints.contains("timeout"));
+    for name in hints {
+        let is_set = set_by_the_workflow.contains(&name.as_str());
+        assert!(is_set || !inputs[&name].is_null(), "{name}");
+    }
 }

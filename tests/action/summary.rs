@@ -38,5 +38,26 @@ fn a_large_summary_stays_below_githubs_limit() {
 
 #[test]
 fn the_summary_can_be_disabled() {
-    assert_eq!(Step::new().input("summary", "false").succeed().summary, "");
+    let step = Step::new().input("summary", " False ");
+    assert_eq!(step.succeed().summary, "");
+    let step = step.input("allowed_tools", "none");
+    assert_eq!(step.run().exit, Some(1));
+    assert_eq!(step.run().summary, "");
+}
+
+/// What a step requested, and every error, quoted as code: a name of an input can be any text.
+#[test]
+fn the_summary_of_a_failed_step_says_why() {
+    let step = Step::new()
+        .input("agent", "clade-code")
+        .input("connection", "![x](https://evil.example)|`<b>")
+        .input("policy", "");
+    let run = step.run();
+    assert_eq!(run.exit, Some(1));
+    assert_snapshot!("summary.failed", run.summary);
+
+    let step = Step::new().input("allowed_tools", "list_entity");
+    assert_snapshot!("summary.failed.tool", step.run().summary);
+    let step = Step::new().input("client_secret", "wrong-s3cret-of-the-step");
+    assert_snapshot!("summary.failed.credentials", step.run().summary);
 }

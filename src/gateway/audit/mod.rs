@@ -36,6 +36,8 @@ const MAX_LINES: u64 = 1_000;
 /// The maximum number of reasons of failed connections with counts of their own.
 const MAX_REASONS: usize = 20;
 
+/// The first event.
+const START: &str = "start";
 const SESSION: &str = "session";
 const SESSION_FAILED: &str = "session_failed";
 const LIST: &str = "list";
@@ -50,6 +52,25 @@ const EXPIRED: &str = "expired";
 const COUNTS: &str = "counts";
 /// The last event.
 const STOP: &str = "stop";
+
+/// For what a gateway was started: the first line of its audit, so that an audit says where it comes from.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Start {
+    /// The workflow run, as the runner names it.
+    pub(crate) repository: Option<String>,
+    pub(crate) run_id: Option<String>,
+    pub(crate) run_attempt: Option<String>,
+    pub(crate) job: Option<String>,
+    pub(crate) workflow: Option<String>,
+    /// The version of the action.
+    pub(crate) version: String,
+    pub(crate) agent: String,
+    pub(crate) connection: String,
+    /// The rule of the policy. `None` without a policy.
+    pub(crate) rule: Option<String>,
+    /// The granted tools.
+    pub(crate) tools: Vec<String>,
+}
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +110,36 @@ impl Audit {
             state: Mutex::default(),
             shows_arguments,
         }
+    }
+
+    /// Writes the first line. It contains the number of tools in place of their names if those are too long.
+    pub(super) fn start(&self, start: &Start) {
+        let quoted = |text: &String| Value::from(Quote::new(text).to_string());
+        let optional = |text: &Option<String>| text.as_ref().map_or(Value::Null, quoted);
+        let of_tools = |tools: Value| {
+            let fields = [
+                ("repository", optional(&start.repository)),
+                ("run_id", optional(&start.run_id)),
+                ("run_attempt", optional(&start.run_attempt)),
+                ("job", optional(&start.job)),
+                ("workflow", optional(&start.workflow)),
+                ("version", quoted(&start.version)),
+                ("agent", quoted(&start.agent)),
+                ("connection", quoted(&start.connection)),
+                ("rule", optional(&start.rule)),
+                ("tools", tools),
+            ];
+            line(START, map(fields))
+        };
+        let names = start
+            .tools
+            .iter()
+            .map(|tool| Quote::of_name(tool).to_string());
+        let mut text = of_tools(names.collect());
+        if text.len() > LARGEST_LINE {
+            text = of_tools(start.tools.len().into());
+        }
+        self.write(&text);
     }
 
     /// Writes that a session was opened.

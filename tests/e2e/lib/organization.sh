@@ -367,9 +367,37 @@ calls() {
   curl --silent --show-error --fail "$API_URL/control/received" | jq '[.[] | select(.body | contains("tools/call"))] | length'
 }
 
-port_matrix() {
-  template port-matrix
-  in_log 'artifact port-agent-answer-payments:' 'artifact port-agent-answer-search:'
+# The documented reusable workflow of an organization, its policy, and the templates, which the documented command
+# makes to call it.
+documented_organization() {
+  local files=$scratch/acme-.github command event_of name event job
+  mkdir --parents "$files/.github/workflows" "$scratch/acme/.github/workflows"
+  cp "$released/docs/workflows/organization.yml" "$files/.github/workflows/port.yml"
+  sed --in-place "s,^      region: eu,      api_url: $API_URL\n      mcp_url: $MCP_URL," "$files/.github/workflows/port.yml"
+  repository_of "$files"
+  cp --recursive .github/workflow-templates "$scratch/acme/"
+  command=$(awk '/^sed --in-place/ {inside = 1} inside && /^```$/ {exit} inside' docs/organization.md)
+  (cd "$scratch/acme" && bash -euc "$command" && mv workflow-templates/*.yml .github/workflows/)
+  repository_of "$scratch/acme"
+  git -C "$scratch/acme" remote add origin https://github.com/acme/catalog
+  # shellcheck disable=SC2016 # $name is a variable of jq
+  event_of='{
+    "port-review": {pull_request: {number: 7, base: {ref: "main", sha: ("0" * 40)}, head: {ref: "change", repo: {full_name: "acme/catalog"}}}, sender: {type: "User"}},
+    "port-incident": {issue: {number: 8, title: "checkout is down", body: "since 10:00"}, label: {name: "incident"}}
+  }[$name] // {}'
+  caller=$scratch/acme
+  replaced+=(--local-repository "acme/.github@main=$files")
+  for name in port-question:workflow_dispatch:show port-review:pull_request:review port-scorecards:schedule:report \
+    port-incident:issues:triage port-matrix:workflow_dispatch:ask; do
+    IFS=: read -r name event job <<<"$name"
+    jq --null-input --arg name "$name" "$event_of" >"$scratch/event.json"
+    event=$event template "$name" --eventpath "$scratch/event.json" --job "$job" --input 'question=Who owns checkout?'
+    # shellcheck disable=SC2016 # the backticks are part of the message
+    in_log 'rule 2 (`everyone reads`) of acme/.github/port-mcp.yml@main' 'artifact port-agent-answer' \
+      'artifact port-agent-audit' '"repository":"acme/catalog"'
+  done
+  # The last one is a matrix.
+  in_log 'artifact port-agent-answer-payments:' 'artifact port-agent-audit-search:'
 }
 
 # The same fake organization for both regions.
