@@ -20,8 +20,9 @@ use crate::http::{Http, IGNORED_VARIABLES, ProxySettings};
 use crate::inputs::{Inputs, Settings};
 use crate::mcp::{self, Tool};
 use crate::port::{self, Endpoints, Token};
+use crate::runner::summary::{self, Summary};
 use crate::runner::temp::NewFile;
-use crate::runner::{Environment, Log, files, state, summary, temp};
+use crate::runner::{Environment, Log, files, state, temp};
 use crate::text::{comma_list, secrets};
 use policy::PolicyDecision;
 use presented::Presented;
@@ -93,8 +94,7 @@ async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
             &endpoints,
             &token,
             &headers,
-            decision.rule.as_ref(),
-            &tools,
+            presented::start(&settings, environment, decision.rule.as_ref(), &tools),
             log,
         )
         .await?
@@ -141,18 +141,27 @@ async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
             expiry,
             rendered.limits.filter(|_| !is_gateway),
         );
-        if let Err(error) = summary.write(environment) {
-            log.warning(format!(
-                "The job summary was not written: {}",
-                with_causes(&error)
-            ));
-        } else if is_gateway && let Err(error) = summary.keep(environment) {
-            log.debug(format!(
-                "the post phase replaces the job summary: {error:#}"
-            ));
-        }
+        write_summary(&summary, is_gateway, environment, log);
     }
     Ok(())
+}
+
+fn write_summary(
+    summary: &Summary,
+    is_gateway: bool,
+    environment: &Environment,
+    log: &mut Log<'_>,
+) {
+    if let Err(error) = summary.write(environment) {
+        log.warning(format!(
+            "The job summary was not written: {}",
+            with_causes(&error)
+        ));
+    } else if is_gateway && let Err(error) = summary.keep(environment) {
+        log.debug(format!(
+            "the post phase replaces the job summary: {error:#}"
+        ));
+    }
 }
 
 /// What a step would grant.

@@ -66,8 +66,7 @@ impl Presented {
         endpoints: &Endpoints,
         token: &Token,
         headers: &[(&'static str, String)],
-        rule: Option<&AppliedRule>,
-        tools: &[String],
+        start: Start,
         log: &mut Log<'_>,
     ) -> anyhow::Result<Self> {
         let key = keys::random()?;
@@ -86,13 +85,13 @@ impl Presented {
             headers: headers
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect(),
-            tools: tools.to_vec(),
+            tools: start.tools.clone(),
             key: key.clone(),
             lifetime: settings.gateway.lifetime,
             proxy: settings.http.proxy.clone(),
             ca_certificates: settings.http.ca_certificates.clone(),
             audit_arguments: settings.gateway.audit_arguments,
-            start: start(settings, environment, rule, tools),
+            start,
             run: settings.http.run.clone(),
             place,
         };
@@ -116,8 +115,8 @@ impl Presented {
     }
 }
 
-/// The first line of the audit.
-fn start(
+/// For what a gateway is started.
+pub(super) fn start(
     settings: &Settings,
     environment: &Environment,
     rule: Option<&AppliedRule>,
