@@ -5,8 +5,8 @@
 use anyhow::bail;
 
 use crate::error::with_causes;
-use crate::gateway::launch::{self, Ended};
 use crate::gateway::{Counts, End};
+use crate::launch::{self, Ended};
 use crate::runner::summary::{self, Cell, Summary};
 use crate::runner::{Environment, Log, state, temp};
 use crate::text::{Quote, as_given, comma_list_of};

@@ -3,7 +3,6 @@
 use crate::access::AccessErrors;
 use crate::access::policy::{NoMatchingRuleError, PolicyErrors};
 use crate::access::source::ReadError;
-use crate::connect::RejectedError;
 use crate::http::{Cause, RequestError};
 use crate::inputs::InputErrors;
 use crate::runner::{Log, Place};
@@ -45,12 +44,6 @@ impl From<ReadError> for Error {
 
 impl From<NoMatchingRuleError> for Error {
     fn from(error: NoMatchingRuleError) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-impl From<RejectedError> for Error {
-    fn from(error: RejectedError) -> Self {
         Self::Other(error.into())
     }
 }

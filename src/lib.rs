@@ -15,8 +15,8 @@
 //! and come together in `connect`. All of them use [`text`], which makes untrusted text safe to show, and
 //! [`http`], which gives every request time limits, retries, and errors.
 //!
-//! [`gateway`] is the local MCP server that enforces the granted tools: `connect` starts it, and [`cleanup`],
-//! the post phase, stops it. [`answer`] checks an agent's answer for secrets. [`cli`] has the command
+//! [`gateway`] is the local MCP server that enforces the granted tools. `launch` starts it for `connect`, as a process or
+//! as a container, and stops it for [`cleanup`], the post phase. [`answer`] checks an agent's answer for secrets. [`cli`] has the command
 //! line: the phases, and commands for the terminal. [`Error`] reports the errors of all of them, each with
 //! a link from [`troubleshooting`].
 
@@ -26,16 +26,19 @@ pub mod answer;
 pub mod cleanup;
 pub mod cli;
 pub mod connect;
+mod connection;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gateway;
 pub mod http;
 pub mod inputs;
+mod launch;
 pub mod mcp;
 pub mod port;
 pub mod runner;
 pub mod text;
 pub mod troubleshooting;
 
+pub use connection::Connection;
 pub use error::Error;

@@ -72,6 +72,15 @@ impl<'a> Resolution<'a> {
     }
 }
 
+/// What to do about an agent that does not enforce `allowed_tools`, as an imperative clause.
+pub(crate) fn instead_of_no_enforcement(can_use_gateway: bool) -> &'static str {
+    if can_use_gateway {
+        "set `connection: gateway`, or use an agent that enforces an allowlist"
+    } else {
+        "use an agent that enforces an allowlist"
+    }
+}
+
 /// Why a request for access is denied.
 #[derive(Clone, Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each one means")]

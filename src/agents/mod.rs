@@ -26,10 +26,10 @@ mod table;
 use std::fmt;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use crate::Connection;
 use crate::text::or_list;
 pub use findings::{Effect, Finding};
 
@@ -47,49 +47,6 @@ const MCP_REMOTE: &str = "mcp-remote@0.15.1";
 /// command line, and no argument contains a space.
 const MCP_REMOTE_VARIABLE: &str = "PORT_MCP_AUTHORIZATION";
 
-/// How the agent connects to the server.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum Connection {
-    /// With the agent's own HTTP client.
-    Direct,
-    /// With `npx mcp-remote`, which the agent starts.
-    McpRemote,
-    /// With the agent's own HTTP client, to the gateway of this action.
-    Gateway,
-}
-
-impl Connection {
-    /// Every connection, in the order of the documentation.
-    pub const ALL: [Self; 3] = [Self::Direct, Self::McpRemote, Self::Gateway];
-
-    /// Its name in the input `connection`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::McpRemote => "mcp-remote",
-            Self::Gateway => "gateway",
-        }
-    }
-
-    /// How the agent connects to the URL that it gets.
-    #[must_use]
-    pub fn transport(self) -> Transport {
-        match self {
-            Self::Direct | Self::Gateway => Transport::Http,
-            Self::McpRemote => Transport::McpRemote,
-        }
-    }
-}
-
-impl fmt::Display for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// How the agent connects to a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -97,6 +54,16 @@ pub enum Transport {
     Http,
     /// With `npx mcp-remote`, which it starts.
     McpRemote,
+}
+
+impl From<Connection> for Transport {
+    /// How the agent connects to the URL that it gets.
+    fn from(connection: Connection) -> Self {
+        match connection {
+            Connection::Direct | Connection::Gateway => Self::Http,
+            Connection::McpRemote => Self::McpRemote,
+        }
+    }
 }
 
 /// Where the token is.
@@ -349,15 +316,6 @@ impl Agent {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
-    }
-
-    /// What to do about an agent that does not enforce `allowed_tools`, as an imperative clause.
-    pub(crate) fn instead_of_no_enforcement(can_use_gateway: bool) -> &'static str {
-        if can_use_gateway {
-            "set `connection: gateway`, or use an agent that enforces an allowlist"
-        } else {
-            "use an agent that enforces an allowlist"
-        }
     }
 
     /// The agents for which `is` returns true.

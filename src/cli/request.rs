@@ -6,7 +6,8 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde::{Deserialize, Deserializer};
 
-use crate::agents::{Agent, Connection};
+use crate::Connection;
+use crate::agents::Agent;
 use crate::inputs::{InputErrors, Inputs, Request};
 use crate::port::Region;
 use crate::runner::Environment;

@@ -11,10 +11,9 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::Error;
 use crate::access::source::PolicySource;
 use crate::access::{self, AccessError, AccessErrors, Decision, KnownTools, Resolution};
-use crate::agents::{self, Agent, AgentOutputs, Connection, Effect, ToolEnforcement};
+use crate::agents::{self, Agent, AgentOutputs, Effect, ToolEnforcement};
 use crate::error::with_causes;
 use crate::http::{Http, IGNORED_VARIABLES, ProxySettings};
 use crate::inputs::{Inputs, Settings};
@@ -24,9 +23,9 @@ use crate::runner::summary::{self, Summary};
 use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, files, state, temp};
 use crate::text::{comma_list, secrets};
+use crate::{Connection, Error};
 use policy::PolicyDecision;
 use presented::Presented;
-pub(crate) use token::RejectedError;
 
 /// The time limit for a request that only improves an error.
 const WRITABLE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -106,7 +105,7 @@ async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
         url: &presented.url,
         headers: &presented.headers,
         token: &presented.secret,
-        transport: settings.request.connection.transport(),
+        transport: settings.request.connection.into(),
         token_placement: settings.token_placement,
         tools: &tools,
         ungranted: &ungranted,
@@ -420,7 +419,7 @@ fn check_enforcement(
     let ungranted = resolution.ungranted();
     let agent = settings.request.agent;
     let others = Agent::enforcing_allowlist();
-    let instead = Agent::instead_of_no_enforcement(can_use_gateway(settings, decision));
+    let instead = access::instead_of_no_enforcement(can_use_gateway(settings, decision));
     match agent.enforcement {
         ToolEnforcement::Allowlist => {}
         ToolEnforcement::Denylist => {

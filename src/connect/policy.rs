@@ -1,8 +1,9 @@
 //! What the policy allows of the request, before the server's tools are known.
 
 use crate::Error;
-use crate::access::policy::{AccessRequest, Allowed, Contact, Rule, RunContext};
+use crate::access::policy::{AccessRequest, AgentTraits, Allowed, Contact, Rule, RunContext};
 use crate::access::{AccessErrors, Patterns, source};
+use crate::agents::{Agent, ToolEnforcement};
 use crate::http::Http;
 use crate::inputs::{Request, Settings};
 use crate::port::{Actions, Endpoints};
@@ -93,8 +94,18 @@ fn with_request<T>(request: &Request, check: impl FnOnce(&AccessRequest<'_>) -> 
         regions: &regions,
         custom_hosts: &custom_hosts,
         connection: request.connection,
-        agent: request.agent,
+        agent: traits(request.agent),
     })
+}
+
+/// What matters of an agent for a rule.
+pub(crate) fn traits(agent: &Agent) -> AgentTraits {
+    AgentTraits {
+        name: agent.name(),
+        enforces_tools: agent.enforcement != ToolEnforcement::None,
+        sends_headers: agent.sends_headers,
+        runs_on_runner: agent.runs_on_runner,
+    }
 }
 
 fn run_context(settings: &Settings, environment: &Environment) -> RunContext {

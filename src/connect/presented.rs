@@ -7,9 +7,10 @@ use url::Url;
 
 use super::policy::AppliedRule;
 use crate::gateway::handover::HandOver;
-use crate::gateway::{Start, keys, launch};
+use crate::gateway::{Start, keys};
 use crate::http::{ALL_HOSTS, EXCEPTION_VARIABLES, PROXY_VARIABLES};
 use crate::inputs::Settings;
+use crate::launch;
 use crate::port::{Endpoints, Token};
 use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, Run, files, state};

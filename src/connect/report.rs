@@ -8,14 +8,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::policy::PolicyDecision;
 use super::presented::Presented;
-use crate::Error;
 use crate::access::{Decision, RUNS_EVERYTHING, Resolution};
-use crate::agents::{AgentOutputs, Connection, TOKEN_VARIABLE, TokenPlacement, ToolEnforcement};
+use crate::agents::{AgentOutputs, TOKEN_VARIABLE, TokenPlacement, ToolEnforcement};
 use crate::inputs::Settings;
 use crate::port::{Actions, Endpoints, Flow, Identity, Token};
 use crate::runner::summary::{Cell, Summary};
 use crate::runner::{Environment, Log};
 use crate::text::{Quote, comma_list, verbatim};
+use crate::{Connection, Error};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 

@@ -4,9 +4,9 @@ use std::fmt;
 
 use crate::Error;
 use crate::http::{Http, StatusError, StatusKind};
-use crate::inputs::{AuthMethod, Settings};
+use crate::inputs::Settings;
 use crate::mcp::{self, PreflightError, Tool};
-use crate::port::{self, Endpoints, Flow, Token, TokenError};
+use crate::port::{self, AuthMethod, Endpoints, Flow, Token, TokenError};
 use crate::runner::Log;
 
 /// Requests a token from each of the servers in turn, until one accepts the credentials.
@@ -128,7 +128,7 @@ fn is_unauthorized(status: &StatusError) -> bool {
 
 /// Every region rejected the credentials, or the MCP server rejected the token of every flow.
 #[derive(Debug)]
-pub(crate) struct RejectedError {
+struct RejectedError {
     /// Each attempt, such as `region: eu`, with the details of its error.
     attempts: Vec<(String, String)>,
     hint: String,
@@ -148,6 +148,12 @@ impl RejectedError {
 }
 
 impl std::error::Error for RejectedError {}
+
+impl From<RejectedError> for Error {
+    fn from(error: RejectedError) -> Self {
+        Self::Other(error.into())
+    }
+}
 
 impl fmt::Display for RejectedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,10 +26,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use url::Url;
 
+use crate::Connection;
 use crate::access::Patterns;
 use crate::access::policy::{AccessRequest, Policy, RunContext};
 use crate::agents::config::Config;
-use crate::agents::{Agent, Connection, Server, TokenPlacement, Transport};
+use crate::agents::{Agent, Server, TokenPlacement, Transport};
+use crate::connect::policy::traits;
 use crate::gateway::gate::{Action, Message};
 use crate::gateway::inspect::Inspector;
 use crate::gateway::rewrite::{Events, with_granted_tools};
@@ -261,7 +263,7 @@ pub fn policy(data: &[u8]) {
             regions: &[Region::Eu],
             custom_hosts: &[],
             connection: Connection::Direct,
-            agent: Agent::ALL[0],
+            agent: traits(Agent::ALL[0]),
         };
         let allows = |request: &AccessRequest<'_>| rule.check(request).is_ok();
         if !allows(&least) {

@@ -42,7 +42,7 @@ use crate::text::secrets::is_any_in;
 use crate::text::{Quote, well_formed, without_command};
 
 /// The path of the MCP server, as at Port.
-pub(super) const PATH: &str = "/v1";
+pub(crate) const PATH: &str = "/v1";
 
 /// The maximum length of a request body in bytes.
 const LARGEST_REQUEST: usize = 4 * 1024 * 1024;

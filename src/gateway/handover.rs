@@ -17,8 +17,7 @@ use url::Url;
 
 use super::audit::Start;
 use crate::http::ProxySettings;
-use crate::inputs::AuthMethod;
-use crate::port::{Credentials, Endpoints, Flow, Region, Token};
+use crate::port::{AuthMethod, Credentials, Endpoints, Flow, Region, Token};
 
 /// Everything that a gateway needs.
 pub(crate) struct HandOver {

@@ -20,7 +20,6 @@
 //! | `attempt` | an attempt of an agent to connect, and why it failed |
 //! | `call` | a forwarded call until its end |
 //! | `audit` | events and counts |
-//! | `launch` | how a step starts the gateway, and the post phase stops it: as a process or as a container |
 //! | `keys` | random keys |
 //! | `handover` | what the step passes to the gateway |
 //! | `serve` | what the gateway's process does |
@@ -33,7 +32,6 @@ pub(crate) mod gate;
 pub(crate) mod handover;
 pub(crate) mod inspect;
 pub(crate) mod keys;
-pub(crate) mod launch;
 mod list;
 mod lost;
 mod memory;
@@ -66,6 +64,7 @@ use attempt::Failure;
 use audit::{Audit, Sink};
 pub(crate) use audit::{Counts, End, Start};
 use door::Client;
+pub(crate) use door::PATH;
 use handover::HandOver;
 use memory::Memory;
 use renewal::Renewal;

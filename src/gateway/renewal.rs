@@ -15,8 +15,7 @@ use super::audit::Audit;
 use super::handover::HandOver;
 use super::uninterrupted;
 use crate::http::Http;
-use crate::inputs::AuthMethod;
-use crate::port::{self, Credentials, Endpoints, Flow, Token};
+use crate::port::{self, AuthMethod, Credentials, Endpoints, Flow, Token};
 use crate::text::secrets;
 
 /// The minimum time between two exchanges that rejected tokens cause.

@@ -20,15 +20,15 @@ use crate::text::secrets;
 /// The maximum length of the settings in bytes.
 const LARGEST_SETTINGS: u64 = 4 * 1024 * 1024;
 /// The maximum length of the reply in bytes.
-pub(super) const LARGEST_REPLY: usize = 64 * 1024;
+pub(crate) const LARGEST_REPLY: usize = 64 * 1024;
 
 /// The name by which containers reach their machine, if the engine or `--add-host` defines it.
-pub(super) const HOST_OF_CONTAINERS: &str = "host.docker.internal";
+pub(crate) const HOST_OF_CONTAINERS: &str = "host.docker.internal";
 
 /// The one line that a gateway returns to the step.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// It listens at this URL.
     Url(Url),
     /// It could not start.
@@ -40,7 +40,7 @@ impl Reply {
     ///
     /// # Errors
     /// Why the gateway did not start.
-    pub(super) fn parse(line: &str, address: IpAddr) -> Result<Url, String> {
+    pub(crate) fn parse(line: &str, address: IpAddr) -> Result<Url, String> {
         match serde_json::from_str(line) {
             Ok(Self::Url(url)) if url.host_str() == Some(&address.to_string()) => Ok(url),
             Ok(Self::Url(url)) => Err(format!("it replied that it listens at {url}")),

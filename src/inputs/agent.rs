@@ -1,7 +1,8 @@
 //! Checks whether an agent supports the inputs.
 
 use super::error::InputErrors;
-use crate::agents::{Agent, Connection, TokenPlacement, ToolEnforcement};
+use crate::Connection;
+use crate::agents::{Agent, TokenPlacement, ToolEnforcement};
 use crate::port::Actions;
 use crate::text::or_list;
 

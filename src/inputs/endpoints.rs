@@ -106,7 +106,7 @@ pub(super) fn url(value: &str, service: Service) -> Result<Url, ValueError> {
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {
             "contains a query or a fragment".to_owned()
         }
-        Ok(url) if url.scheme() != "https" && !is_loopback_http(&url) => {
+        Ok(url) if url.scheme() != "https" && !port::is_loopback_http(&url) => {
             "is not https, so credentials would be sent unencrypted".to_owned()
         }
         Ok(url) => match url.host_str().and_then(Service::from_host) {
@@ -125,10 +125,6 @@ fn endpoints(region: Option<Region>, api: Url, mcp: Url) -> Endpoints {
         api: without_version(api),
         mcp: with_version(mcp),
     }
-}
-
-pub(crate) fn is_loopback_http(url: &Url) -> bool {
-    url.scheme() == "http" && port::is_loopback(url)
 }
 
 /// Port's clients accept the API's URL with or without its version, which is added to each request. Port's guides for `curl`

@@ -9,7 +9,6 @@ mod file;
 mod parse;
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,17 +16,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
+use crate::Connection;
 use crate::access::Patterns;
 use crate::access::source::{GitHub, PolicySource};
 use crate::agents::config::Config;
-use crate::agents::{Agent, Connection, TokenPlacement};
+use crate::agents::{Agent, TokenPlacement};
 use crate::http::{HttpSettings, ProxySettings};
-use crate::port::{Actions, Credentials, Endpoints, Flow, Service};
+use crate::port::{self, Actions, AuthMethod, Credentials, Endpoints, Service};
 use crate::runner::empty_secret::EmptySecretCause;
 use crate::runner::{Environment, Run};
 use crate::text::{Quote, invisible_in, nearest, secrets};
 use endpoints::RegionChoice;
-pub(crate) use endpoints::is_loopback_http;
 use error::ValueError;
 pub use error::{InputError, InputErrors};
 use parse::PolicyLocation;
@@ -225,28 +224,6 @@ fn likely_input(name: &str) -> Option<&'static str> {
     former
         .map(|(_, input)| *input)
         .or_else(|| nearest(name, known))
-}
-
-/// How to obtain a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthMethod {
-    /// The REST exchange, then OAuth if the MCP server rejects its token.
-    Auto,
-    /// This flow only.
-    Only(Flow),
-}
-
-impl AuthMethod {
-    const ALL: [Self; 3] = [Self::Auto, Self::Only(Flow::Rest), Self::Only(Flow::Oauth)];
-}
-
-impl Display for AuthMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Only(flow) => flow.fmt(f),
-        }
-    }
 }
 
 /// The parsed inputs. `action.yml` describes the fields.
@@ -574,7 +551,7 @@ fn github_api(environment: &Environment) -> Result<Url, ValueError> {
     let api = environment.get("GITHUB_API_URL");
     Url::parse(api.unwrap_or("https://api.github.com"))
         .ok()
-        .filter(|url| url.scheme() == "https" || endpoints::is_loopback_http(url))
+        .filter(|url| url.scheme() == "https" || port::is_loopback_http(url))
         .ok_or_else(|| {
             ValueError::new(
                 "cannot be read: the runner's GITHUB_API_URL is not an https URL",

@@ -17,7 +17,7 @@ use url::{Host, Url};
 
 pub use error::{Error, NO_REGION_HINT, TokenError};
 pub use renames::{is_removed, replacement, replacements};
-pub use token::{Flow, Identity, Token, fetch as fetch_token};
+pub use token::{AuthMethod, Flow, Identity, Token, fetch as fetch_token};
 
 use crate::text::comma_list;
 
@@ -247,6 +247,12 @@ pub fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// Whether a URL needs no TLS: what is sent to it stays on this machine.
+#[must_use]
+pub fn is_loopback_http(url: &Url) -> bool {
+    url.scheme() == "http" && is_loopback(url)
 }
 
 /// Port client credentials: of an organization, a service account, or a user.

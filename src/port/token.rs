@@ -81,6 +81,29 @@ impl fmt::Display for Flow {
     }
 }
 
+/// How to obtain a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// The REST exchange, then OAuth if the MCP server rejects its token.
+    Auto,
+    /// This flow only.
+    Only(Flow),
+}
+
+impl AuthMethod {
+    /// Every method.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Only(Flow::Rest), Self::Only(Flow::Oauth)];
+}
+
+impl fmt::Display for AuthMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Only(flow) => flow.fmt(f),
+        }
+    }
+}
+
 /// An access token for Port's API and MCP server.
 ///
 /// Port returns the same token for a set of credentials until that token expires. So it may expire soon,

@@ -95,7 +95,7 @@ impl fmt::Display for Quote {
 /// A value of an input or a variable, as a message names it: `` `value` ``, or why it is not shown.
 ///
 /// It can be any secret of the repository. GitHub's runner masks a secret only as it is, so this shows the value
-/// only as it is: on one line, whole, and without characters that [`Log`](crate::runner::Log) replaces.
+/// only as it is: on one line, whole, and without characters that the log replaces.
 #[must_use]
 pub fn as_given(value: &str) -> String {
     match verbatim(value) {

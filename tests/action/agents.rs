@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fake_port::{FakePort, Flow, Tool};
-use port_mcp_action::agents::{Agent, Connection, TokenPlacement};
+use port_mcp_action::Connection;
+use port_mcp_action::agents::{Agent, TokenPlacement};
 use runner_double::Finished;
 use serde_json::{Value, json};
 

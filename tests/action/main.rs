@@ -30,6 +30,7 @@ mod interface;
 mod leaks;
 mod memory;
 mod merging;
+mod modules;
 mod policy;
 mod port_responses;
 mod preflight;

@@ -1,7 +1,8 @@
 //! Merging keeps all contents of a base configuration, in the agent's own format and in the arguments.
 
+use port_mcp_action::Connection;
 use port_mcp_action::agents::format::Format;
-use port_mcp_action::agents::{Agent, AgentOutputs, Connection, Server, TokenPlacement};
+use port_mcp_action::agents::{Agent, AgentOutputs, Server, TokenPlacement};
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
@@ -31,7 +32,7 @@ fn render(
         url: &"https://mcp.port.io/v1".parse().unwrap(),
         headers: &[("x-read-only-mode", "1".to_owned())],
         token: &"t0ken".into(),
-        transport: connection.transport(),
+        transport: connection.into(),
         token_placement,
         tools: &["list_blueprints".to_owned()],
         ungranted: &["delete_entity".to_owned()],

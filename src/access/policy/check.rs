@@ -1,9 +1,9 @@
 //! Whether a rule allows what a run requests.
 
 use super::Rule;
+use crate::Connection;
 use crate::access::pattern::Patterns;
-use crate::access::{AccessError, AccessErrors};
-use crate::agents::{Agent, Connection, ToolEnforcement};
+use crate::access::{AccessError, AccessErrors, instead_of_no_enforcement};
 use crate::port::{Actions, Region};
 use crate::text::Quote;
 
@@ -24,7 +24,20 @@ pub struct AccessRequest<'a> {
     /// The input `connection`.
     pub connection: Connection,
     /// The input `agent`.
-    pub agent: &'a Agent,
+    pub agent: AgentTraits,
+}
+
+/// What matters of an agent for a rule.
+#[derive(Clone, Copy, Debug)]
+pub struct AgentTraits {
+    /// Its name in the input `agent`.
+    pub name: &'static str,
+    /// Whether it enforces `allowed_tools`, by an allowlist or a denylist.
+    pub enforces_tools: bool,
+    /// Whether it sends Port's headers, which limit the actions.
+    pub sends_headers: bool,
+    /// Whether it runs where a gateway can.
+    pub runs_on_runner: bool,
 }
 
 /// The part of a request that a rule allows.
@@ -82,14 +95,17 @@ impl Rule<'_> {
             .err()
             .map_or(Vec::new(), |errors| errors.0);
         let agent = request.agent;
-        let is_enforced =
-            agent.enforcement != ToolEnforcement::None || request.connection == Connection::Gateway;
+        let is_enforced = agent.enforces_tools || request.connection == Connection::Gateway;
         let is_everything = request.tools.is_everything() && self.tools().is_everything();
         if !is_enforced && !is_everything {
             let can_use_gateway = agent.runs_on_runner && self.allows_gateway();
-            let instead = Agent::instead_of_no_enforcement(can_use_gateway);
+            let instead = instead_of_no_enforcement(can_use_gateway);
             let reason = ", since this agent does not enforce `allowed_tools`";
-            errors.push(self.deny(format!("`agent: {agent}`"), reason.to_owned(), instead));
+            errors.push(self.deny(
+                format!("`agent: {}`", agent.name),
+                reason.to_owned(),
+                instead,
+            ));
         }
         AccessErrors::check(errors)
     }
@@ -224,7 +240,10 @@ impl Rule<'_> {
             return Vec::new();
         }
         let agent = request.agent;
-        let reason = format!(", and `{agent}` cannot send the header that would limit it");
+        let reason = format!(
+            ", and `{}` cannot send the header that would limit it",
+            agent.name
+        );
         let instead = if agent.runs_on_runner && self.allows_gateway() {
             "set `connection: gateway`, or use another agent"
         } else {

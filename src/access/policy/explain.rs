@@ -2,7 +2,7 @@
 
 use super::file::Allow;
 use super::{Policy, Rule, RunContext};
-use crate::agents::Connection;
+use crate::Connection;
 use crate::port::Region;
 use crate::text::Quote;
 

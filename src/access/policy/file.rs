@@ -8,8 +8,8 @@ use yaml_serde::Value;
 
 use super::Problem;
 use super::problems::{self, explained};
+use crate::Connection;
 use crate::access::pattern::Patterns;
-use crate::agents::Connection;
 use crate::port::Region;
 use crate::text::without_mark;
 

@@ -27,7 +27,7 @@ use serde::Deserialize;
 use super::RUNS_EVERYTHING;
 use super::pattern::Patterns;
 use crate::text::{Quote, as_given, without_mark};
-pub use check::{AccessRequest, Allowed};
+pub use check::{AccessRequest, AgentTraits, Allowed};
 pub use explain::Explanation;
 use file::{Allow, Entry, File};
 pub use problems::Problem;
@@ -291,9 +291,16 @@ impl Rule<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agents::{Agent, Connection};
+    use crate::Connection;
     use crate::port::{Actions, Region};
     use proptest::prelude::*;
+
+    const AGENT: AgentTraits = AgentTraits {
+        name: "claude-code",
+        enforces_tools: true,
+        sends_headers: true,
+        runs_on_runner: true,
+    };
 
     fn policy(text: &str) -> Result<Policy, String> {
         Policy::parse("port-mcp.yml", text).map_err(|error| error.to_string())
@@ -622,7 +629,7 @@ rules:
                 regions: &[if requested_eu { Region::Eu } else { Region::Us }],
                 custom_hosts: if is_custom { &["port.acme.example"] } else { &[] },
                 connection: if requested_direct { Connection::Direct } else { Connection::McpRemote },
-                agent: Agent::ALL[0],
+                agent: AGENT,
             });
             let Ok(granted) = outcome else { return Ok(()) };
             prop_assert!(!is_custom);

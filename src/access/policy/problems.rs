@@ -10,8 +10,8 @@ use yaml_serde::Value;
 
 use super::file::OneOf;
 use super::place::{self, Step};
+use crate::Connection;
 use crate::access::pattern::{PatternError, Patterns};
-use crate::agents::Connection;
 use crate::port::{Actions, Region};
 use crate::text::{nearest, or_list};
 

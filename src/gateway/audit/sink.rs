@@ -7,7 +7,7 @@ use super::{GAP, line, map};
 use crate::text::Quote;
 
 /// The maximum length of what goes to the log of a container, in bytes, besides the last lines. The engine keeps all of it
-/// (`MAX_LOG` of `launch::container`): nothing that an agent does can remove the first lines.
+/// (`MAX_LOG` in `src/launch/container.rs`): nothing that an agent does can remove the first lines.
 const LARGEST_LOG: usize = 8 * 1024 * 1024;
 /// The same for a file.
 const LARGEST_FILE: usize = 64 * 1024 * 1024;

@@ -18,11 +18,9 @@ use url::Url;
 
 use super::engine::{Engine, EngineError, has_ended};
 use super::{EndError, Ended, Launched, Options, START_TIMEOUT, is_requested};
-use crate::gateway::audit::Counts;
-use crate::gateway::door::PATH;
 use crate::gateway::handover::{HandOver, Place};
-use crate::gateway::keys;
 use crate::gateway::serve::{HOST_OF_CONTAINERS, LARGEST_REPLY, Reply};
+use crate::gateway::{Counts, PATH, keys};
 use crate::http::seconds;
 use crate::runner::temp::{self, NewFile};
 use crate::runner::{Environment, Log, files, state};

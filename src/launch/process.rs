@@ -12,12 +12,11 @@ use tokio::process::{Child, Command};
 use url::Url;
 
 use super::{EndError, Ended, Launched, Options, START_TIMEOUT, is_requested};
-use crate::gateway::audit::Counts;
 use crate::gateway::handover::{HandOver, Place};
-use crate::gateway::keys;
 use crate::gateway::serve::{LARGEST_REPLY, Reply};
+use crate::gateway::{Counts, keys};
 use crate::http::{Http, HttpSettings, NetworkError, seconds};
-use crate::inputs::is_loopback_http;
+use crate::port::is_loopback_http;
 use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, state, temp};
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 use anyhow::bail;
 use url::Url;
 
-use super::audit::{Counts, End};
-use super::handover::{HandOver, Place};
+use crate::gateway::handover::{HandOver, Place};
+use crate::gateway::{Counts, End};
 use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, state};
 use crate::text::as_given;
