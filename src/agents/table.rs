@@ -10,7 +10,7 @@ const END: &str = "<!-- /agents -->";
 
 fn table() -> String {
     let mut lines = vec![
-        "| Agent | Output → setting | Tool enforcement | Tested |".to_owned(),
+        "| Agent | Tool enforcement | Tested | Output → setting |".to_owned(),
         "|---|---|---|---|".to_owned(),
     ];
     lines.extend(Agent::ALL.map(|agent| {
@@ -26,7 +26,7 @@ fn table() -> String {
             Tested::ApiTypes => "API types",
         };
         format!(
-            "| [`{agent}`]({agent}.md) | {} | {enforcement} | {tested} |",
+            "| [`{agent}`]({agent}.md) | {enforcement} | {tested} | {} |",
             agent.setup,
         )
     }));
@@ -43,10 +43,7 @@ fn support() -> String {
         .expect("the input `agent`");
     let connections = Connection::ALL.map(|connection| format!("`{connection}`"));
     let mut lines = vec![
-        format!(
-            "| Agent | {} | `env` | Workflow |",
-            connections.join(" | ")
-        ),
+        format!("| Agent | {} | `env` | Workflow |", connections.join(" | ")),
         "|---|---|---|---|---|---|".to_owned(),
     ];
     lines.extend(Agent::ALL.map(|agent| {

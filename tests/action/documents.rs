@@ -662,6 +662,18 @@ fn supported(agent: &str) -> Vec<(String, bool)> {
     cells(names.unwrap()).into_iter().zip(values).collect()
 }
 
+/// A new agent needs its line in the table that says who can read the token.
+#[test]
+fn k47_the_table_of_tokens_names_each_agent_once() {
+    let page = read(repository("docs/agents/README.md"));
+    let (_, section) = page.split_once("\n## Who can read the token\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    for agent in Agent::ALL {
+        let names = section.matches(&format!("`{agent}`")).count();
+        assert_eq!(names, 1, "{agent}");
+    }
+}
+
 /// What is not supported is on one page, so that no other page keeps an outdated sentence.
 #[test]
 fn k47_only_one_page_says_what_is_not_supported() {
@@ -675,9 +687,9 @@ fn k47_only_one_page_says_what_is_not_supported() {
             continue;
         }
         for line in prose(&read(&path)).lines() {
-            let own = quoted
-                .iter()
-                .fold(line.to_lowercase(), |line, message| line.replace(message, ""));
+            let own = quoted.iter().fold(line.to_lowercase(), |line, message| {
+                line.replace(message, "")
+            });
             let words: Vec<&str> = own.split(|c: char| !c.is_alphanumeric()).collect();
             let is_old = words.contains(&"yet") || own.contains("not support");
             assert!(!is_old, "see docs/support.md: {}: {line}", path.display());
@@ -726,7 +738,10 @@ fn k55_long_pages_have_complete_contents() {
         };
         let (_, after) = rest.split_once(END_OF_CONTENTS).unwrap();
         assert!(!before.contains("\n## "), "{}", path.display());
-        let updated = format!("{before}{CONTENTS}\n{}\n{END_OF_CONTENTS}{after}", contents(&page));
+        let updated = format!(
+            "{before}{CONTENTS}\n{}\n{END_OF_CONTENTS}{after}",
+            contents(&page)
+        );
         if std::env::var_os("UPDATE_DOCS").is_some() {
             fs::write(&path, updated).unwrap();
         } else {
@@ -751,7 +766,11 @@ fn k50_the_vault_workflow_deletes_the_file_with_the_secret() {
         "PORT_CLIENT_ID<<x\nid\nx\nPORT_CLIENT_SECRET<<x\nsecret\nx\n",
     )
     .unwrap();
-    fs::write(path("set_output_other"), "answer<<x\nPORT_CLIENT_SECRET\nx\n").unwrap();
+    fs::write(
+        path("set_output_other"),
+        "answer<<x\nPORT_CLIENT_SECRET\nx\n",
+    )
+    .unwrap();
     let status = Command::new("bash")
         .args(["--noprofile", "--norc", "-eo", "pipefail", "-c", deletion])
         .env("GITHUB_OUTPUT", path("set_output_own"))

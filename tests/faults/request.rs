@@ -49,12 +49,7 @@ impl Request {
         ("Policy and token", &[Self::Policy, Self::Rest, Self::Oauth]),
         (
             "Preflight check",
-            &[
-                Self::Initialize,
-                Self::Initialized,
-                Self::List,
-                Self::Close,
-            ],
+            &[Self::Initialize, Self::Initialized, Self::List, Self::Close],
         ),
         (
             "Gateway",
