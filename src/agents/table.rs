@@ -33,7 +33,7 @@ fn table() -> String {
     lines.join("\n")
 }
 
-/// What each agent supports: the connections, the variable, and the reusable workflow.
+/// What each agent supports: a table of the connections, and one of the variable and the reusable workflow.
 fn support() -> String {
     let workflow = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows/port-agent.yml");
     let workflow = fs::read_to_string(workflow).unwrap();
@@ -41,34 +41,40 @@ fn support() -> String {
         .lines()
         .find(|line| line.contains("description: \"Agent to run: "))
         .expect("the input `agent`");
-    let connections = Connection::ALL.map(|connection| format!("`{connection}`"));
-    let mut lines = vec![
-        format!("| Agent | {} | `env` | Workflow |", connections.join(" | ")),
-        "|---|---|---|---|---|---|".to_owned(),
+    let cell = |agent: &Agent, is_supported: bool| match agent.tested {
+        _ if !is_supported => "no",
+        Tested::EndToEnd => "ran",
+        Tested::EndToEndWithoutModel => "ran, no model",
+        Tested::ConfigSchema | Tested::ApiTypes => "read",
+    };
+    let names = Connection::ALL.map(|connection| format!("`{connection}`"));
+    let mut connections = vec![
+        format!("| Agent | {} |", names.join(" | ")),
+        "|---|---|---|---|".to_owned(),
     ];
-    lines.extend(Agent::ALL.map(|agent| {
-        let how = match agent.tested {
-            Tested::EndToEnd => "ran",
-            Tested::EndToEndWithoutModel => "ran, no model",
-            Tested::ConfigSchema | Tested::ApiTypes => "read",
+    let mut others = vec![
+        "| Agent | `token_placement: env` | Reusable workflow |".to_owned(),
+        "|---|---|---|".to_owned(),
+    ];
+    for agent in Agent::ALL {
+        let link = format!("[`{agent}`](agents/{agent}.md)");
+        let cells = Connection::ALL.map(|connection| {
+            cell(
+                agent,
+                connection == Connection::Direct || agent.runs_on_runner,
+            )
+        });
+        connections.push(format!("| {link} | {} |", cells.join(" | ")));
+        // The program that represents other clients does not expand variables.
+        let env = match agent.name {
+            "generic" => "read",
+            _ => cell(agent, agent.expands_variables),
         };
-        let cell = |is_supported: bool| if is_supported { how } else { "no" };
-        let connections = Connection::ALL
-            .map(|connection| cell(connection == Connection::Direct || agent.runs_on_runner));
         let is_in_workflow = in_workflow.contains(&format!("`{agent}`"));
-        format!(
-            "| [`{agent}`](agents/{agent}.md) | {} | {} | {} |",
-            connections.join(" | "),
-            // The program that represents other clients does not expand them.
-            if agent.name == "generic" {
-                "read"
-            } else {
-                cell(agent.expands_variables)
-            },
-            if is_in_workflow { "yes" } else { "no" },
-        )
-    }));
-    lines.join("\n")
+        let in_workflow = if is_in_workflow { "yes" } else { "no" };
+        others.push(format!("| {link} | {env} | {in_workflow} |"));
+    }
+    format!("{}\n\n{}", connections.join("\n"), others.join("\n"))
 }
 
 /// The table of agents by enforcement, for the README.

@@ -646,20 +646,23 @@ fn k47_pages_are_as_new_as_the_features() {
     }
 }
 
-/// What the generated table says about an agent: each connection, and `env`.
+/// What the generated tables say about an agent: each connection, and `env`.
 fn supported(agent: &str) -> Vec<(String, bool)> {
     let page = read(repository("docs/support.md"));
-    let table = page.split_once("<!-- agents").unwrap().1;
+    let tables = page.split_once("<!-- agents").unwrap().1;
     let cells = |line: &str| -> Vec<String> {
         let cells = line.trim_matches('|').split('|').skip(1);
         cells.map(|cell| cell.trim().replace('`', "")).collect()
     };
-    let names = table.lines().find(|line| line.starts_with("| Agent"));
-    let row = table
-        .lines()
-        .find(|line| line.starts_with(&format!("| [`{agent}`]")));
-    let values = cells(row.unwrap()).into_iter().map(|cell| cell != "no");
-    cells(names.unwrap()).into_iter().zip(values).collect()
+    let lines = |start: &str| -> Vec<Vec<String>> {
+        let lines = tables.lines().filter(|line| line.starts_with(start));
+        lines.map(cells).collect()
+    };
+    let heads = lines("| Agent |").concat();
+    let rows = lines(&format!("| [`{agent}`]")).concat();
+    assert_eq!(heads.len(), rows.len(), "{agent}");
+    let values = rows.into_iter().map(|cell| cell != "no");
+    heads.into_iter().zip(values).collect()
 }
 
 /// A new agent needs its line in the table that says who can read the token.
