@@ -640,7 +640,7 @@ async function main() {
       'first tool list, ms',
       'at rest, MiB',
       `after ${ROUNDS * CALLS_PER_ROUND} calls, MiB`,
-      'peak at a 24 MiB response, MiB',
+      'peak at 24 MiB, MiB',
       'call, median ms (added)',
       'call, p99 ms (added)',
       'CPU per call, ms',

@@ -5,7 +5,7 @@
 //! in time, that its memory is limited, and that no secret leaks into any stream or file.
 //!
 //! `cargo test --test faults -- "REST exchange"` runs the tests of one request. `UPDATE_DOCS=1 cargo test --test
-//! faults -- table` writes the table of verdicts into `docs/reliability.md`.
+//! faults -- table` writes the tables of verdicts into `docs/reliability.md`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue must fail")]
 
@@ -27,9 +27,11 @@ use verdict::Verdict;
 const THREADS: usize = 32;
 
 fn main() {
+    let in_tables = Request::PARTS.iter().flat_map(|(_, requests)| *requests);
+    assert!(in_tables.eq(&Request::ALL), "a table lacks a request");
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
-    let mut trials = vec![Trial::test("the table is up to date", || {
+    let mut trials = vec![Trial::test("the tables are up to date", || {
         update_table();
         Ok(())
     })];
@@ -84,14 +86,14 @@ fn check(request: Request, fault: Fault, verdict: &Verdict) -> Result<(), Failed
     Ok(())
 }
 
-/// Compares the table in the documents, and replaces it with `UPDATE_DOCS=1`.
+/// Compares the tables in the documents, and replaces them with `UPDATE_DOCS=1`.
 fn update_table() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reliability.md");
     let (start, end) = ("<!-- faults -->\n", "<!-- end of faults -->");
     let page = std::fs::read_to_string(path).unwrap();
     let (before, rest) = page.split_once(start).unwrap();
     let (_, after) = rest.split_once(end).unwrap();
-    let updated = format!("{before}{start}\n{}\n{end}{after}", verdict::table());
+    let updated = format!("{before}{start}\n{}{end}{after}", verdict::tables());
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(path, updated).unwrap();
     } else {

@@ -44,7 +44,26 @@ impl Request {
         Self::Engine,
     ];
 
-    /// The request in the table and in the names of tests.
+    /// The requests of each table in the documents: all of [`Self::ALL`], in its order.
+    pub(crate) const PARTS: [(&str, &[Self]); 3] = [
+        ("Policy and token", &[Self::Policy, Self::Rest, Self::Oauth]),
+        (
+            "Preflight check",
+            &[Self::Initialize, Self::Initialized, Self::List, Self::Close],
+        ),
+        (
+            "Gateway",
+            &[Self::Call, Self::Renewal, Self::Reopen, Self::Engine],
+        ),
+    ];
+
+    /// The request in the head of its table, below the name of its part.
+    pub(crate) fn heading(self) -> &'static str {
+        let title = self.title();
+        title.strip_prefix("gateway: ").unwrap_or(title)
+    }
+
+    /// The request in the names of tests.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Policy => "policy from GitHub",

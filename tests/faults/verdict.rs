@@ -288,25 +288,33 @@ fn of_call(fault: Fault) -> Verdict {
     }
 }
 
-/// The table of all verdicts, as Markdown. Faults with the same verdicts share a row.
-pub(crate) fn table() -> String {
-    let mut rows: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
-    for fault in Fault::ALL {
-        let words = Request::ALL
-            .map(|request| Verdict::of(request, fault).word())
-            .to_vec();
-        match rows.iter_mut().find(|(_, known)| *known == words) {
-            Some((faults, _)) => faults.push(fault.title()),
-            None => rows.push((vec![fault.title()], words)),
+/// The tables of all verdicts, as Markdown: a narrow one for the requests of each part. Faults with the same verdicts
+/// share a row, in the first column.
+pub(crate) fn tables() -> String {
+    let mut tables = String::new();
+    for (part, requests) in Request::PARTS {
+        let mut rows: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
+        for fault in Fault::ALL {
+            let words: Vec<&str> = requests
+                .iter()
+                .map(|request| Verdict::of(*request, fault).word())
+                .collect();
+            match rows.iter_mut().find(|(_, known)| *known == words) {
+                Some((faults, _)) => faults.push(fault.title()),
+                None => rows.push((vec![fault.title()], words)),
+            }
         }
+        let titles: Vec<&str> = requests.iter().map(|request| request.heading()).collect();
+        let _ = writeln!(
+            tables,
+            "### {part}\n\n| Fault | {} |\n|---|{}",
+            titles.join(" | "),
+            "---|".repeat(requests.len())
+        );
+        for (faults, words) in rows {
+            let _ = writeln!(tables, "| {} | {} |", faults.join("; "), words.join(" | "));
+        }
+        tables.push('\n');
     }
-    let titles = Request::ALL.map(Request::title).join(" | ");
-    let mut table = format!(
-        "| Fault | {titles} |\n|---|{}\n",
-        "---|".repeat(Request::ALL.len())
-    );
-    for (faults, words) in rows {
-        let _ = writeln!(table, "| {} | {} |", faults.join("; "), words.join(" | "));
-    }
-    table
+    tables
 }
