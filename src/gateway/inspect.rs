@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::door::{BoxError, error_message};
 use super::gate::folded;
+use super::reply::{BoxError, error_message};
 use super::rewrite::{self, DataLines, Events, MARK, Part, RawObject};
 use super::scan::Scanner;
 use crate::text::secrets::{Redactor, redact};

@@ -7,12 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::door::{
-    Body, EVENT_STREAM, LARGEST_LIST, Post, WHOLE_TIMEOUT, error_message, has_type, json_text,
-    kept_json, relay_error, response_in, whole,
-};
 use super::gate::Message;
 use super::memory::Reserved;
+use super::post::Post;
+use super::relay::{LARGEST_LIST, WHOLE_TIMEOUT, kept_json, relay_error, response_in, whole};
+use super::reply::{Body, EVENT_STREAM, error_message, has_type, json_text};
 use super::rewrite::{self, Page};
 use crate::mcp::error_text;
 

@@ -123,10 +123,7 @@ fn read_settings() -> Result<HandOver, HandOverError> {
 
 fn url_of(listener: &TcpListener) -> anyhow::Result<Url> {
     let address = listener.local_addr()?;
-    Ok(Url::parse(&format!(
-        "http://{address}{}",
-        super::door::PATH
-    ))?)
+    Ok(Url::parse(&format!("http://{address}{}", super::PATH))?)
 }
 
 /// The maximum number of connections.
