@@ -293,12 +293,12 @@ pub(super) fn summary(
     summary.facts([
         ("Agent", Some(Cell::text(settings.request.agent))),
         ("Connection", Some(Cell::text(settings.request.connection))),
-        ("Tools enforced by", Some(Cell::text(enforcement(settings)))),
+        ("Enforced by", Some(Cell::text(enforcement(settings)))),
         (
             "Policy",
             Some(rule.map_or(Cell::text("none"), |rule| Cell::untrusted(&rule.title))),
         ),
-        ("Read\u{2011}only mode", Some(Cell::text(mode))),
+        ("Read\u{2011}only", Some(Cell::text(mode))),
         ("Port actions", Some(actions)),
         ("MCP server", Some(Cell::untrusted(&server))),
         ("Region", endpoints.region.map(Cell::text)),

@@ -53,8 +53,10 @@ impl Cell {
     fn markdown(&self) -> String {
         match self {
             Self::Text(text) => escaped(text),
-            Self::Untrusted(quote) => code(&quote.to_string()),
-            Self::Names(names) => comma_list_of(names.iter().map(|name| code(&name.to_string()))),
+            Self::Untrusted(quote) => code_in_cell(&quote.to_string()),
+            Self::Names(names) => {
+                comma_list_of(names.iter().map(|name| code_in_cell(&name.to_string())))
+            }
         }
     }
 }
@@ -80,12 +82,13 @@ impl Summary {
         }
     }
 
-    /// Adds messages as the log contains them, as a block of code: the runner masks only what is the same.
+    /// Adds messages as the log contains them, each line as code: the runner masks only what is the same.
     pub fn messages(&mut self, texts: &[String]) {
-        let texts = texts.iter().map(|text| for_terminal(&fit(&redact(text))));
-        let text = texts.collect::<Vec<String>>().join("\n\n");
-        let fence = "`".repeat(longest_fence(&text).max(2) + 1);
-        let _ = writeln!(self.0, "{fence}\n{text}\n{fence}\n");
+        for text in texts {
+            let text = for_terminal(&fit(&redact(text)));
+            let lines: Vec<String> = text.lines().map(code).collect();
+            let _ = writeln!(self.0, "{}\n", lines.join("\\\n"));
+        }
     }
 
     /// Adds a paragraph of this program.
@@ -114,7 +117,7 @@ impl Summary {
             self.0,
             "| {} |\n|{}",
             headings.join(" | "),
-            "---|".repeat(N)
+            ":--|".repeat(N)
         );
         while self.0.len() < LARGEST
             && let Some(row) = rows.next()
@@ -189,13 +192,18 @@ fn digest(text: &str) -> String {
     hexadecimal(&Sha256::digest(text))
 }
 
-/// Text as code. Replaces `|`, which ends a cell: GitHub does not honor a backslash before it everywhere.
+/// Text as code in a cell. Replaces `|`, which ends a cell: GitHub does not honor a backslash before it everywhere.
+fn code_in_cell(text: &str) -> String {
+    code(&text.replace('|', "¦"))
+}
+
+/// Text as code.
 fn code(text: &str) -> String {
     if text.is_empty() {
         return String::new();
     }
-    let text = text.replace('|', "¦");
-    let fence = "`".repeat(longest_fence(&text) + 1);
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
     // A backtick at either end would lengthen the fence.
     let pad = if text.starts_with('`') || text.ends_with('`') {
         " "
@@ -205,12 +213,6 @@ fn code(text: &str) -> String {
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
-/// The length of the longest series of backticks.
-fn longest_fence(text: &str) -> usize {
-    let fences = text.split(|c| c != '`').map(str::len);
-    fences.max().unwrap_or_default()
-}
-
 /// Text with escaped Markdown, except for code between backticks, in which a backslash would be shown.
 fn escaped(text: &str) -> String {
     let text = Quote::new(text).to_string();
@@ -218,7 +220,7 @@ fn escaped(text: &str) -> String {
     let is_code = |index: usize| index % 2 == 1 && index + 1 < parts.len();
     let parts = parts.iter().enumerate();
     let parts = parts.map(|(index, part)| match index {
-        index if is_code(index) => code(part),
+        index if is_code(index) => code_in_cell(part),
         index if index % 2 == 1 => format!("\\`{}", without_markdown(part)),
         _ => without_markdown(part),
     });

@@ -20,7 +20,7 @@ fn tools_that_are_not_granted_are_listed_with_a_reason() {
     let not_granted = run.summary.split("| Not granted").nth(1).unwrap();
     assert_snapshot!(not_granted.trim_end(), @"
      | Reason |
-    |---|---|
+    |:--|:--|
     | `run_action` | not annotated as read-only: must be listed by name |
     ");
 }
