@@ -5,18 +5,46 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Kept between runs. A clean clone does not have it.
 cache=$repository/target/ci
 timings=()
+# The stages to run, and those of them that have run. Without any, all run.
+selected=() found=()
 
 # stage NAME COMMAND...
+stage() {
+  if ((${#selected[@]})); then
+    is_one_of "$1" "${selected[@]}" || return 0
+    found+=("$1")
+  fi
+  setup "$@"
+}
+
+# setup NAME COMMAND...: what every stage needs.
 #
 # The command runs in this shell and not in a condition, so that errexit also applies
 # inside a function.
-stage() {
+setup() {
   local started=$SECONDS
   running=$1
   printf '\n=== %s\n' "$1"
   "${@:2}"
   timings+=("$(printf '%5d s  %s' $((SECONDS - started)) "$1")")
   running=
+}
+
+# is_one_of TEXT ENTRY...
+is_one_of() {
+  local entry
+  for entry in "${@:2}"; do
+    [[ $entry != "$1" ]] || return 0
+  done
+  return 1
+}
+
+# Fails if a selected stage does not exist.
+all_found() {
+  local name
+  for name in "${selected[@]}"; do
+    is_one_of "$name" "${found[@]}" || fail "there is no stage \`$name\` here"
+  done
 }
 
 # For the EXIT trap. Takes the status of the script.
@@ -41,8 +69,13 @@ need() {
   fi
 }
 
+# Asks first on a terminal.
 install_packages() {
-  local as_root=()
+  local as_root=() answer
+  if [[ -t 0 && -t 1 ]]; then
+    read -rp "Install the packages $* with apt-get? [y/N] " answer
+    [[ $answer == [yY]* ]] || fail "install $*, then run this again"
+  fi
   if ((EUID)); then
     as_root=(sudo)
   fi
