@@ -551,7 +551,9 @@ async fn hand_over_to(
             }
         }
         let reply = String::from_utf8_lossy(&reply);
-        Reply::parse(reply.trim(), settings.place.listen.ip())
+        // The engine can send the first lines of the audit with it.
+        let line = reply.lines().next().unwrap_or_default();
+        Reply::parse(line, settings.place.listen.ip())
             .map_err(|error| anyhow!("{}", Quote::new(&error)))
     });
     let replied = replied

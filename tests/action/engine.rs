@@ -394,8 +394,13 @@ fn attach(mut stream: &TcpStream, mut input: impl std::io::BufRead, shared: &Mut
         let mut output = BufReader::new(gateway.stdout.take().unwrap());
         let mut reply = String::new();
         output.read_line(&mut reply).unwrap();
+        // A real engine can send both lines at once.
+        let mut first = String::new();
+        output.read_line(&mut first).unwrap();
+        reply.push_str(&first);
         state.processes.push(gateway);
         let written = Arc::clone(&state.written);
+        written.lock().unwrap().extend(first.into_bytes());
         std::thread::spawn(move || {
             let mut line = Vec::new();
             while output.read_until(b'\n', &mut line).unwrap_or_default() > 0 {
