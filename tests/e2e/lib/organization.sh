@@ -8,6 +8,8 @@ released=$scratch/released
 caller=$scratch/caller
 # A value that differs from all other secrets.
 model_key="e2e-model-key"
+# The only token that the fake GitHub accepts (`GITHUB_TOKEN` of tests/fake-port).
+policy_token=ghs_c4Rw9ZqK2mXv7TbN0sYhF5uJgL8pDe3AoV1i
 
 # Creates the commits of a release on a copy of this repository.
 organization() {
@@ -391,7 +393,8 @@ documented_organization() {
     port-incident:issues:triage port-matrix:workflow_dispatch:ask; do
     IFS=: read -r name event job <<<"$name"
     jq --null-input --arg name "$name" "$event_of" >"$scratch/event.json"
-    event=$event template "$name" --eventpath "$scratch/event.json" --job "$job" --input 'question=Who owns checkout?'
+    event=$event template "$name" --eventpath "$scratch/event.json" --job "$job" --input 'question=Who owns checkout?' \
+      --secret "POLICY_TOKEN=$policy_token"
     # shellcheck disable=SC2016 # the backticks are part of the message
     in_log 'rule 2 (`everyone reads`) of acme/.github/port-mcp.yml@main' 'artifact port-agent-answer' \
       'artifact port-agent-audit' '"repository":"acme/catalog"'
