@@ -375,7 +375,7 @@ documented_organization() {
   local files=$scratch/acme-.github command event_of name event job
   mkdir --parents "$files/.github/workflows" "$scratch/acme/.github/workflows"
   cp "$released/docs/workflows/organization.yml" "$files/.github/workflows/port.yml"
-  sed --in-place "s,^      region: eu,      api_url: $API_URL\n      mcp_url: $MCP_URL," "$files/.github/workflows/port.yml"
+  sed --in-place "s,^      region: eu,&\n      api_url: $API_URL\n      mcp_url: $MCP_URL," "$files/.github/workflows/port.yml"
   repository_of "$files"
   cp --recursive .github/workflow-templates "$scratch/acme/"
   command=$(awk '/^sed --in-place/ {inside = 1} inside && /^```$/ {exit} inside' docs/organization.md)
