@@ -369,6 +369,11 @@ calls() {
   curl --silent --show-error --fail "$API_URL/control/received" | jq '[.[] | select(.body | contains("tools/call"))] | length'
 }
 
+port_matrix() {
+  template port-matrix
+  in_log 'artifact port-agent-answer-payments:' 'artifact port-agent-answer-search:'
+}
+
 # The documented reusable workflow of an organization, its policy, and the templates, which the documented command
 # makes to call it.
 documented_organization() {
@@ -394,13 +399,13 @@ documented_organization() {
     IFS=: read -r name event job <<<"$name"
     jq --null-input --arg name "$name" "$event_of" >"$scratch/event.json"
     event=$event template "$name" --eventpath "$scratch/event.json" --job "$job" --input 'question=Who owns checkout?' \
-      --secret "POLICY_TOKEN=$policy_token"
+      --secret "POLICY_TOKEN=$policy_token" --matrix team:search
     # shellcheck disable=SC2016 # the backticks are part of the message
     in_log 'rule 2 (`everyone reads`) of acme/.github/port-mcp.yml@main' 'artifact port-agent-answer' \
       'artifact port-agent-audit' '"repository":"acme/catalog"'
   done
-  # The last one is a matrix.
-  in_log 'artifact port-agent-answer-payments:' 'artifact port-agent-audit-search:'
+  # Of the matrix, only one job: in act, jobs of a workflow that calls a workflow have the same name.
+  in_log 'artifact port-agent-answer-search:' 'artifact port-agent-audit-search:'
 }
 
 # The same fake organization for both regions.
