@@ -210,7 +210,7 @@ fn l18_markdown_from_the_server_is_not_rendered_in_a_cell() {
     ] {
         let tool = Tool::new("list_it").description(text).read_only(true);
         let run = Step::against(FakePort::builder().offer(tool)).succeed();
-        let html = rendered(&run.summary);
+        let html = rendered(&run.summary).replace(" align=\"left\"", "");
         let rows = html.split("<tr>").filter(|row| row.contains("list_it"));
         let rows: Vec<&str> = rows.collect();
         assert_eq!(rows.len(), 1, "{text}: {html}");
