@@ -3,8 +3,9 @@
 //!
 //! Markdown has many forms of links, and parsers disagree on some. Therefore, no form is recognized here: outside of
 //! code, each character that all forms of a kind need is broken, such as the colon of `://`. Comrak, which is written
-//! after GitHub's parser, says what is code. A change can make other text code, so the text is read again until nothing
-//! changes. If that needs too many readings, the whole text becomes a code block.
+//! after GitHub's parser, says what is code. The two disagree on where some paragraphs end, so a code span counts only if
+//! that makes no difference. A change can make other text code, so the text is read again until nothing changes. If that
+//! needs too many readings, the whole text becomes a code block.
 
 use std::ops::Range;
 
@@ -151,35 +152,46 @@ fn code(text: &str) -> Vec<Code> {
         Some(offsets.get(line.checked_sub(1)?)? + column.checked_sub(1)?)
     };
     let mut cell = None;
-    let mut found: Vec<Code> = parse_document(&arena, text, &options)
-        .descendants()
-        .filter_map(|node| {
-            let node = node.data();
-            let (first, last) = (node.sourcepos.start, node.sourcepos.end);
-            let start = at(first.line, first.column)?;
-            match &node.value {
-                NodeValue::TableCell => {
-                    cell = Some(Cell {
-                        line: first.line,
-                        read: start,
-                        at: start,
-                    });
-                    None
-                }
-                NodeValue::Code(code) => {
-                    let mut span = start..at(last.line, last.column)? + 1;
-                    if let Some(cell) = cell.as_mut().filter(|cell| cell.line == first.line) {
-                        span = cell.position(text, span.start)..cell.position(text, span.end);
-                    }
-                    code_span(text, code, span)
-                }
-                NodeValue::CodeBlock(code) => {
-                    code_block(code, start, first.line - 1, &lines, &offsets)
-                }
-                _ => None,
+    // Whether each line is a part of a code block.
+    let mut is_block = vec![false; lines.len()];
+    let mut found: Vec<Code> = Vec::new();
+    let mut spans = Vec::new();
+    for node in parse_document(&arena, text, &options).descendants() {
+        let node = node.data();
+        let (first, last) = (node.sourcepos.start, node.sourcepos.end);
+        let Some(start) = at(first.line, first.column) else {
+            continue;
+        };
+        let line = first.line - 1;
+        match &node.value {
+            NodeValue::TableCell => {
+                cell = Some(Cell {
+                    line,
+                    read: start,
+                    at: start,
+                });
             }
-        })
-        .collect();
+            NodeValue::Code(code) if first.line == last.line => {
+                let mut span = start..start + 1 + last.column.saturating_sub(first.column);
+                if let Some(cell) = cell.as_mut().filter(|cell| cell.line == line) {
+                    span = cell.position(text, span.start)..cell.position(text, span.end);
+                }
+                spans.extend(code_span(text, code, span).map(|code| (line, code)));
+            }
+            NodeValue::CodeBlock(code) => {
+                if let Some((block, end)) = code_block(code, start, line, &lines, &offsets) {
+                    let closing = usize::from(code.fenced && code.closed);
+                    let end = (end + closing).min(lines.len());
+                    is_block[line..end].fill(true);
+                    found.push(block);
+                }
+            }
+            _ => {}
+        }
+    }
+    let is_clear = clear_lines(&lines, &is_block);
+    let spans = spans.into_iter().filter(|(line, _)| is_clear[*line]);
+    found.extend(spans.map(|(_, code)| code));
     // The parser moves footnotes to the end.
     found.sort_by_key(|code| code.start);
     let mut end = 0;
@@ -218,27 +230,103 @@ fn code_span(text: &str, code: &NodeCode, Range { start, end }: Range<usize>) ->
     let source = text.get(start..end)?;
     let fence = "`".repeat(code.num_backticks);
     let inner = source.strip_prefix(&*fence)?.strip_suffix(&*fence)?;
-    // Between its lines can be the marks of a quote, and in a table, `|` is escaped.
-    let is_text = |c: &char| !c.is_whitespace() && !matches!(c, '>' | '\\');
+    // In a table, `|` is escaped.
+    let is_text = |c: &char| !c.is_whitespace() && *c != '\\';
     let is_same = inner
         .chars()
         .filter(is_text)
         .eq(code.literal.chars().filter(is_text));
-    (is_same && !inner.starts_with('`') && !inner.ends_with('`')).then_some(Code {
+    // `]:` can be a part of a definition, which a parser finds before code.
+    let is_ambiguous = inner.starts_with('`') || inner.ends_with('`') || inner.contains("]:");
+    (is_same && !is_ambiguous).then_some(Code {
         start,
         end,
         kind: Kind::Span,
     })
 }
 
-/// The code block that begins in the line with this index, if it is there.
+/// Of each line, whether its code spans are the same wherever a paragraph or a cell of a table begins: no backtick before
+/// them, back to an empty line or a code block, is without its pair in its own line and cell.
+fn clear_lines(lines: &[&str], is_block: &[bool]) -> Vec<bool> {
+    let is_end = |index: &usize| is_block[*index] || lines[*index].chars().all(is_space);
+    let mut clear = vec![false; lines.len()];
+    let mut start = 0;
+    while start < lines.len() {
+        let end = (start..lines.len()).find(is_end).unwrap_or(lines.len());
+        let paragraph = &lines[start..end];
+        let has_cells = paragraph.iter().any(|line| may_begin_table(line));
+        let mut cells = paragraph.iter().flat_map(|line| cells(line));
+        let is_clear =
+            paragraph.iter().all(|line| is_paired(line)) && (!has_cells || cells.all(is_paired));
+        clear[start..end].fill(is_clear);
+        start = end + 1;
+    }
+    clear
+}
+
+/// Whether a line is empty, except for the marks of quotes.
+fn is_empty(line: &str) -> bool {
+    line.chars().all(|c| c == '>' || is_space(c))
+}
+
+/// Whether the line can be the second one of a table, also in a list or a quote.
+fn may_begin_table(line: &str) -> bool {
+    let is_mark = |c: char| c.is_ascii_digit() || c.is_whitespace() || "|:->+*.)".contains(c);
+    line.contains('-') && line.chars().all(is_mark)
+}
+
+/// The cells of a line, if it is a row of a table.
+fn cells(line: &str) -> impl Iterator<Item = &str> {
+    let mut is_escaped = false;
+    line.split(move |c| {
+        let is_end = c == '|' && !is_escaped;
+        is_escaped = c == '\\';
+        is_end
+    })
+}
+
+/// Whether each backtick belongs to a code span in the text, or is escaped.
+fn is_paired(text: &str) -> bool {
+    let mut rest = text;
+    while let Some(at) = rest.find(['`', '\\']) {
+        if rest[at..].starts_with('\\') {
+            // The escaped character can be a backtick.
+            rest = rest[at + 1..]
+                .strip_prefix(['`', '\\'])
+                .unwrap_or(&rest[at + 1..]);
+            continue;
+        }
+        let inner = rest[at..].trim_start_matches('`');
+        let length = rest.len() - at - inner.len();
+        let Some(end) = closing(inner, length) else {
+            return false;
+        };
+        rest = &inner[end..];
+    }
+    true
+}
+
+/// Where the code span ends whose opening backticks are before the text.
+fn closing(text: &str, length: usize) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let start = from + text[from..].find('`')?;
+        let run = text[start..].len() - text[start..].trim_start_matches('`').len();
+        from = start + run;
+        if run == length {
+            return Some(from);
+        }
+    }
+}
+
+/// The code block that begins in the line with this index, if it is there, and the line that follows on it.
 fn code_block(
     code: &NodeCodeBlock,
     start: usize,
     line: usize,
     lines: &[&str],
     offsets: &[usize],
-) -> Option<Code> {
+) -> Option<(Code, usize)> {
     let mut kind = Kind::Indented;
     let mut next = line;
     if code.fenced {
@@ -251,20 +339,23 @@ fn code_block(
             info: start + fence,
         };
         next += 1;
+    } else if line > 0 && !is_empty(lines[line - 1]) {
+        // For another parser, it could continue a paragraph.
+        return None;
     }
     for expected in code.literal.lines() {
         // A tab is in the text as spaces, if only a part of it belongs to the code. Before a line can be the marks of
         // quotes.
         let (line, expected) = (lines.get(next)?.trim_end(), expected.trim());
         let is_same = match expected {
-            "" => line.chars().all(|c| c == '>' || c.is_whitespace()),
+            "" => is_empty(line),
             _ => line.ends_with(expected),
         };
         is_same.then_some(())?;
         next += 1;
     }
     let end = *offsets.get(next)?;
-    (start < end).then_some(Code { start, end, kind })
+    (start < end).then_some((Code { start, end, kind }, next))
 }
 
 fn line_end(text: &str, from: usize) -> usize {
@@ -349,6 +440,11 @@ impl<'a> Writer<'a> {
                 }
                 '[' => {
                     self.brackets.push(false);
+                    // GitHub's parser ends a task that has no text: the next line begins a paragraph.
+                    let is_escaped = self.out.ends_with('\\');
+                    if is_empty_task(after, before_span) && !is_escaped {
+                        self.out.push('\\');
+                    }
                     self.out.push(c);
                     // A reference to a footnote: GitHub's parser makes text of the code in it.
                     if after.trim_start_matches('\\').starts_with('^') {
@@ -430,7 +526,7 @@ impl Word {
     }
 }
 
-/// What ends a URL for all parsers.
+/// What ends a URL and is in empty lines, for all parsers.
 fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\n' | '\t')
 }
@@ -481,6 +577,16 @@ fn known(text: &str, github: &Url) -> Option<Known> {
 fn starts_with(text: &str, prefix: &str) -> bool {
     text.get(..prefix.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Whether this is the rest of the mark of a task, without text after it. `before_span`: a code span follows.
+fn is_empty_task(after: &str, before_span: bool) -> bool {
+    let rest = after.strip_prefix([' ', 'x', 'X']);
+    let Some(rest) = rest.and_then(|rest| rest.strip_prefix(']')) else {
+        return false;
+    };
+    let rest = rest.trim_start_matches(|c: char| c != '\n' && c.is_whitespace());
+    rest.starts_with('\n') || rest.is_empty() && !before_span
 }
 
 /// Whether this is the rest of an entity that is not kept.

@@ -148,9 +148,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         ],
     )?;
     if disarmed > 0 {
-        log.info(&format!(
-            "Disarmed images, links, and mentions: {disarmed}."
-        ));
+        log.info(format!("Disarmed images, links, and mentions: {disarmed}."));
     }
     log.info("Passed on the agent's answer.");
     file.keep()
