@@ -3,6 +3,7 @@
 //! The answer becomes an output for the next steps and a file for an artifact, unless it contains a secret
 //! of the job, or the agent answered without Port: then the step fails.
 
+pub(crate) mod links;
 mod report;
 
 use std::fs;
@@ -12,12 +13,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use url::Url;
 
-use crate::inputs::agent_named;
+use crate::agents::Agent;
+use crate::inputs::choice;
 use crate::runner::{Environment, Log, files, temp};
 use crate::text::as_given;
 use crate::text::disguise::Search;
 use crate::text::secrets::{SHORTEST, is_public};
+use links::{Disarmed, disarm};
 use report::{Connection, Report};
 
 /// The maximum size of the file in bytes. Conversations can have several MiB.
@@ -38,9 +42,21 @@ struct Inputs {
     server_name: Option<String>,
     audit_file: Option<String>,
     secrets: Option<SecretString>,
+    links: Option<String>,
 }
 
-const INPUTS: [&str; 5] = ["agent", "file", "server_name", "audit_file", "secrets"];
+const INPUTS: [&str; 6] = [
+    "agent",
+    "file",
+    "server_name",
+    "audit_file",
+    "secrets",
+    "links",
+];
+
+/// The values of `links`.
+const KEEP: &str = "keep";
+const DISARM: &str = "disarm";
 
 /// Reads the answer, searches it for secrets, and passes it on.
 ///
@@ -71,6 +87,8 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         }
     }
     files::path(environment, files::OUTPUT)?;
+    let links = inputs.links.as_deref().unwrap_or(KEEP);
+    let links = choice("links", links, &[KEEP, DISARM])?;
     let agent = inputs.agent.as_deref().unwrap_or("generic");
     let file = inputs
         .file
@@ -78,7 +96,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
     let is_long = |secret: &SecretString| secret.expose_secret().chars().count() >= SHORTEST;
     let is_searched = secrets.iter().any(is_long);
     let judgment = Judgment {
-        agent: agent_named(agent)?.to_string(),
+        agent: choice("agent", agent, &Agent::ALL)?.to_string(),
         server: inputs.server_name.unwrap_or_else(|| "port".to_owned()),
         file: file.into(),
         audit: match &inputs.audit_file {
@@ -86,6 +104,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
             None => None,
         },
         secrets,
+        github: (links == DISARM).then(|| github(environment)),
     };
     let server = as_given(&judgment.server);
     // This thread gets the signals, and a search can take seconds.
@@ -105,13 +124,17 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
             "The answer was not searched for secrets: pass all secrets of the job as the input `secrets`, which ignores shorter ones than 8 characters.",
         );
     }
-    let file = temp::create(environment, ".md", &format!("{answer}\n").into())?;
-    let output = cut(&answer);
-    if output.len() < answer.len() {
+    let Passed {
+        text,
+        beginning,
+        disarmed,
+    } = answer;
+    let file = temp::create(environment, ".md", &format!("{text}\n").into())?;
+    if let Some(beginning) = &beginning {
         log.notice(format!(
                 "The answer is {} KiB. The output `answer` contains the first {} KiB; the file contains all of it.",
-                answer.len().div_ceil(1024),
-                LARGEST_OUTPUT / 1024
+                text.len().div_ceil(1024),
+                beginning.len() / 1024
             ),
         );
     }
@@ -119,12 +142,62 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
         environment,
         files::OUTPUT,
         &[
-            ("answer", output.into()),
+            ("answer", beginning.as_deref().unwrap_or(&text).into()),
             ("answer_file", file.name.as_str().into()),
+            ("disarmed", disarmed.to_string().as_str().into()),
         ],
     )?;
+    if disarmed > 0 {
+        log.info(format!("Disarmed images, links, and mentions: {disarmed}."));
+    }
     log.info("Passed on the agent's answer.");
     file.keep()
+}
+
+/// The server of GitHub.
+fn github(environment: &Environment) -> Url {
+    let server = environment.get("GITHUB_SERVER_URL");
+    let server = server.and_then(|server| Url::parse(server).ok());
+    #[expect(clippy::expect_used, reason = "a constant")]
+    server.unwrap_or_else(|| Url::parse("https://github.com").expect("a constant URL is a URL"))
+}
+
+/// An answer that is passed on.
+struct Passed {
+    text: String,
+    /// The beginning that fits into the output, if the text does not.
+    beginning: Option<String>,
+    /// How many images, links, and mentions were disarmed.
+    disarmed: usize,
+}
+
+impl Passed {
+    fn unchanged(text: String) -> Self {
+        let beginning = cut(&text, LARGEST_OUTPUT);
+        Self {
+            beginning: (beginning.len() < text.len()).then(|| beginning.to_owned()),
+            text,
+            disarmed: 0,
+        }
+    }
+
+    /// The beginning is cut before it is disarmed: the cut can end code, so that other text gets an effect.
+    fn disarmed(answer: &str, github: &Url) -> Self {
+        let Disarmed { text, places } = disarm(answer, github);
+        let mut passed = Self {
+            text,
+            beginning: None,
+            disarmed: places,
+        };
+        let (mut length, mut fits) = (LARGEST_OUTPUT, passed.text.len() <= LARGEST_OUTPUT);
+        while !fits {
+            let beginning = disarm(cut(answer, length), github).text;
+            fits = beginning.len() <= LARGEST_OUTPUT;
+            length = (length * LARGEST_OUTPUT / beginning.len()).saturating_sub(64);
+            passed.beginning = Some(beginning);
+        }
+        passed
+    }
 }
 
 /// What decides whether an answer is passed on.
@@ -134,11 +207,13 @@ struct Judgment {
     file: PathBuf,
     audit: Option<PathBuf>,
     secrets: Vec<SecretString>,
+    /// The server of GitHub, if links to others are disarmed.
+    github: Option<Url>,
 }
 
 impl Judgment {
     /// The answer, if it can be passed on, and what is known about the agent's connection.
-    fn run(&self) -> anyhow::Result<(String, Connection)> {
+    fn run(&self) -> anyhow::Result<(Passed, Connection)> {
         let text = read_answer(&self.file)?;
         let stderr_log = self.file.with_file_name(STDERR_LOG);
         let stderr = if self.agent == "gemini-cli" && stderr_log.is_file() {
@@ -160,7 +235,12 @@ impl Judgment {
                  hint: check what in the prompt caused this; rotate the secret if anyone has seen it"
             );
         }
-        Ok((answer, connection))
+        // After the search: it needs the text as the agent wrote it.
+        let passed = match &self.github {
+            Some(github) => Passed::disarmed(&answer, github),
+            None => Passed::unchanged(answer),
+        };
+        Ok((passed, connection))
     }
 }
 
@@ -242,14 +322,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The beginning of the answer that fits into the output, cut between characters.
-fn cut(answer: &str) -> &str {
-    if answer.len() <= LARGEST_OUTPUT {
-        return answer;
-    }
-    let mut end = LARGEST_OUTPUT;
-    while !answer.is_char_boundary(end) {
-        end -= 1;
-    }
-    &answer[..end]
+/// The first bytes of the answer, cut between characters.
+fn cut(answer: &str, length: usize) -> &str {
+    &answer[..answer.floor_char_boundary(length)]
 }

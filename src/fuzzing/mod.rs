@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use comrak::nodes::NodeValue;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rmcp::model::RequestId;
@@ -31,6 +32,7 @@ use crate::access::Patterns;
 use crate::access::policy::{AccessRequest, Policy, RunContext};
 use crate::agents::config::Config;
 use crate::agents::{Agent, Server, TokenPlacement, Transport};
+use crate::answer::links::{Disarmed, disarm};
 use crate::connect::policy::traits;
 use crate::gateway::gate::{Action, Message};
 use crate::gateway::inspect::Inspector;
@@ -473,6 +475,45 @@ fn mask(value: &str) {
     assert_eq!(printed.lines().count(), masks.len(), "a line is no mask");
 }
 
+/// An answer: without its effects, it has no image, HTML, mention, or link to another host, and a second time changes
+/// nothing.
+pub fn links(data: &[u8]) {
+    let github = Url::parse("https://github.com").expect("a URL");
+    let text = String::from_utf8_lossy(data);
+    let Disarmed { text, .. } = disarm(&text, &github);
+    let again = disarm(&text, &github);
+    assert_eq!((again.text.as_str(), again.places), (text.as_str(), 0));
+    let mut options = comrak::Options::default();
+    let extension = &mut options.extension;
+    extension.autolink = true;
+    extension.footnotes = true;
+    extension.strikethrough = true;
+    extension.table = true;
+    extension.tasklist = true;
+    let arena = comrak::Arena::new();
+    for node in comrak::parse_document(&arena, &text, &options).descendants() {
+        let is_safe = match &node.data().value {
+            NodeValue::Image(_) | NodeValue::HtmlBlock(_) | NodeValue::HtmlInline(_) => false,
+            NodeValue::Link(link) => Url::parse(&link.url).is_ok_and(|url| {
+                let host = url.host_str().unwrap_or_default();
+                let domains = [".port.io", ".getport.io", ".github.com"];
+                let is_known = domains
+                    .iter()
+                    .any(|domain| format!(".{host}").ends_with(domain));
+                url.scheme() == "https" && url.username().is_empty() && is_known
+            }),
+            NodeValue::Text(text) => {
+                let mut mentions = text.match_indices('@');
+                mentions
+                    .all(|(at, _)| !text[at + 1..].starts_with(|c: char| c.is_ascii_alphanumeric()))
+            }
+            NodeValue::CodeBlock(code) => !code.info.eq_ignore_ascii_case("mermaid"),
+            _ => true,
+        };
+        assert!(is_safe, "{:?} in {text}", node.data().value);
+    }
+}
+
 fn printed(write: impl FnOnce(&mut Log<'_>)) -> String {
     let environment = Environment::from_iter([("RUNNER_DEBUG", "1")]);
     let mut out = Vec::new();
@@ -627,6 +668,7 @@ mod tests {
         event,
         gate,
         jwt,
+        links,
         log,
         patterns,
         policy,

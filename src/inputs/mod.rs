@@ -9,6 +9,7 @@ mod file;
 mod parse;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
@@ -203,14 +204,18 @@ fn is_given(input: &str, values: &BTreeMap<String, String>) -> bool {
     values.get(input).is_some_and(|value| !is_default(value))
 }
 
-/// The agent that a value of the input `agent` names.
+/// The one of `all` that the value of an input of another action names.
 ///
 /// # Errors
 /// When it names none.
-pub(crate) fn agent_named(value: &str) -> Result<&'static Agent, InputErrors> {
+pub(crate) fn choice<T: Copy + Display>(
+    input: &str,
+    value: &str,
+    all: &[T],
+) -> Result<T, InputErrors> {
     let mut errors = InputErrors::default();
-    let agent = errors.check("agent", parse::one_of(value, &Agent::ALL));
-    agent.ok_or(errors)
+    let found = errors.check(input, parse::one_of(value, all));
+    found.ok_or(errors)
 }
 
 /// The input that `name` most likely means.

@@ -83,6 +83,20 @@ const HOSTS: [(&str, Region, Service); 12] = [
     ("app.us.getport.io", Region::Us, Service::App),
 ];
 
+/// Port's domains: its hosts, its documentation, and its websites.
+const DOMAINS: [&str; 2] = ["port.io", "getport.io"];
+
+/// Whether `host` is in one of Port's domains.
+pub(crate) fn owns(host: &str) -> bool {
+    DOMAINS.iter().any(|domain| {
+        let start = host.len().checked_sub(domain.len());
+        let (before, end) = start
+            .and_then(|at| host.split_at_checked(at))
+            .unwrap_or_default();
+        end.eq_ignore_ascii_case(domain) && (before.is_empty() || before.ends_with('.'))
+    })
+}
+
 fn known(host: &str) -> Option<(Region, Service)> {
     let host = host.strip_suffix('.').unwrap_or(host);
     let mut hosts = HOSTS.iter();

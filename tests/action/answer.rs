@@ -960,7 +960,14 @@ fn the_step_matches_its_declaration() {
     };
     assert_eq!(
         keys("inputs"),
-        ["agent", "file", "server_name", "audit_file", "secrets"]
+        [
+            "agent",
+            "file",
+            "server_name",
+            "audit_file",
+            "secrets",
+            "links"
+        ]
     );
     let (_, run) = run_step("codex", b"Hello.", "");
     assert_eq!(

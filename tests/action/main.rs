@@ -10,6 +10,7 @@
 
 mod agents;
 mod answer;
+mod answer_links;
 mod attempts;
 mod binary;
 mod cases;

@@ -47,7 +47,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("cleanup", &["error", "gateway", "launch", "runner", "text"]),
-    ("answer", &["inputs", "runner", "text"]),
+    ("answer", &["agents", "inputs", "port", "runner", "text"]),
     (
         "cli",
         &[

@@ -185,6 +185,30 @@ secret_in_answer() {
   done
 }
 
+# shown NAME: the workflow as NAME-shown, which prints the answer.
+shown() {
+  # shellcheck disable=SC2016 # text of the workflow
+  sed 's/ >>"$GITHUB_STEP_SUMMARY"$//' "$caller/.github/workflows/$1.yml" >"$caller/.github/workflows/$1-shown.yml"
+}
+
+# What is posted has no images, mentions, and links to other hosts.
+links_in_answer() {
+  shown port-question
+  # shellcheck disable=SC2016 # the backticks are part of the answer
+  claude_script=$(answers '![](https://evil.example) by @user in `@code`') template port-question-shown --input 'question=Who?'
+  # shellcheck disable=SC2016
+  in_log '!\[]\(https[:]//evil.example) by [@]user in `@code`' 'Disarmed images, links, and mentions: 2.'
+}
+
+# GitHub drops an output of a job that contains a masked value. act does not, so here the job returns none.
+answer_dropped() {
+  changed 's/^      answer: .*steps\.answer.*$/      answer: ""/'
+  shown changed
+  template changed-shown --input 'question=Who owns checkout?'
+  # shellcheck disable=SC2016 # the backticks are part of the message
+  in_log 'GitHub dropped the answer of the agent' 'The artifact `port-agent-answer` of'
+}
+
 # ask AGENT MODEL: writes a workflow that runs the agent with the reusable workflow.
 ask() {
   local key lines=''
