@@ -261,13 +261,10 @@ pub(super) fn summary(
     expiry: Option<(SystemTime, Duration)>,
     limits: Option<&'static str>,
 ) -> Summary {
-    let expiry = expiry.map(|(at, left)| {
+    let expiry = expiry.and_then(|(at, left)| {
         let minutes = Duration::from_secs(left.as_secs() / 60 * 60);
-        format!(
-            "{} (in {})",
-            format_rfc3339_seconds(at),
-            format_duration(minutes)
-        )
+        let at = rfc3339(Some(at))?;
+        Some(format!("{at} (in {})", format_duration(minutes)))
     });
     let mode = if settings.request.read_only {
         "yes"

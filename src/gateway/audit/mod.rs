@@ -7,7 +7,7 @@ mod counts;
 mod sink;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -373,7 +373,10 @@ struct CallLine<'a> {
 }
 
 fn now() -> String {
-    format_rfc3339_millis(SystemTime::now()).to_string()
+    let mut text = String::new();
+    // Fails after the year 9999, which a wrong clock can show.
+    let written = write!(text, "{}", format_rfc3339_millis(SystemTime::now()));
+    written.map_or_else(|_| "after the year 9999".to_owned(), |()| text)
 }
 
 fn text_of(line: &impl Serialize) -> String {
