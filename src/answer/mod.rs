@@ -183,6 +183,8 @@ impl Passed {
 
     /// The beginning is cut before it is disarmed: the cut can end code, so that other text gets an effect.
     fn disarmed(answer: &str, github: &Url) -> Self {
+        // Otherwise, the beginning could consist of these only.
+        let answer = answer.trim_start_matches('\u{feff}');
         let Disarmed { text, places } = disarm(answer, github);
         let mut passed = Self {
             text,
@@ -193,7 +195,9 @@ impl Passed {
         while !fits {
             let beginning = disarm(cut(answer, length), github).text;
             fits = beginning.len() <= LARGEST_OUTPUT;
-            length = (length * LARGEST_OUTPUT / beginning.len()).saturating_sub(64);
+            if !fits {
+                length = (length * LARGEST_OUTPUT / beginning.len()).saturating_sub(64);
+            }
             passed.beginning = Some(beginning);
         }
         passed

@@ -202,7 +202,7 @@ links_in_answer() {
 
 # GitHub drops an output of a job that contains a masked value. act does not, so here the job returns none.
 answer_dropped() {
-  changed 's/^      answer: .*steps\.answer.*$/      answer: ""/'
+  changed 's/^      \(answer\|disarmed\): .*steps\.answer.*$/      \1: ""/'
   shown changed
   template changed-shown --input 'question=Who owns checkout?'
   # shellcheck disable=SC2016 # the backticks are part of the message
