@@ -344,7 +344,7 @@ async function gateway(port) {
     proxy: null,
     ca_certificates: [],
     audit_arguments: false,
-    start: { version: '0', agent: 'generic', connection: 'gateway', tools: port.tools },
+    start: { version: '0', agent: 'generic', connection: 'gateway' },
     place: { listen: '127.0.0.1:0', hosts: [], stop_key: random(), audit_output: false, audit_files: [auditFile] },
   };
   const started = clock();

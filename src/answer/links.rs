@@ -14,6 +14,7 @@ use comrak::{Arena, Options, parse_document};
 use url::Url;
 
 use crate::port;
+use crate::text::longest_backticks;
 
 /// The maximum size of a text that stays Markdown, in bytes. GitHub shows no larger one: it is the limit of a job
 /// summary. It also limits the memory of the parser.
@@ -73,12 +74,7 @@ pub(crate) fn disarm(text: &str, github: &Url) -> Disarmed {
 
 /// The text as a code block.
 fn in_code_block(text: &str) -> String {
-    let (mut run, mut longest) = (0, 2);
-    for c in text.chars() {
-        run = if c == '`' { run + 1 } else { 0 };
-        longest = longest.max(run);
-    }
-    let fence = "`".repeat(longest + 1);
+    let fence = "`".repeat(longest_backticks(text).max(2) + 1);
     format!("{fence}\n{text}\n{fence}")
 }
 

@@ -25,7 +25,7 @@ use crate::runner::{Environment, Log, files, state, temp};
 use crate::text::{comma_list, secrets};
 use crate::{Connection, Error};
 use policy::PolicyDecision;
-use presented::Presented;
+use presented::{Granted, Presented};
 
 /// The time limit for a request that only improves an error.
 const WRITABLE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -93,7 +93,10 @@ async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
             &endpoints,
             &token,
             &headers,
-            presented::start(&settings, environment, decision.rule.as_ref(), &tools),
+            &Granted {
+                rule: decision.rule.as_ref(),
+                tools: &tools,
+            },
             log,
         )
         .await?

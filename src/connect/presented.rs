@@ -32,6 +32,13 @@ pub(super) struct Presented {
     pub(super) audit_file: Option<NewFile>,
 }
 
+/// What the gateway lets pass.
+pub(super) struct Granted<'a> {
+    /// The rule of the policy that allows it.
+    pub(super) rule: Option<&'a AppliedRule>,
+    pub(super) tools: &'a [String],
+}
+
 impl Presented {
     /// Port's token at Port's MCP server.
     pub(super) fn direct(
@@ -67,7 +74,7 @@ impl Presented {
         endpoints: &Endpoints,
         token: &Token,
         headers: &[(&'static str, String)],
-        start: Start,
+        granted: &Granted<'_>,
         log: &mut Log<'_>,
     ) -> anyhow::Result<Self> {
         let key = keys::random()?;
@@ -86,13 +93,13 @@ impl Presented {
             headers: headers
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect(),
-            tools: start.tools.clone(),
+            tools: granted.tools.to_vec(),
             key: key.clone(),
             lifetime: settings.gateway.lifetime,
             proxy: settings.http.proxy.clone(),
             ca_certificates: settings.http.ca_certificates.clone(),
             audit_arguments: settings.gateway.audit_arguments,
-            start,
+            start: start(settings, environment, granted.rule),
             run: settings.http.run.clone(),
             place,
         };
@@ -117,12 +124,7 @@ impl Presented {
 }
 
 /// For what a gateway is started.
-pub(super) fn start(
-    settings: &Settings,
-    environment: &Environment,
-    rule: Option<&AppliedRule>,
-    tools: &[String],
-) -> Start {
+fn start(settings: &Settings, environment: &Environment, rule: Option<&AppliedRule>) -> Start {
     let run = Run::from_env(environment);
     Start {
         repository: run.repository,
@@ -134,7 +136,6 @@ pub(super) fn start(
         agent: settings.request.agent.to_string(),
         connection: settings.request.connection.to_string(),
         rule: rule.map(|rule| rule.title.clone()),
-        tools: tools.to_vec(),
     }
 }
 

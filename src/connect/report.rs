@@ -1,6 +1,5 @@
 //! What a run reports: annotations, the closing line, the job summary.
 
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use humantime::{format_duration, format_rfc3339_seconds};
@@ -14,7 +13,7 @@ use crate::inputs::Settings;
 use crate::port::{Actions, Endpoints, Flow, Identity, Token};
 use crate::runner::summary::{Cell, Summary};
 use crate::runner::{Environment, Log};
-use crate::text::{Quote, comma_list, verbatim};
+use crate::text::{Quote, comma_list, verbatim, written};
 use crate::{Connection, Error};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -214,10 +213,7 @@ fn shorter(
 }
 
 pub(super) fn rfc3339(time: Option<SystemTime>) -> Option<String> {
-    let mut text = String::new();
-    // Fails after the year 9999.
-    write!(text, "{}", format_rfc3339_seconds(time?)).ok()?;
-    Some(text)
+    written(format_rfc3339_seconds(time?))
 }
 
 pub(super) fn closing_line(

@@ -68,7 +68,7 @@ pub async fn run(signal: impl Future<Output = ()>) -> anyhow::Result<()> {
     if !settings.place.audit_output {
         release_streams()?;
     }
-    gateway.audit.start(&settings.start);
+    gateway.audit.start(&settings.start, &settings.tools);
     gateway.serve(listener, settings.lifetime, signal).await;
     Ok(())
 }

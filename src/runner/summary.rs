@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::message::{fit, for_terminal};
 use super::{Environment, files, state, temp};
 use crate::text::secrets::{hexadecimal, redact};
-use crate::text::{Quote, comma_list_of};
+use crate::text::{Quote, comma_list_of, longest_backticks};
 
 /// The maximum size of the summary in bytes. GitHub drops the whole summary of a step above 1 MiB.
 const LARGEST: usize = 512 * 1024;
@@ -202,8 +202,7 @@ fn code(text: &str) -> String {
     if text.is_empty() {
         return String::new();
     }
-    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest + 1);
+    let fence = "`".repeat(longest_backticks(text) + 1);
     // A backtick at either end would lengthen the fence.
     let pad = if text.starts_with('`') || text.ends_with('`') {
         " "

@@ -8,7 +8,7 @@ pub mod disguise;
 pub mod secrets;
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use secrets::redact;
 
@@ -174,6 +174,21 @@ pub fn comma_list_of(entries: impl IntoIterator<Item = String>) -> String {
         (_, more) => shown.push(format!("and {more} more")),
     }
     shown.join(", ")
+}
+
+/// The text of a value whose [`Display`](fmt::Display) can fail, such as that of a time after the year 9999, which a wrong
+/// clock can show. `None` if it does.
+pub fn written(value: impl fmt::Display) -> Option<String> {
+    let mut text = String::new();
+    write!(text, "{value}").ok()?;
+    Some(text)
+}
+
+/// The length of the longest series of backticks: a longer one begins and ends Markdown's code that contains the text.
+#[must_use]
+pub fn longest_backticks(text: &str) -> usize {
+    let runs = text.split(|c| c != '`').map(str::len);
+    runs.max().unwrap_or_default()
 }
 
 /// JSON in which `##[` is escaped: in a line of the log of GitHub's runner, it can begin a command. Outside of strings,

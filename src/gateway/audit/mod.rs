@@ -7,7 +7,7 @@ mod counts;
 mod sink;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -23,7 +23,7 @@ pub(super) use sink::Sink;
 
 use super::attempt::Failure;
 use crate::text::secrets::redact;
-use crate::text::{Quote, without_command};
+use crate::text::{Quote, without_command, written};
 
 /// The maximum length of a line in bytes.
 const LARGEST_LINE: usize = 8 * 1024;
@@ -68,8 +68,6 @@ pub(crate) struct Start {
     pub(crate) connection: String,
     /// The rule of the policy. `None` without a policy.
     pub(crate) rule: Option<String>,
-    /// The granted tools.
-    pub(crate) tools: Vec<String>,
 }
 
 /// How a call ended.
@@ -112,8 +110,9 @@ impl Audit {
         }
     }
 
-    /// Writes the first line. It contains the number of tools in place of their names if those are too long.
-    pub(super) fn start(&self, start: &Start) {
+    /// Writes the first line, with the granted tools. It contains their number in place of their names if those are too
+    /// long.
+    pub(super) fn start(&self, start: &Start, tools: &[String]) {
         let quoted = |text: &String| Value::from(Quote::new(text).to_string());
         let optional = |text: &Option<String>| text.as_ref().map_or(Value::Null, quoted);
         let of_tools = |tools: Value| {
@@ -131,13 +130,10 @@ impl Audit {
             ];
             line(START, map(fields))
         };
-        let names = start
-            .tools
-            .iter()
-            .map(|tool| Quote::of_name(tool).to_string());
+        let names = tools.iter().map(|tool| Quote::of_name(tool).to_string());
         let mut text = of_tools(names.collect());
         if text.len() > LARGEST_LINE {
-            text = of_tools(start.tools.len().into());
+            text = of_tools(tools.len().into());
         }
         self.write(&text);
     }
@@ -373,10 +369,8 @@ struct CallLine<'a> {
 }
 
 fn now() -> String {
-    let mut text = String::new();
-    // Fails after the year 9999, which a wrong clock can show.
-    let written = write!(text, "{}", format_rfc3339_millis(SystemTime::now()));
-    written.map_or_else(|_| "after the year 9999".to_owned(), |()| text)
+    let now = written(format_rfc3339_millis(SystemTime::now()));
+    now.unwrap_or_else(|| "after the year 9999".to_owned())
 }
 
 fn text_of(line: &impl Serialize) -> String {

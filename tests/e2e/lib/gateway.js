@@ -50,7 +50,7 @@ export async function startGateway(program, mcp_url, tools, settings = {}) {
     proxy: null,
     ca_certificates: [],
     audit_arguments: false,
-    start: { version: "0", agent: "generic", connection: "gateway", tools },
+    start: { version: "0", agent: "generic", connection: "gateway" },
     place: { listen: "127.0.0.1:0", hosts: [], stop_key, audit_output: false, audit_files: [] },
     ...settings,
   };
