@@ -245,7 +245,7 @@ fn own_id(id: &HeaderValue) -> Option<HeaderValue> {
 }
 
 /// Whether a response opens a connection: it contains a result.
-pub(super) fn opened(text: &str, headers: &HeaderMap) -> Result<(), PreflightError> {
+fn opened(text: &str, headers: &HeaderMap) -> Result<(), PreflightError> {
     let is_stream = has_type(headers, EVENT_STREAM);
     let response = response_in(text, is_stream);
     let result = response

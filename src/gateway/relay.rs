@@ -109,7 +109,7 @@ impl Filter {
 }
 
 /// The response to the agent without a body.
-pub(super) fn head(response: &reqwest::Response) -> Response<()> {
+fn head(response: &reqwest::Response) -> Response<()> {
     let mut head = Response::new(());
     *head.status_mut() = response.status();
     *head.headers_mut() = returned(response.headers());
@@ -140,7 +140,7 @@ pub(super) fn kept_json(json: String, mut memory: Relay, reserved: Reserved) -> 
 }
 
 /// A text that is kept until a client has read it.
-pub(super) fn kept(text: String, memory: Relay) -> Body {
+fn kept(text: String, memory: Relay) -> Body {
     if text.len() <= PART {
         return full(text.into());
     }
@@ -169,7 +169,7 @@ pub(super) fn hold<T: Send + Unpin + 'static>(
     })
 }
 
-pub(super) struct Held<T> {
+struct Held<T> {
     body: Body,
     _value: T,
 }
@@ -195,7 +195,7 @@ impl<T: Unpin> hyper::body::Body for Held<T> {
 }
 
 /// The body of a response as it arrives, without the secrets that it may repeat.
-pub(super) fn chunks(
+fn chunks(
     response: reqwest::Response,
     memory: Option<Relay>,
 ) -> impl Stream<Item = Result<Bytes, BoxError>> + Send {
@@ -307,7 +307,7 @@ fn response_of(event: &[u8]) -> Option<RawObject> {
     RawObject::parse(&rewrite::data(event)?).filter(is_response)
 }
 
-pub(super) fn is_response(message: &RawObject) -> bool {
+fn is_response(message: &RawObject) -> bool {
     message.get("result").is_some() || message.get("error").is_some()
 }
 

@@ -75,7 +75,7 @@ pub(super) fn check_type(headers: &HeaderMap) -> OrRejected<()> {
 }
 
 /// The length of the body of a request.
-pub(super) fn length(headers: &HeaderMap) -> Option<usize> {
+fn length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -109,9 +109,7 @@ fn scanned(
     })
 }
 
-pub(super) async fn drain(
-    body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error> + Unpin,
-) {
+async fn drain(body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error> + Unpin) {
     let mut body = Limited::new(body, 4 * LARGEST_REQUEST);
     let all = async { while let Some(Ok(_)) = body.frame().await {} };
     let _ = tokio::time::timeout(REQUEST_TIMEOUT, all).await;

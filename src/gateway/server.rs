@@ -163,7 +163,7 @@ fn unreadable(error: &hyper::Error) -> Option<Failure> {
 }
 
 /// Answers a request of any client.
-pub(super) async fn respond(
+async fn respond(
     gateway: Arc<Gateway>,
     client: Arc<Client>,
     request: Request<Incoming>,
@@ -199,19 +199,19 @@ pub(super) async fn respond(
 }
 
 /// The client of a connection.
-pub(super) struct Client {
+struct Client {
     /// Whether it has sent a key.
-    pub(super) is_known: AtomicBool,
+    is_known: AtomicBool,
     /// Whether the gateway already has as many connections as it serves: only the post phase can use this one.
-    pub(super) is_surplus: bool,
+    is_surplus: bool,
     /// Cancelled to end the connection.
-    pub(super) connection: CancellationToken,
+    connection: CancellationToken,
     /// Held while the gateway waits for the end of the connection. `None` if the connection waits for the end of the gateway.
     token: Mutex<Option<TaskTrackerToken>>,
 }
 
 impl Client {
-    pub(super) fn new(token: TaskTrackerToken, is_surplus: bool) -> Self {
+    fn new(token: TaskTrackerToken, is_surplus: bool) -> Self {
         Self {
             is_known: AtomicBool::new(false),
             is_surplus,
@@ -226,7 +226,7 @@ impl Client {
     }
 
     /// Whether it requested the counts, which exist when all other connections have ended.
-    pub(super) fn waits_for_end(&self) -> bool {
+    fn waits_for_end(&self) -> bool {
         let token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
         token.is_none()
     }
@@ -253,7 +253,7 @@ fn has_key(client: &Client, headers: &HeaderMap, key: &SecretString) -> bool {
 }
 
 /// Whether a request has the key. Compares in constant time.
-pub(super) fn is_key(headers: &HeaderMap, key: &SecretString) -> bool {
+fn is_key(headers: &HeaderMap, key: &SecretString) -> bool {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().map(HeaderValue::as_bytes).unwrap_or_default();
     let (scheme, given) = value.split_at_checked(7).unwrap_or_default();
@@ -274,7 +274,7 @@ async fn stop(gateway: &Gateway, client: &Client, headers: &HeaderMap) -> Respon
 
 /// A request of a connection that only the post phase can use. Its client stays unknown, so that the connection ends
 /// soon.
-pub(super) async fn surplus(gateway: &Gateway, request: Request<Incoming>) -> RejectedRequest {
+async fn surplus(gateway: &Gateway, request: Request<Incoming>) -> RejectedRequest {
     let close = HeaderValue::from_static("close");
     let rejected = RejectedRequest::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections")
         .with(CONNECTION, close);
@@ -285,7 +285,7 @@ pub(super) async fn surplus(gateway: &Gateway, request: Request<Incoming>) -> Re
     }
 }
 
-pub(super) async fn mcp(
+async fn mcp(
     gateway: &Arc<Gateway>,
     client: &Client,
     request: Request<Incoming>,
@@ -356,7 +356,7 @@ fn admit(
 }
 
 /// The session that a request names.
-pub(super) fn session(gateway: &Gateway, headers: &HeaderMap) -> OrRejected<Option<Arc<Session>>> {
+fn session(gateway: &Gateway, headers: &HeaderMap) -> OrRejected<Option<Arc<Session>>> {
     let Some(id) = headers.get(SESSION) else {
         return Ok(None);
     };

@@ -78,7 +78,7 @@ pub(super) async fn close(
 }
 
 /// Port did not respond to a request without a message.
-pub(super) fn no_response(
+fn no_response(
     gateway: &Gateway,
     session: Option<&Arc<Session>>,
     error: &UpstreamError,
