@@ -41,6 +41,8 @@ function placesOf({ home, work, temp, commands, written, pid }) {
       "ps aux",
       `ps eww -p ${pid}`,
       "pgrep -a .",
+      // Agents cut a long result, and the commands of other jobs can be long.
+      "pgrep -af Bearer",
       `pgrep -aP ${pid}`,
       `cat /proc/${pid}/environ`,
       "cat /proc/*/environ | tr '\\0' '\\n' | grep --text -e PORT_MCP_TOKEN -e Bearer",
