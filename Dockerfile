@@ -22,6 +22,7 @@ RUN mkdir -p benches src tests/faults tests/runner-double/src tests/fake-port/sr
 
 # COPY keeps the modification times of files. Without `touch`, Cargo would treat the
 # empty crate as newer.
+COPY action.yml ./
 COPY src src
 ARG REVISION=unknown
 ARG SOURCE=

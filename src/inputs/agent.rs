@@ -6,18 +6,27 @@ use crate::agents::{Agent, TokenPlacement, ToolEnforcement};
 use crate::port::Actions;
 use crate::text::or_list;
 
-/// The inputs that not every agent supports. `None` is an invalid value, which is reported elsewhere.
+/// Inputs beside the request that not every agent supports. `None` is an invalid value, which is reported elsewhere.
 pub(super) struct Requested<'a> {
     pub(super) server_name: Option<&'a str>,
-    pub(super) connection: Option<Connection>,
     pub(super) token_placement: Option<TokenPlacement>,
     pub(super) verify: Option<bool>,
+}
+
+/// The limits that need a header. `None` is an invalid value.
+pub(super) struct Limits<'a> {
     pub(super) read_only: Option<bool>,
     pub(super) allowed_actions: Option<&'a Actions>,
 }
 
 /// Adds an error for each of the inputs that `agent` does not support.
-pub(super) fn check(agent: &Agent, requested: &Requested<'_>, errors: &mut InputErrors) {
+pub(super) fn check(
+    agent: &Agent,
+    connection: Option<Connection>,
+    requested: &Requested<'_>,
+    limits: &Limits<'_>,
+    errors: &mut InputErrors,
+) {
     if let Some(name) = requested.server_name
         && agent.reserved.contains(&name)
     {
@@ -27,7 +36,7 @@ pub(super) fn check(agent: &Agent, requested: &Requested<'_>, errors: &mut Input
             "use another name, such as `port`",
         );
     }
-    if let Some(connection) = requested.connection
+    if let Some(connection) = connection
         && connection != Connection::Direct
         && !agent.runs_on_runner
     {
@@ -52,7 +61,7 @@ pub(super) fn check(agent: &Agent, requested: &Requested<'_>, errors: &mut Input
             ),
         );
     }
-    let is_gateway = requested.connection == Some(Connection::Gateway);
+    let is_gateway = connection == Some(Connection::Gateway);
     if agent.enforcement == ToolEnforcement::Denylist
         && requested.verify == Some(false)
         && !is_gateway
@@ -72,10 +81,10 @@ pub(super) fn check(agent: &Agent, requested: &Requested<'_>, errors: &mut Input
     }
     if !agent.sends_headers && !is_gateway {
         let limited = [
-            ("read_only", requested.read_only == Some(true)),
+            ("read_only", limits.read_only == Some(true)),
             (
                 "allowed_actions",
-                requested
+                limits
                     .allowed_actions
                     .is_some_and(|actions| *actions != Actions::All),
             ),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{INPUTS, default_of};
+use super::declared::INPUTS;
 
 /// An invalid input: its name, the problem (never a secret), and what to do.
 #[derive(Debug)]
@@ -77,20 +77,10 @@ impl InputErrors {
         }
     }
 
-    /// Parses the value of an input, or its default. Adds the errors, if there are any.
-    pub(super) fn parse<T, E: Into<Vec<ValueError>>>(
-        &mut self,
-        input: &str,
-        value: Option<&str>,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        self.check(input, parse(value.unwrap_or_else(|| default_of(input))))
-    }
-
     /// Orders the errors as `action.yml` orders the inputs. Unknown names come first.
     pub(super) fn sort(&mut self) {
         let position =
-            |error: &InputError| INPUTS.iter().position(|(name, _)| *name == error.input);
+            |error: &InputError| INPUTS.iter().position(|input| input.name == error.input);
         self.0.sort_by_key(position);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use humantime::format_duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::error::ValueError;
 use super::file::{self, FileError};
@@ -101,11 +101,10 @@ pub(super) fn boolean(value: &str) -> Result<bool, ValueError> {
     }
 }
 
-/// A duration with its unit.
-pub(super) fn duration(
-    value: &str,
-    range: &RangeInclusive<Duration>,
-) -> Result<Duration, ValueError> {
+/// A duration with its unit. `range` is in seconds.
+pub(super) fn duration(value: &str, range: RangeInclusive<u64>) -> Result<Duration, ValueError> {
+    let (from, to) = range.into_inner();
+    let range = Duration::from_secs(from)..=Duration::from_secs(to);
     humantime::parse_duration(value)
         .ok()
         .filter(|duration| range.contains(duration))
@@ -244,7 +243,7 @@ pub(super) fn policy(value: &str, workspace: &Path) -> Result<PolicyLocation, Va
 /// A base configuration, as text or as the path of a file in the workspace.
 pub(super) fn base_config(
     agent: &Agent,
-    value: &SecretString,
+    value: &str,
     workspace: &Path,
     client_secret: Option<&SecretString>,
 ) -> Result<Config, ValueError> {
@@ -257,8 +256,7 @@ pub(super) fn base_config(
             ),
         )
     };
-    let text = config_text(format, value.expose_secret(), workspace)
-        .map_err(|error| invalid(error.to_string()))?;
+    let text = config_text(format, value, workspace).map_err(|error| invalid(error.to_string()))?;
     if client_secret.is_some_and(|secret| secrets::is_in(secret, &text)) {
         return Err(ValueError::contains_secret());
     }
