@@ -10,18 +10,16 @@
 )]
 
 mod readings;
+mod streams;
 
 use std::collections::HashSet;
 use std::fs;
-use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use comrak::nodes::NodeValue;
-use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use rmcp::model::RequestId;
 use runner_double::Command;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -29,17 +27,14 @@ use url::Url;
 
 use crate::Connection;
 use crate::access::Patterns;
-use crate::access::policy::{AccessRequest, Policy, RunContext};
+use crate::access::policy::{AccessRequest, Policy, Rule, RunContext};
 use crate::agents::config::Config;
 use crate::agents::{Agent, Server, TokenPlacement, Transport};
 use crate::answer::links::{Disarmed, disarm};
 use crate::connect::policy::traits;
-use crate::gateway::gate::{Action, Message};
-use crate::gateway::inspect::Inspector;
-use crate::gateway::rewrite::{Events, with_granted_tools};
-use crate::http::{Http, HttpSettings, Response, Service, StatusError};
-use crate::mcp;
-use crate::mcp::transport::Transport as Preflight;
+use crate::gateway::gate::{self, Action};
+use crate::gateway::message::Message;
+use crate::http::{Response, Service, StatusError};
 use crate::port::token::parse as parse_token;
 use crate::port::{Actions, Flow, Region, TokenError};
 use crate::runner::empty_secret::EmptySecretCause;
@@ -48,6 +43,7 @@ use crate::runner::{Environment, Log};
 use crate::text::secrets::{is_in, redact};
 use crate::text::{Quote, is_beyond_bmp, utf16_len};
 use readings::{READERS, glob};
+pub use streams::sse;
 
 /// The only granted tool.
 const GRANTED: &str = "list_it";
@@ -103,117 +99,11 @@ pub fn jwt(data: &[u8]) {
     }
 }
 
-/// An event stream, after one byte with the size of the chunks. The size has no effect, neither on the
-/// preflight check nor on the gateway, whose client gets only granted tools, and all other messages, and every event
-/// as soon as it is complete.
-pub fn sse(data: &[u8]) {
-    let Some((size, stream)) = data.split_first() else {
-        return;
-    };
-    let (size, whole) = (usize::from(size % 16).max(1), stream.len().max(1));
-
-    let passed = filtered(stream, size);
-    let text = String::from_utf8_lossy(&passed);
-    assert_eq!(text, String::from_utf8_lossy(&filtered(stream, whole)));
-    for event in readings::events(&passed) {
-        // The others read other keys as the same, as no client of MCP does.
-        for reader in &READERS[..2] {
-            for tool in reader.tools(&event) {
-                assert_eq!(tool, GRANTED, "{event} in {text}");
-            }
-        }
-    }
-    let others = |stream| {
-        let mut events = readings::events(stream);
-        events.retain(|event| readings::is_unambiguous(event) && !event.contains("result"));
-        events
-    };
-    assert_eq!(others(stream), others(&passed));
-
-    let inspected = inspected(stream, size);
-    assert_eq!(inspected, stream, "there is no secret in it");
-
-    let (events, again) = (preflight(stream, size), preflight(stream, whole));
-    // If a line is invalid, the parser drops all events of its chunk.
-    let is_invalid = [&events, &again].iter().any(|(_, error)| {
-        error
-            .as_ref()
-            .is_some_and(|error| !error.starts_with("body error"))
-    });
-    assert!(events == again || (is_invalid && events.1.is_some() && again.1.is_some()));
-    let (events, error) = events;
-    assert!(!events.is_empty() || error.is_some());
-}
-
-/// What the gateway passes of a stream without secrets. After each chunk, it holds no complete event.
-fn inspected(stream: &[u8], size: usize) -> Vec<u8> {
-    let (mut inspector, mut passed) = (Inspector::new(true), Vec::new());
-    for (number, chunk) in stream.chunks(size).enumerate() {
-        passed.extend(inspector.push(chunk).expect("it is short"));
-        let arrived = &stream[..(number * size + chunk.len())];
-        let held = &arrived[passed.len()..];
-        let lines = String::from_utf8_lossy(held)
-            .replace("\r\n", "\n")
-            .replace('\r', "\n");
-        assert!(
-            !lines.starts_with('\n') && !lines.contains("\n\n"),
-            "{lines:?} is complete"
-        );
-    }
-    passed.extend(inspector.finish().expect("it is short"));
-    passed
-}
-
-/// What the gateway passes of a stream of server messages.
-fn filtered(stream: &[u8], size: usize) -> Vec<u8> {
-    let (mut events, mut passed) = (Events::default(), Vec::new());
-    for event in stream.chunks(size).flat_map(|chunk| events.push(chunk)) {
-        passed.extend(with_granted_tools(&event, &granted()).unwrap_or_default());
-    }
-    passed
-}
-
-/// The data of the events that the preflight check reads as the response to request 1, then the error, if
-/// there is one.
-fn preflight(stream: &[u8], size: usize) -> (Vec<Option<String>>, Option<String>) {
-    static TRANSPORT: LazyLock<Preflight> = LazyLock::new(|| {
-        let server = mcp::Server {
-            url: &"https://mcp.port.io/v1".parse().expect("a URL"),
-            headers: &[],
-            token: &SecretString::from("token"),
-        };
-        let http = Http::new(HttpSettings::default()).expect("an HTTP client");
-        Preflight::new(&http, &server).expect("valid headers")
-    });
-    let chunks: Vec<_> = stream.chunks(size).map(<[u8]>::to_vec).collect();
-    let body = stream::iter(chunks.into_iter().map(Ok::<_, std::io::Error>));
-    let response = http::Response::new(reqwest::Body::wrap_stream(body));
-    let events = TRANSPORT
-        .reset()
-        .events(response.into(), RequestId::Number(1));
-    let events: Vec<_> = events
-        .collect()
-        .now_or_never()
-        .expect("all chunks are available");
-    let error = events.iter().position(Result::is_err);
-    assert!(error.is_none_or(|error| error + 1 == events.len()));
-    let error = events
-        .last()
-        .and_then(|event| Some(event.as_ref().err()?.to_string()));
-    (
-        events
-            .into_iter()
-            .flatten()
-            .map(|event| event.data)
-            .collect(),
-        error,
-    )
-}
-
 /// A message of the agent: if it passes the gate, every parser reads it in the same way, and a call is a
 /// call of the granted tool.
 pub fn gate(data: &[u8]) {
-    let Ok(mut message) = Message::parse(data) else {
+    let headers = HeaderMap::new();
+    let Ok(message) = Message::parse(data, &headers) else {
         return;
     };
     let text = std::str::from_utf8(data).expect("JSON is UTF-8");
@@ -222,7 +112,7 @@ pub fn gate(data: &[u8]) {
         assert_eq!(call, &calls[0], "{text}");
     }
     let [(method, tool), ..] = &calls;
-    let action = message.decide(&HeaderMap::new(), &granted());
+    let action = gate::decide(&message, &headers, &granted());
     if action.is_ok_and(|action| action != Action::Drop) && *method == Some("tools/call".into()) {
         assert_eq!(*tool, Some(GRANTED.into()), "{text}");
     }
@@ -255,62 +145,65 @@ pub fn policy(data: &[u8]) {
         let Ok(rule) = policy.rule_for(&run) else {
             continue;
         };
-        let written = readings::Rule::first(&text, event, reference);
-        let written = written.expect("a rule matches the run");
-        let tools = Patterns::parse([GRANTED]).expect("a name");
-        let least = AccessRequest {
-            tools: &tools,
-            actions: &Actions::Only(Vec::new()),
-            read_only: true,
-            regions: &[Region::Eu],
-            custom_hosts: &[],
-            connection: Connection::Direct,
-            agent: traits(Agent::ALL[0]),
-        };
-        let allows = |request: &AccessRequest<'_>| rule.check(request).is_ok();
-        if !allows(&least) {
-            continue;
-        }
-        assert!(written.includes_tool(GRANTED));
-        assert!(
-            written.lists("regions", "eu", true) && written.lists("connection", "direct", true)
-        );
-        let request = AccessRequest {
-            read_only: false,
-            ..least
-        };
-        assert!(!allows(&request) || written.is_true("write"));
-        let request = AccessRequest {
-            regions: &[Region::Us],
-            ..least
-        };
-        assert!(!allows(&request) || written.lists("regions", "us", true));
-        let request = AccessRequest {
-            connection: Connection::Gateway,
-            ..least
-        };
-        assert!(!allows(&request) || written.lists("connection", "gateway", true));
-        let request = AccessRequest {
-            custom_hosts: &["port.acme.example"],
-            ..least
-        };
-        assert!(!allows(&request) || written.lists("servers", "port.acme.example", false));
-        let actions = Actions::Only(vec!["deploy".to_owned()]);
-        let request = AccessRequest {
-            actions: &actions,
-            ..least
-        };
-        let is_listed = |action| written.lists("actions", action, false);
-        assert!(!allows(&request) || is_listed("deploy") || is_listed("*"));
-        let request = AccessRequest {
-            actions: &Actions::All,
-            ..least
-        };
-        match rule.check(&request).map(|allowed| allowed.actions) {
-            Ok(Actions::All) => assert!(is_listed("*")),
-            Ok(Actions::Only(all)) => assert!(all.iter().all(|action| is_listed(action))),
-            Err(_) => {}
-        }
+        let written =
+            readings::Rule::first(&text, event, reference).expect("a rule matches the run");
+        check_allowed(&rule, &written);
+    }
+}
+
+/// Panics if a rule allows what is not written in it.
+fn check_allowed(rule: &Rule<'_>, written: &readings::Rule) {
+    let tools = Patterns::parse([GRANTED]).expect("a name");
+    let least = AccessRequest {
+        tools: &tools,
+        actions: &Actions::Only(Vec::new()),
+        read_only: true,
+        regions: &[Region::Eu],
+        custom_hosts: &[],
+        connection: Connection::Direct,
+        agent: traits(Agent::ALL[0]),
+    };
+    let allows = |request: &AccessRequest<'_>| rule.check(request).is_ok();
+    if !allows(&least) {
+        return;
+    }
+    assert!(written.includes_tool(GRANTED));
+    assert!(written.lists("regions", "eu", true) && written.lists("connection", "direct", true));
+    let request = AccessRequest {
+        read_only: false,
+        ..least
+    };
+    assert!(!allows(&request) || written.is_true("write"));
+    let request = AccessRequest {
+        regions: &[Region::Us],
+        ..least
+    };
+    assert!(!allows(&request) || written.lists("regions", "us", true));
+    let request = AccessRequest {
+        connection: Connection::Gateway,
+        ..least
+    };
+    assert!(!allows(&request) || written.lists("connection", "gateway", true));
+    let request = AccessRequest {
+        custom_hosts: &["port.acme.example"],
+        ..least
+    };
+    assert!(!allows(&request) || written.lists("servers", "port.acme.example", false));
+    let actions = Actions::Only(vec!["deploy".to_owned()]);
+    let request = AccessRequest {
+        actions: &actions,
+        ..least
+    };
+    let is_listed = |action| written.lists("actions", action, false);
+    assert!(!allows(&request) || is_listed("deploy") || is_listed("*"));
+    let request = AccessRequest {
+        actions: &Actions::All,
+        ..least
+    };
+    match rule.check(&request).map(|allowed| allowed.actions) {
+        Ok(Actions::All) => assert!(is_listed("*")),
+        Ok(Actions::Only(all)) => assert!(all.iter().all(|action| is_listed(action))),
+        Err(_) => {}
     }
 }
 
@@ -321,8 +214,10 @@ pub fn base_config(data: &[u8]) {
     let Some((name, text)) = text.split_once('\n') else {
         return;
     };
-    let mut agents = Agent::ALL.into_iter();
-    let Some(agent) = agents.find(|agent| agent.to_string() == name) else {
+    let Some(agent) = Agent::ALL
+        .into_iter()
+        .find(|agent| agent.to_string() == name)
+    else {
         return;
     };
     let Ok(config) = agent.parse_base_config(text) else {
@@ -350,8 +245,9 @@ pub fn base_config(data: &[u8]) {
             }
             let parse = |text: &SecretString| {
                 let text = text.expose_secret();
-                let config = agent.parse_base_config(text);
-                config.unwrap_or_else(|error| panic!("{error}: {text}"))
+                agent
+                    .parse_base_config(text)
+                    .unwrap_or_else(|error| panic!("{error}: {text}"))
             };
             let (file, line) = (
                 parse(&rendered.config_file_text),
@@ -466,9 +362,11 @@ fn mask(value: &str) {
     }
     let masks = commands(&printed);
     let lines = |text: &str| {
-        let lines = text.split(['\r', '\n']).map(str::trim);
-        let lines = lines.filter(|line| !line.is_empty());
-        lines.map(str::to_owned).collect::<Vec<_>>()
+        text.split(['\r', '\n'])
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     let masked: Vec<String> = masks.iter().flat_map(|mask| lines(&mask.data)).collect();
     assert_eq!(masked, lines(value));
@@ -502,11 +400,9 @@ pub fn links(data: &[u8]) {
                     .any(|domain| format!(".{host}").ends_with(domain));
                 url.scheme() == "https" && url.username().is_empty() && is_known
             }),
-            NodeValue::Text(text) => {
-                let mut mentions = text.match_indices('@');
-                mentions
-                    .all(|(at, _)| !text[at + 1..].starts_with(|c: char| c.is_ascii_alphanumeric()))
-            }
+            NodeValue::Text(text) => text
+                .match_indices('@')
+                .all(|(at, _)| !text[at + 1..].starts_with(|c: char| c.is_ascii_alphanumeric())),
             NodeValue::CodeBlock(code) => !code.info.eq_ignore_ascii_case("mermaid"),
             _ => true,
         };
@@ -523,8 +419,10 @@ fn printed(write: impl FnOnce(&mut Log<'_>)) -> String {
 
 /// The commands that the runner would run.
 fn commands(printed: &str) -> Vec<Command> {
-    let lines = printed.split(['\r', '\n']);
-    lines.filter_map(Command::parse).collect()
+    printed
+        .split(['\r', '\n'])
+        .filter_map(Command::parse)
+        .collect()
 }
 
 /// The lines as patterns of tools: they match by the definition of `*`, and their text has the same meaning.

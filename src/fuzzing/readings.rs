@@ -105,9 +105,10 @@ impl Reader {
         }
         let result = self.get(message, "result").unwrap_or_default();
         let tools = self.get(result, "tools").unwrap_or_default();
-        let tools: Vec<&RawValue> = serde_json::from_str(tools).unwrap_or_default();
-        let names = tools.iter().filter_map(|tool| self.get(tool.get(), "name"));
-        names
+        serde_json::from_str::<Vec<&RawValue>>(tools)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|tool| self.get(tool.get(), "name"))
             .filter_map(|name| serde_json::from_str(name).ok())
             .collect()
     }
@@ -151,10 +152,13 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 /// [specification](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
 pub(super) fn events(stream: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(stream);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let lines = text
+        .strip_prefix('\u{feff}')
+        .unwrap_or(&text)
+        .replace("\r\n", "\n")
+        .replace('\r', "\n");
     let (mut events, mut data) = (Vec::new(), Vec::new());
-    for line in text.split_inclusive('\n') {
+    for line in lines.split_inclusive('\n') {
         // The end of the stream does not end a line or an event.
         let Some(line) = line.strip_suffix('\n') else {
             break;
@@ -177,8 +181,9 @@ pub(super) fn glob(pattern: &str, text: &str) -> bool {
     };
     let rest = rest.trim_start_matches('*');
     text.strip_prefix(start).is_some_and(|text| {
-        let mut ends = (0..=text.len()).filter(|end| text.is_char_boundary(*end));
-        ends.any(|end| glob(rest, &text[end..]))
+        (0..=text.len())
+            .filter(|end| text.is_char_boundary(*end))
+            .any(|end| glob(rest, &text[end..]))
     })
 }
 
@@ -191,17 +196,15 @@ impl Rule {
     /// The first rule of a policy whose conditions these attributes meet. The other attributes of a run are
     /// in `acme/catalog`.
     pub(super) fn first(policy: &str, event: &str, reference: &str) -> Option<Self> {
-        let policy = policy.strip_prefix('\u{feff}').unwrap_or(policy);
-        let policy: yaml_serde::Value = yaml_serde::from_str(policy).ok()?;
+        let unmarked = policy.strip_prefix('\u{feff}').unwrap_or(policy);
+        let policy: yaml_serde::Value = yaml_serde::from_str(unmarked).ok()?;
         let workflow = "acme/catalog/.github/workflows/agent.yml";
-        let mut rules = policy.get("rules")?.as_sequence()?.iter();
-        let rule = rules.find(|rule| {
+        let rule = policy.get("rules")?.as_sequence()?.iter().find(|rule| {
             let is_met = |name: &str, matches: &dyn Fn(&str) -> bool| {
                 let Some(condition) = rule.get("when").and_then(|when| when.get(name)) else {
                     return true;
                 };
-                let patterns = texts(condition);
-                let (excludes, includes): (Vec<&str>, Vec<&str>) = patterns
+                let (excludes, includes): (Vec<&str>, Vec<&str>) = texts(condition)
                     .into_iter()
                     .partition(|pattern| pattern.starts_with('!'));
                 includes.iter().any(|pattern| matches(pattern))

@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::gate::folded;
 use super::reply::{BoxError, error_message};
 use super::rewrite::{self, DataLines, Events, MARK, Part, RawObject};
 use super::scan::Scanner;
+use super::strict::folded;
 use crate::text::secrets::{Redactor, redact};
 
 /// The maximum length of a message that is not a result, in bytes.
@@ -73,15 +73,18 @@ impl Inspector {
     /// # Errors
     /// As [`Inspector::push`].
     pub(crate) fn finish(&mut self) -> Result<Vec<u8>, BoxError> {
-        let rest = self.events.as_mut().map(Events::rest);
-        let rest = rest.unwrap_or_else(|| std::mem::take(&mut self.body));
+        let rest = self
+            .events
+            .as_mut()
+            .map_or_else(|| std::mem::take(&mut self.body), Events::rest);
         self.end(rest)
     }
 
     fn add_to_long(&mut self, part: &[u8]) -> Result<Vec<u8>, BoxError> {
         let is_stream = self.events.is_some();
-        let long = self.long.get_or_insert_with(|| LongMessage::new(is_stream));
-        long.push(part)
+        self.long
+            .get_or_insert_with(|| LongMessage::new(is_stream))
+            .push(part)
     }
 
     /// The end of a message.
@@ -102,11 +105,10 @@ fn inspected(message: Vec<u8>, is_stream: bool) -> Vec<u8> {
     let unmarked = message.strip_prefix(MARK).unwrap_or(&message);
     let text = String::from_utf8_lossy(unmarked);
     let data = if is_stream {
-        rewrite::data(unmarked).map(Cow::Owned)
+        Cow::Owned(rewrite::data(unmarked).unwrap_or_default())
     } else {
-        Some(Cow::Borrowed(&*text))
+        Cow::Borrowed(&*text)
     };
-    let data = data.unwrap_or_default();
     if !data.trim_start().starts_with(['{', '[']) || is_result(&data) {
         let mut redactor = Redactor::default();
         let mut passed = redactor.push(&message);

@@ -12,6 +12,8 @@
 //! | `stream` | the stream of server messages, and the end of a session |
 //! | `relay` | Port's responses on their way to the agent |
 //! | `reply` | the parts of responses, and errors of the gateway |
+//! | `message` | a message of the agent, as far as the gateway reads it |
+//! | `strict` | the walk through a message that finds where parsers could disagree |
 //! | `gate` | the decision on each message |
 //! | `upstream` | the requests to Port |
 //! | `renewal` | the token |
@@ -39,6 +41,7 @@ pub(crate) mod keys;
 mod list;
 mod lost;
 mod memory;
+pub(crate) mod message;
 mod post;
 mod relay;
 mod renewal;
@@ -50,6 +53,7 @@ pub mod serve;
 mod server;
 mod sessions;
 mod stream;
+mod strict;
 mod upstream;
 
 use std::collections::HashSet;

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::{Attempt, Failure};
 use super::audit::{Call, Outcome};
 use super::call::OngoingCall;
-use super::gate::{Action, Message, Rejection, Sender, is_stateless};
+use super::gate::{self, Action, Rejection, Sender};
 use super::memory::Relay;
+use super::message::{Message, is_stateless};
 use super::relay::{WHOLE_TIMEOUT, relay, relay_error, response_in, whole};
 use super::reply::{
     Body, EVENT_STREAM, JSON, SESSION, empty, error_message, full, has_type, json_text, rejected,
@@ -33,8 +34,6 @@ use crate::text::secrets::is_any_in;
 const LARGEST_CONNECT: usize = 1024 * 1024;
 /// The time limit for all pages of the list of tools.
 const LIST_TIMEOUT: Duration = Duration::from_mins(10);
-/// The methods with which an agent connects.
-const CONNECTS: [&str; 2] = ["initialize", "server/discover"];
 
 /// A message of the agent.
 pub(super) struct Post<'a> {
@@ -57,7 +56,7 @@ impl Post<'_> {
 
     pub(super) async fn respond(&self) -> Response<Body> {
         let audit = &self.gateway.audit;
-        let mut message = match Message::parse(self.body) {
+        let message = match Message::parse(self.body, self.headers) {
             Ok(message) => message,
             Err(rejection) => {
                 audit.rejection(self.label(), "", None, &rejection.to_string());
@@ -74,34 +73,33 @@ impl Post<'_> {
                 return rejected(message.id_of_request(), &rejection, status);
             }
         };
-        let action = message.decide(self.headers, &self.gateway.tools);
-        let method = message.method.as_deref().unwrap_or_default();
-        match action {
+        let (method, tool) = (message.method_name(), message.tool.as_deref());
+        match gate::decide(&message, self.headers, &self.gateway.tools) {
             Err(rejection) => {
-                let tool = message.tool.as_deref().filter(|_| method == "tools/call");
                 audit.rejection(self.label(), method, tool, &rejection.to_string());
-                if CONNECTS.contains(&method) {
+                if message.connects() {
                     self.could_not_connect(&rejection);
                 }
-                let sender = match (&message.method, message.id) {
-                    (Some(_), None) => Sender::Notifier,
-                    _ => Sender::Client,
+                let sender = if message.is_notification() {
+                    Sender::Notifier
+                } else {
+                    Sender::Client
                 };
                 let status = rejection.status(sender, message.is_stateless);
                 rejected(message.id, &rejection, status)
             }
             Ok(Action::Drop) => {
-                let tool = message.tool.as_deref().filter(|_| method == "tools/call");
                 let reason = "a notification of this method is not forwarded";
                 audit.rejection(self.label(), method, tool, reason);
                 empty(StatusCode::ACCEPTED)
             }
-            Ok(Action::Forward) if method == "tools/call" => self.call(&message).await,
+            Ok(Action::Call) => self.call(&message).await,
             Ok(Action::Forward) => match self.send().await {
                 Ok(response) => relay(response, None, None, self.relay()).await,
                 Err(error) => self.failed(&message, &error),
             },
-            Ok(Action::Connect) => self.connect(&message, method).await,
+            Ok(Action::Initialize) => self.connect(&message, true).await,
+            Ok(Action::Discover) => self.connect(&message, false).await,
             Ok(Action::ListTools) => {
                 let list = tokio::time::timeout(LIST_TIMEOUT, self.list(&message)).await;
                 list.unwrap_or_else(|_| {
@@ -170,8 +168,8 @@ impl Post<'_> {
         }
     }
 
-    /// Forwards `initialize` or `server/discover`, and rewrites the capabilities in the response.
-    async fn connect(&self, message: &Message<'_>, method: &str) -> Response<Body> {
+    /// Forwards `initialize`, which opens a session, or `server/discover`, and rewrites the capabilities in the response.
+    async fn connect(&self, message: &Message<'_>, opens_session: bool) -> Response<Body> {
         let attempt = Attempt::new(&self.gateway.audit);
         let url = &self.gateway.upstream.url;
         let response = match self.send().await {
@@ -219,8 +217,10 @@ impl Post<'_> {
             attempt.fail(Failure::invalid(&error, status, url));
             return response;
         }
-        let id = headers.get(SESSION).filter(|_| method == "initialize");
-        let id = id.and_then(|id| Some((id.to_str().ok()?, own_id(id)?)));
+        let id = headers
+            .get(SESSION)
+            .filter(|_| opens_session)
+            .and_then(|id| Some((id.to_str().ok()?, own_id(id)?)));
         let label = id.map_or_else(
             || "-".to_owned(),
             |(upstream, id)| {

@@ -4,7 +4,8 @@
 
 use serde_json::value::RawValue;
 
-use super::gate::{folded, is_id};
+use super::message::is_id;
+use super::strict::folded;
 
 /// The maximum length of a key that is read, in bytes: longer than each key that matters, with all characters escaped.
 const LONGEST_KEY: usize = 64;
@@ -69,8 +70,10 @@ impl Scanner {
     fn add_some<'a>(&mut self, json: &'a [u8]) -> &'a [u8] {
         let is_long = self.is_in_string && self.text.len() >= LONGEST_KEY;
         if is_long && !self.is_after_backslash && !self.is_in_id {
-            let end = json.iter().position(|byte| matches!(byte, b'"' | b'\\'));
-            let end = end.unwrap_or(json.len());
+            let end = json
+                .iter()
+                .position(|byte| matches!(byte, b'"' | b'\\'))
+                .unwrap_or(json.len());
             if end > 0 {
                 return &json[end..];
             }
