@@ -21,8 +21,8 @@ use crate::text::{Quote, as_given, comma_list_of};
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
     let removed = remove_config_file(environment, log);
     // act does not pass the state to the post phase.
-    let summary = state::get(environment, state::GATEWAY_SUMMARY);
-    let summary = summary.or_else(|| environment.get("INPUT_SUMMARY"));
+    let summary = state::get(environment, state::GATEWAY_SUMMARY)
+        .or_else(|| environment.get("INPUT_SUMMARY"));
     let has_summary = summary::is_wanted(summary);
     let mut kept = Summary::kept(environment);
     let mut connected = Ok(());
@@ -56,8 +56,9 @@ fn check_connected(
     environment: &Environment,
     log: &mut Log<'_>,
 ) -> anyhow::Result<()> {
-    let is_required = environment.get("INPUT_REQUIRE_CONNECTION").map(str::trim);
-    let is_required = is_required.is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let is_required = environment
+        .get("INPUT_REQUIRE_CONNECTION")
+        .is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
     match counts {
         Some(counts) if counts.is_connected() => Ok(()),
         Some(counts) if is_required => bail!(not_connected(counts)),
@@ -131,9 +132,12 @@ fn remove_config_file(environment: &Environment, log: &mut Log<'_>) -> anyhow::R
 
 /// Reports what the agent called.
 fn report(counts: &Counts, log: &mut Log<'_>) {
-    let rejected = counts.tools.iter().filter(|(_, tool)| tool.rejected > 0);
     let rejected = comma_list_of(
-        rejected.map(|(name, tool)| format!("`{}` ({})", Quote::new(name), tool.rejected)),
+        counts
+            .tools
+            .iter()
+            .filter(|(_, tool)| tool.rejected > 0)
+            .map(|(name, tool)| format!("`{}` ({})", Quote::new(name), tool.rejected)),
     );
     if !rejected.is_empty() {
         log.warning(format!(
@@ -166,12 +170,12 @@ fn report(counts: &Counts, log: &mut Log<'_>) {
             "lines that the audit only counts",
             counts.gaps.values().sum(),
         ),
-    ];
-    let other = other.into_iter().filter(|(_, number)| *number > 0);
-    let other: Vec<String> = other
-        .map(|(name, number)| format!(", {name}: {number}"))
-        .collect();
-    let other = other.concat();
+    ]
+    .into_iter()
+    .filter(|(_, number)| *number > 0)
+    .map(|(name, number)| format!(", {name}: {number}"))
+    .collect::<Vec<String>>()
+    .concat();
     log.info(format!(
         "{} Sessions: {}, calls: {calls}, errors: {errors}, rejected messages: {}, token renewals: {}{other}.",
         match counts.end {

@@ -51,10 +51,10 @@ impl From<NoMatchingRuleError> for Error {
 /// The text of an error and its causes on one line, then their other lines, such as hints.
 pub(crate) fn with_causes(error: &anyhow::Error) -> String {
     let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
-    let parts = texts
+    let (first, rest): (Vec<&str>, Vec<&str>) = texts
         .iter()
-        .map(|text| text.split_once('\n').unwrap_or((text, "")));
-    let (first, rest): (Vec<&str>, Vec<&str>) = parts.unzip();
+        .map(|text| text.split_once('\n').unwrap_or((text, "")))
+        .unzip();
     let rest = rest.into_iter().filter(|lines| !lines.is_empty());
     std::iter::once(first.join(": ").as_str())
         .chain(rest)
@@ -67,14 +67,16 @@ impl Error {
     fn messages(&self) -> Vec<(String, Option<Place>)> {
         let without_place = |text: String| (text, None);
         match self {
-            Self::Inputs(errors) => {
-                let texts = errors.iter().map(ToString::to_string);
-                texts.map(without_place).collect()
-            }
-            Self::Access(AccessErrors(errors)) => {
-                let texts = errors.iter().map(ToString::to_string);
-                texts.map(without_place).collect()
-            }
+            Self::Inputs(errors) => errors
+                .iter()
+                .map(ToString::to_string)
+                .map(without_place)
+                .collect(),
+            Self::Access(AccessErrors(errors)) => errors
+                .iter()
+                .map(ToString::to_string)
+                .map(without_place)
+                .collect(),
             Self::Policy(errors) => {
                 let places = errors.places().map(|place| {
                     let (file, line, column) = place?;
@@ -89,8 +91,11 @@ impl Error {
 
     /// The text of each message.
     pub(crate) fn texts(&self) -> Vec<String> {
-        let messages = self.messages().into_iter().take(MOST_MESSAGES);
-        messages.map(|(text, _)| text).collect()
+        self.messages()
+            .into_iter()
+            .take(MOST_MESSAGES)
+            .map(|(text, _)| text)
+            .collect()
     }
 
     /// Reports the error on `log`.

@@ -312,21 +312,20 @@ const BEGINNINGS: [&str; 4] = ["input ", "the expectation ", "test file ", "poli
 #[must_use]
 pub fn error(text: &str) -> Option<(&'static str, &'static str)> {
     let first = own(text);
-    let begins = |heading: &str| {
-        let mut beginnings = BEGINNINGS.iter();
-        beginnings.find(|start| heading.starts_with(**start))
-    };
+    let begins = |heading: &str| BEGINNINGS.iter().find(|start| heading.starts_with(**start));
     let is_found = |heading: &str, is_beginning: bool| match begins(heading) {
         Some(start) => is_beginning && first.starts_with(start) && contains(&first, heading),
         None => !is_beginning && contains(&first, heading),
     };
     let find = |is_beginning| {
-        let mut sections = ERRORS.into_iter();
-        sections.find(|(heading, _)| is_found(heading, is_beginning))
+        ERRORS
+            .into_iter()
+            .find(|(heading, _)| is_found(heading, is_beginning))
     };
     find(true).or_else(|| find(false)).or_else(|| {
-        let mut sections = ERRORS.into_iter();
-        sections.find(|(heading, _)| first.starts_with("input ") && *heading == INVALID_INPUT)
+        ERRORS
+            .into_iter()
+            .find(|(heading, _)| first.starts_with("input ") && *heading == INVALID_INPUT)
     })
 }
 
@@ -334,12 +333,12 @@ pub fn error(text: &str) -> Option<(&'static str, &'static str)> {
 #[must_use]
 pub fn warning(text: &str) -> Option<&'static str> {
     let first = own(text);
-    let found = WARNINGS.into_iter().filter_map(|(heading, code)| {
-        let start = position(&first, heading)?;
-        Some((start, code))
-    });
-    let first = found.min_by_key(|(start, _)| *start).map(|(_, code)| code);
-    first.or_else(|| error(text).map(|(_, code)| code))
+    WARNINGS
+        .into_iter()
+        .filter_map(|(heading, code)| Some((position(&first, heading)?, code)))
+        .min_by_key(|(start, _)| *start)
+        .map(|(_, code)| code)
+        .or_else(|| error(text).map(|(_, code)| code))
 }
 
 /// The first line of a message, without what is in parentheses: a server's own words.

@@ -193,10 +193,10 @@ fn status_hint(error: &StatusError) -> String {
             "remove `github_token` to use the default token, or renew it: it is expired or invalid"
         }
         StatusKind::RateLimited => {
-            let reset = error
+            let when = error
                 .retry_after
-                .and_then(|wait| SystemTime::now().checked_add(wait));
-            let when = reset.map(|at| format!(" after {}", format_rfc3339_seconds(at)));
+                .and_then(|wait| SystemTime::now().checked_add(wait))
+                .map(|at| format!(" after {}", format_rfc3339_seconds(at)));
             return format!(
                 "run the job again{}, or pass another token as `github_token`",
                 when.unwrap_or_else(|| " later".to_owned())

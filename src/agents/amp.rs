@@ -102,9 +102,10 @@ fn add_server(server: &Server<'_>, config: &mut Config) {
         .collect();
     let prefix = tool_name(server.name, "");
     // Names that are too long for the prefix.
-    let others = server.ungranted.iter();
     rules.extend(
-        others
+        server
+            .ungranted
+            .iter()
             .filter(|tool| !tool_name(server.name, tool).starts_with(&prefix))
             .map(|tool| rule(tool, "reject")),
     );

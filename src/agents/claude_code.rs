@@ -43,8 +43,11 @@ fn tool_name(server: &str, tool: &str) -> String {
 
 fn cli_args(server: &Server<'_>, config: &Config) -> String {
     let list = |tools: &[String]| {
-        let notation = tools.iter().map(|name| tool_name(server.name, name));
-        notation.collect::<Vec<_>>().join(",")
+        tools
+            .iter()
+            .map(|name| tool_name(server.name, name))
+            .collect::<Vec<_>>()
+            .join(",")
     };
     let hidden = if server.ungranted.is_empty() {
         String::new()

@@ -38,8 +38,10 @@ fn add_server(server: &Server<'_>, config: &mut Config) {
 fn function_name(server: &str, tool: &str) -> String {
     let name = format!("{server}-{tool}");
     let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let kept = name.chars().map(|c| if is_kept(c) { c } else { '-' });
-    kept.take(64).collect()
+    name.chars()
+        .map(|c| if is_kept(c) { c } else { '-' })
+        .take(64)
+        .collect()
 }
 
 /// `--available-tools` hides Copilot's own tools, such as a shell that runs `printenv` without

@@ -59,8 +59,8 @@ impl Given<'_> {
         if has_variable(pattern) || self.tools.iter().any(|tool| tool == pattern) {
             return true;
         }
-        let pattern = pattern.split('(').next().unwrap_or_default();
-        let pattern = trimmed(pattern).to_lowercase();
+        let without_arguments = pattern.split('(').next().unwrap_or_default();
+        let pattern = trimmed(without_arguments).to_lowercase();
         let prefix = self.agent.function_name(self.server, "").to_lowercase();
         let is_wild = |c| ['*', '?'].contains(&c) || MORE_THAN_WILDCARDS.contains(&c);
         let literal = pattern.split(is_wild).next().unwrap_or_default();
@@ -103,8 +103,11 @@ pub(super) fn matches_our_tools(value: &Value, given: &Given<'_>) -> bool {
 
 /// A list of servers, or of patterns for servers, that includes ours.
 pub(super) fn names_our_server(value: &Value, given: &Given<'_>) -> bool {
-    let list = value.as_array().into_iter().flatten();
-    list.filter_map(Value::as_str)
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
         .any(|pattern| can_match(pattern, given.server))
 }
 
@@ -123,8 +126,10 @@ const MORE_THAN_WILDCARDS: [char; 4] = ['[', '{', '(', '!'];
 /// and with `_`, `-`, or nothing between its parts. A text with a variable can be any word.
 pub(super) fn reads_as(value: &Value, words: &[&str]) -> bool {
     let letters = |word: &str| -> String {
-        let letters = word.chars().filter(|c| c.is_alphanumeric());
-        letters.flat_map(char::to_lowercase).collect()
+        word.chars()
+            .filter(|c| c.is_alphanumeric())
+            .flat_map(char::to_lowercase)
+            .collect()
     };
     value.as_str().is_some_and(|text| {
         let text_letters = letters(text);
@@ -139,11 +144,15 @@ pub(super) fn has_variable(text: &str) -> bool {
 
 /// Whether one of these words, possibly with arguments in parentheses, is in a list of tools.
 pub(super) fn lists_one_of(value: &Value, tools: &[&str]) -> bool {
-    let rules = value.as_array().into_iter().flatten();
-    rules.filter_map(Value::as_str).any(|rule| {
-        let tool = rule.split('(').next().unwrap_or_default();
-        has_variable(tool) || tools.contains(&trimmed(tool))
-    })
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .any(|rule| {
+            let tool = rule.split('(').next().unwrap_or_default();
+            has_variable(tool) || tools.contains(&trimmed(tool))
+        })
 }
 
 /// A text without the whitespace around it, as JavaScript trims it: also without a byte-order mark.
@@ -294,10 +303,13 @@ impl Agent {
     /// agent.
     #[must_use]
     pub fn ignored_servers(&self, config: &Config) -> Vec<String> {
-        let unread = config.iter().filter(|(key, value)| {
-            *key != self.servers.key_in(config) && SERVER_KEYS.contains(key) && is_servers(value)
-        });
-        unread
+        config
+            .iter()
+            .filter(|(key, value)| {
+                *key != self.servers.key_in(config)
+                    && SERVER_KEYS.contains(key)
+                    && is_servers(value)
+            })
             .map(|(key, _)| {
                 format!(
                     "`base_config` contains servers in `{key}`, which `{self}` ignores: it reads `{}`.",
@@ -338,10 +350,11 @@ fn children(value: &Value) -> Vec<(String, &Value)> {
             .iter()
             .map(|(key, child)| (key.clone(), child))
             .collect(),
-        Value::Array(list) => {
-            let positions = list.iter().enumerate();
-            positions.map(|(i, child)| (i.to_string(), child)).collect()
-        }
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .map(|(i, child)| (i.to_string(), child))
+            .collect(),
         scalar => vec![(String::new(), scalar)],
     }
 }
@@ -419,10 +432,11 @@ fn leads_to(text: &str, is_ours: &dyn Fn(&Url) -> bool) -> bool {
         });
         [word, &word[start..]]
     });
-    let mut addresses = addresses.filter(|address| address.contains(['.', ':']));
-    addresses.any(|address| {
-        let without_scheme = format!("https://{address}");
-        let urls = [Url::parse(address), Url::parse(&without_scheme)];
-        urls.into_iter().flatten().any(|url| is_ours(&url))
-    })
+    addresses
+        .filter(|address| address.contains(['.', ':']))
+        .any(|address| {
+            let without_scheme = format!("https://{address}");
+            let urls = [Url::parse(address), Url::parse(&without_scheme)];
+            urls.into_iter().flatten().any(|url| is_ours(&url))
+        })
 }

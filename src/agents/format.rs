@@ -271,10 +271,11 @@ pub fn inline_toml(value: &Value) -> String {
     match value {
         Value::Object(table) => table.get(TOML_DATE).and_then(Value::as_str).map_or_else(
             || {
-                let pairs = table.iter();
-                let pairs =
-                    pairs.map(|(key, value)| format!("{}={}", toml_key(key), inline_toml(value)));
-                format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+                let pairs: Vec<String> = table
+                    .iter()
+                    .map(|(key, value)| format!("{}={}", toml_key(key), inline_toml(value)))
+                    .collect();
+                format!("{{{}}}", pairs.join(","))
             },
             str::to_owned,
         ),

@@ -87,20 +87,27 @@ fn is_enabled(extension: &Value, _: &Given<'_>) -> bool {
 
 /// Whether one of Goose's own extensions is at another key: Goose knows it by its `name`.
 fn is_own_by_name(extensions: &Value, given: &Given<'_>) -> bool {
-    let mut extensions = extensions.as_object().into_iter().flatten();
-    extensions.any(|(key, extension)| {
-        let name = extension.get("name").and_then(Value::as_str);
-        let name = name_to_key(name.unwrap_or(key));
-        OWN.contains(&name.as_str()) && !OWN.contains(&key.as_str()) && is_enabled(extension, given)
-    })
+    extensions
+        .as_object()
+        .into_iter()
+        .flatten()
+        .any(|(key, extension)| {
+            let name = extension.get("name").and_then(Value::as_str);
+            let known_key = name_to_key(name.unwrap_or(key));
+            OWN.contains(&known_key.as_str())
+                && !OWN.contains(&key.as_str())
+                && is_enabled(extension, given)
+        })
 }
 
 /// The key by which Goose knows an extension.
 fn name_to_key(name: &str) -> String {
-    let key = name.chars().filter(|c| !c.is_whitespace());
     let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let key: String = key.map(|c| if is_kept(c) { c } else { '_' }).collect();
-    key.to_lowercase()
+    name.chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| if is_kept(c) { c } else { '_' })
+        .collect::<String>()
+        .to_lowercase()
 }
 
 /// `name_to_key` of the extension's name, followed by the tool's name.

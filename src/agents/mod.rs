@@ -249,16 +249,19 @@ impl Servers {
 
     /// The key of the servers in a configuration.
     fn key_in(&self, config: &Config) -> &'static str {
-        let other = self.alternative.filter(|other| {
-            config.get(self.key).is_none() && config.get(other).is_some_and(findings::is_servers)
-        });
-        other.unwrap_or(self.key)
+        self.alternative
+            .filter(|other| {
+                config.get(self.key).is_none()
+                    && config.get(other).is_some_and(findings::is_servers)
+            })
+            .unwrap_or(self.key)
     }
 
     /// The name of the entry at `key`.
     fn name_of<'a>(&self, key: &'a str, entry: &'a Value) -> Option<&'a str> {
-        let inner = self.name.and_then(|name| entry.get(name)?.as_str());
-        inner.or((self.shape == Shape::Map).then_some(key))
+        self.name
+            .and_then(|name| entry.get(name)?.as_str())
+            .or((self.shape == Shape::Map).then_some(key))
     }
 }
 
@@ -374,8 +377,10 @@ impl Agent {
 impl Server<'_> {
     /// The granted tools in an agent's notation.
     fn granted(&self, notation: fn(&str, &str) -> String) -> Vec<String> {
-        let tools = self.tools.iter();
-        tools.map(|tool| notation(self.name, tool)).collect()
+        self.tools
+            .iter()
+            .map(|tool| notation(self.name, tool))
+            .collect()
     }
 
     /// The value of the `Authorization` header; `variable` is the agent's syntax for a variable.
@@ -388,8 +393,8 @@ impl Server<'_> {
 
     /// The headers that limit what the server offers.
     fn limiting_headers(&self) -> Map<String, Value> {
-        let headers = self.headers.iter();
-        headers
+        self.headers
+            .iter()
             .map(|(name, value)| ((*name).to_owned(), value.as_str().into()))
             .collect()
     }

@@ -136,9 +136,13 @@ fn add_server(server: &Server<'_>, config: &mut Config) {
     config.set_default("$schema", "https://opencode.ai/config.json");
     restrict(server, config.values_mut());
     for key in ["agent", "mode"] {
-        let agents = config.values_mut().get_mut(key);
-        let agents = agents.and_then(Value::as_object_mut).into_iter();
-        for agent in agents.flat_map(|agents| agents.values_mut()) {
+        let agents = config
+            .values_mut()
+            .get_mut(key)
+            .and_then(Value::as_object_mut)
+            .into_iter()
+            .flat_map(|agents| agents.values_mut());
+        for agent in agents {
             if let Some(agent) = agent.as_object_mut() {
                 restrict(server, agent);
             }

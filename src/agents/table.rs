@@ -35,8 +35,8 @@ fn table() -> String {
 
 /// What each agent supports: a table of the connections, and one of the variable and the reusable workflow.
 fn support() -> String {
-    let workflow = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows/port-agent.yml");
-    let workflow = fs::read_to_string(workflow).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows/port-agent.yml");
+    let workflow = fs::read_to_string(path).unwrap();
     let in_workflow = workflow
         .lines()
         .find(|line| line.contains("description: \"Agent to run: "))

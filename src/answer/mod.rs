@@ -3,6 +3,7 @@
 //! The answer becomes an output for the next steps and a file for an artifact, unless it contains a secret
 //! of the job, or the agent answered without Port: then the step fails.
 
+mod code;
 pub(crate) mod links;
 mod report;
 
@@ -54,6 +55,41 @@ const INPUTS: [&str; 6] = [
     "links",
 ];
 
+impl Inputs {
+    fn read(environment: &Environment) -> anyhow::Result<Self> {
+        let mut values = Vec::new();
+        for (name, value) in environment.inputs() {
+            match value.to_str().map(str::trim) {
+                Some("") => {}
+                Some(value) => values.push((name, value.to_owned())),
+                None if INPUTS.contains(&name.as_str()) => {
+                    bail!("input `{name}` is not UTF-8\nhint: use UTF-8 text")
+                }
+                // A variable of the job for another program.
+                None => {}
+            }
+        }
+        // Every field is an optional string, so this cannot fail.
+        Ok(envy::from_iter(values).unwrap_or_default())
+    }
+
+    /// The secrets, one per line of the input, after the log masks them.
+    fn mask_secrets(&self, log: &mut Log<'_>) -> anyhow::Result<Vec<SecretString>> {
+        let Some(given) = &self.secrets else {
+            return Ok(Vec::new());
+        };
+        let mut secrets = Vec::new();
+        for line in given.expose_secret().lines().map(str::trim) {
+            if !is_public(line) {
+                let secret = SecretString::from(line);
+                log.mask(&secret)?;
+                secrets.push(secret);
+            }
+        }
+        Ok(secrets)
+    }
+}
+
 /// The values of `links`.
 const KEEP: &str = "keep";
 const DISARM: &str = "disarm";
@@ -63,32 +99,14 @@ const DISARM: &str = "disarm";
 /// # Errors
 /// When there is no answer, when it contains a secret, or when it cannot be written.
 pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result<()> {
-    let mut values = Vec::new();
-    for (name, value) in environment.inputs() {
-        match value.to_str().map(str::trim) {
-            Some("") => {}
-            Some(value) => values.push((name, value.to_owned())),
-            None if INPUTS.contains(&name.as_str()) => {
-                bail!("input `{name}` is not UTF-8\nhint: use UTF-8 text")
-            }
-            // A variable of the job for another program.
-            None => {}
-        }
-    }
-    // Every field is an optional string, so this cannot fail.
-    let inputs: Inputs = envy::from_iter(values).unwrap_or_default();
-    let mut secrets = Vec::new();
-    if let Some(given) = &inputs.secrets {
-        let lines = given.expose_secret().lines().map(str::trim);
-        for secret in lines.filter(|line| !is_public(line)) {
-            let secret = SecretString::from(secret);
-            log.mask(&secret)?;
-            secrets.push(secret);
-        }
-    }
+    let inputs = Inputs::read(environment)?;
+    let secrets = inputs.mask_secrets(log)?;
     files::path(environment, files::OUTPUT)?;
-    let links = inputs.links.as_deref().unwrap_or(KEEP);
-    let links = choice("links", links, &[KEEP, DISARM])?;
+    let links = choice(
+        "links",
+        inputs.links.as_deref().unwrap_or(KEEP),
+        &[KEEP, DISARM],
+    )?;
     let agent = inputs.agent.as_deref().unwrap_or("generic");
     let file = inputs
         .file
@@ -156,8 +174,9 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
 
 /// The server of GitHub.
 fn github(environment: &Environment) -> Url {
-    let server = environment.get("GITHUB_SERVER_URL");
-    let server = server.and_then(|server| Url::parse(server).ok());
+    let server = environment
+        .get("GITHUB_SERVER_URL")
+        .and_then(|server| Url::parse(server).ok());
     #[expect(clippy::expect_used, reason = "a constant")]
     server.unwrap_or_else(|| Url::parse("https://github.com").expect("a constant URL is a URL"))
 }
@@ -226,8 +245,8 @@ impl Judgment {
             String::new()
         };
         let search = Search::new(&self.secrets);
-        let report = Report::read(&self.agent, &self.server, &text, &stderr);
-        let Report { answer, connection } = report.map_err(|error| shown(error, &search))?;
+        let Report { answer, connection } = Report::read(&self.agent, &self.server, &text, &stderr)
+            .map_err(|error| shown(error, &search))?;
         let connection = match &self.audit {
             Some(file) => connection.and(in_audit(file)?),
             None => connection,

@@ -46,8 +46,8 @@ impl Report {
         text: &str,
         stderr: &str,
     ) -> anyhow::Result<Self> {
-        let json = well_formed(text.as_bytes());
-        let json = &*String::from_utf8_lossy(&json);
+        let bytes = well_formed(text.as_bytes());
+        let json = &*String::from_utf8_lossy(&bytes);
         if let Some(writers) = writers_of(json).filter(|writers| !writers.contains(&agent)) {
             bail!(
                 "the file is the output of {}, but the input `agent` is `{agent}`\n\
@@ -99,8 +99,9 @@ impl Connection {
     /// What the audit of the gateway says (`docs/gateway.md`). The last line can be incomplete.
     pub(super) fn in_audit(text: &str) -> Self {
         let events = || {
-            let lines = text.lines().rev();
-            lines.filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            text.lines()
+                .rev()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         };
         let has_tools = |event: &Value| {
             event["event"] == "list" && event["tools"].as_u64().is_some_and(|tools| tools > 0)
@@ -126,13 +127,14 @@ impl Connection {
 /// list of messages. The first one contains the status of the servers when the agent started, and the last one of
 /// type `result` the answer. No message says that a server connected later.
 fn conversation(agent: &str, server: &str, text: &str) -> anyhow::Result<Report> {
-    let messages = Lazy::parse(text).items();
-    let messages =
-        messages.ok_or_else(|| invalid_format(agent, text, "a JSON array of messages"))?;
+    let messages = Lazy::parse(text)
+        .items()
+        .ok_or_else(|| invalid_format(agent, text, "a JSON array of messages"))?;
     let is_result = |message: &&Lazy<'_>| message.get("type").is("result");
-    let result = messages.iter().rfind(is_result);
-    let result =
-        result.context("the agent returned no answer: the conversation has no result\nhint: check the log of the agent's step")?;
+    let result = messages
+        .iter()
+        .rfind(is_result)
+        .context("the agent returned no answer: the conversation has no result\nhint: check the log of the agent's step")?;
     if let Some(error) = error_of(*result) {
         bail!(error);
     }
@@ -147,20 +149,22 @@ fn conversation(agent: &str, server: &str, text: &str) -> anyhow::Result<Report>
 
 /// The connection to the server when the agent started.
 fn at_the_start(server: &str, messages: &[Lazy<'_>]) -> Connection {
-    let mut latest_first = messages.iter().rev();
-    let init = latest_first.find(|message| message.get("mcp_servers").items().is_some());
-    let Some(init) = init else {
+    let Some(init) = messages
+        .iter()
+        .rfind(|message| message.get("mcp_servers").items().is_some())
+    else {
         return Connection::of_status(None);
     };
-    let servers = init.get("mcp_servers").items().unwrap_or_default();
-    let status = servers
-        .iter()
+    let status = init
+        .get("mcp_servers")
+        .items()
+        .unwrap_or_default()
+        .into_iter()
         .filter(|known| known.get("name").is(server))
         .find_map(|known| known.get("status").text());
     let tools = init.get("tools").items().unwrap_or_default();
-    let mut tools = tools.into_iter();
     match Connection::of_status(status.as_deref()) {
-        Connection::Established if !tools.any(|tool| is_tool_of(server, tool)) => {
+        Connection::Established if !tools.iter().any(|tool| is_tool_of(server, *tool)) => {
             Connection::Missing("it connected, but got no tools".to_owned())
         }
         connection => connection,
@@ -169,10 +173,11 @@ fn at_the_start(server: &str, messages: &[Lazy<'_>]) -> Connection {
 
 /// Whether the conversation contains a result, which is no error, of a tool of the server.
 fn has_result(server: &str, messages: &[Lazy<'_>]) -> bool {
-    let contents = messages
+    let blocks: Vec<Lazy<'_>> = messages
         .iter()
-        .filter_map(|message| message.get("message").get("content").items());
-    let blocks: Vec<Lazy<'_>> = contents.flatten().collect();
+        .filter_map(|message| message.get("message").get("content").items())
+        .flatten()
+        .collect();
     let of_type = |kind: &'static str| {
         blocks
             .iter()
@@ -189,10 +194,11 @@ fn has_result(server: &str, messages: &[Lazy<'_>]) -> bool {
 }
 
 fn is_tool_of(server: &str, name: Lazy<'_>) -> bool {
-    let name = name.text().unwrap_or_default();
-    let rest = name.strip_prefix("mcp__");
-    let rest = rest.and_then(|rest| rest.strip_prefix(server));
-    rest.is_some_and(|rest| rest.starts_with("__"))
+    name.text()
+        .unwrap_or_default()
+        .strip_prefix("mcp__")
+        .and_then(|rest| rest.strip_prefix(server))
+        .is_some_and(|rest| rest.starts_with("__"))
 }
 
 /// The output of Gemini CLI with `--output-format json` (`gemini-artifacts/stdout.log` of its action). It counts
@@ -209,22 +215,28 @@ fn gemini_cli(server: &str, text: &str, stderr: &str) -> anyhow::Result<Report> 
         return Err(invalid_format("gemini-cli", text, expected));
     }
     let prefix = format!("mcp_{server}_");
-    let tools = output.get("stats").get("tools").get("byName").entries();
-    let mut tools = tools.into_iter().flatten();
-    let connection = if tools.any(|(name, counts)| {
-        let success = counts.get("success").number();
-        name.starts_with(&prefix) && success.is_some_and(|count| count > 0)
-    }) {
+    let has_result = output
+        .get("stats")
+        .get("tools")
+        .get("byName")
+        .entries()
+        .into_iter()
+        .flatten()
+        .any(|(name, counts)| {
+            let success = counts.get("success").number();
+            name.starts_with(&prefix) && success.is_some_and(|count| count > 0)
+        });
+    let connection = if has_result {
         Connection::Established
     } else {
         let name = format!("MCP server '{server}'");
-        let mut errors = stderr
+        stderr
             .lines()
-            .filter_map(|line| line.strip_prefix(MCP_ERROR));
-        let error = errors.find(|error| error.contains(&name));
-        error.map_or(Connection::Unproven, |error| {
-            Connection::Missing(Quote::new(error).to_string())
-        })
+            .filter_map(|line| line.strip_prefix(MCP_ERROR))
+            .find(|error| error.contains(&name))
+            .map_or(Connection::Unproven, |error| {
+                Connection::Missing(Quote::new(error).to_string())
+            })
     };
     let answer = output.get("response").text().unwrap_or_default();
     Ok(Report::new(&answer, connection))
@@ -238,21 +250,26 @@ fn error_in(output: Lazy<'_>) -> Option<String> {
 
 /// The error that Gemini CLI printed between other lines.
 fn error_on(stderr: &str) -> Option<String> {
-    let begins = stderr.match_indices('{').map(|(at, _)| at);
-    let begins = begins.filter(|at| *at == 0 || stderr[..*at].ends_with('\n'));
-    let mut objects = begins.filter_map(|at| {
-        let mut values = serde_json::Deserializer::from_str(&stderr[at..]).into_iter::<&RawValue>();
-        values.next()?.ok()
-    });
-    objects.find_map(|object| error_in(Lazy(Some(object))))
+    stderr
+        .match_indices('{')
+        .map(|(at, _)| at)
+        .filter(|at| *at == 0 || stderr[..*at].ends_with('\n'))
+        .filter_map(|at| {
+            serde_json::Deserializer::from_str(&stderr[at..])
+                .into_iter::<&RawValue>()
+                .next()?
+                .ok()
+        })
+        .find_map(|object| error_in(Lazy(Some(object))))
 }
 
 /// The output of Copilot CLI: events with `--output-format json`, one per line, otherwise the answer, and the calls of
 /// tools. The line `result` says whether it failed, and the last `session.error` why.
 fn copilot_cli(server: &str, text: &str) -> anyhow::Result<Report> {
-    let lines = text.lines();
-    let lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let (events, others): (Vec<Value>, Vec<Value>) = lines.partition(is_event);
+    let (events, others): (Vec<Value>, Vec<Value>) = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .partition(is_event);
     if events.is_empty() {
         return Ok(Report::new(text, Connection::Unknown));
     }
@@ -262,11 +279,15 @@ fn copilot_cli(server: &str, text: &str) -> anyhow::Result<Report> {
             .filter(move |event| event["type"] == kind)
             .map(|event| &event["data"])
     };
-    let exit = others.iter().rfind(|line| line["type"] == "result");
-    let exit = exit.and_then(|line| line["exitCode"].as_i64());
-    if let Some(code) = exit.filter(|code| *code != 0) {
-        let mut errors = of_type("session.error").filter_map(|error| error["message"].as_str());
-        let error = errors.next_back().map(str::to_owned);
+    let exit_code = others
+        .iter()
+        .rfind(|line| line["type"] == "result")
+        .and_then(|line| line["exitCode"].as_i64());
+    if let Some(code) = exit_code.filter(|code| *code != 0) {
+        let error = of_type("session.error")
+            .filter_map(|error| error["message"].as_str())
+            .next_back()
+            .map(str::to_owned);
         bail!(failure(
             &error.unwrap_or_else(|| format!("its exit code is {code}"))
         ));
@@ -311,10 +332,10 @@ fn status_in<'a>(event: &'a Value, server: &str) -> Option<&'a str> {
     let data = &event["data"];
     let known = match event["type"].as_str()? {
         "session.mcp_server_status_changed" if data["serverName"] == server => data,
-        "session.mcp_servers_loaded" => {
-            let mut servers = data["servers"].as_array()?.iter();
-            servers.find(|known| known["name"] == server)?
-        }
+        "session.mcp_servers_loaded" => data["servers"]
+            .as_array()?
+            .iter()
+            .find(|known| known["name"] == server)?,
         _ => return None,
     };
     known["status"].as_str()
@@ -345,8 +366,9 @@ fn error_of(result: Lazy<'_>) -> Option<String> {
         ));
     }
     let text = result.get("result").text().unwrap_or_default();
-    let mut errors = [error, text, subtype].into_iter();
-    let error = errors.find(|error| !error.is_empty());
+    let error = [error, text, subtype]
+        .into_iter()
+        .find(|error| !error.is_empty());
     Some(failure(error.as_deref().unwrap_or("unknown error")))
 }
 
@@ -367,8 +389,10 @@ fn writers_of(text: &str) -> Option<&'static [&'static str]> {
     let json = Lazy::parse(text.trim());
     let messages = json.items().unwrap_or_default();
     let has_type = |kinds: &[&str]| {
-        let mut types = messages.iter().map(|message| message.get("type"));
-        types.any(|found| kinds.iter().any(|kind| found.is(kind)))
+        messages
+            .iter()
+            .map(|message| message.get("type"))
+            .any(|found| kinds.iter().any(|kind| found.is(kind)))
     };
     if has_type(&["result"]) && has_type(&["system", "assistant", "user"]) {
         return Some(&["claude-code", "qwen-code"]);
@@ -377,12 +401,16 @@ fn writers_of(text: &str) -> Option<&'static [&'static str]> {
         return Some(&["gemini-cli"]);
     }
     // Not an answer that quotes such a line.
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let events: Option<Vec<Value>> = lines.map(|line| serde_json::from_str(line).ok()).collect();
+    let events: Option<Vec<Value>> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| serde_json::from_str(line).ok())
+        .collect();
     let has_message = |event: &Value| is_event(event) && event["data"].is_object();
-    let mut events = events.unwrap_or_default().into_iter();
     events
-        .any(|event| has_message(&event))
+        .unwrap_or_default()
+        .iter()
+        .any(has_message)
         .then_some(&["copilot-cli"])
 }
 
@@ -427,17 +455,18 @@ impl<'a> Lazy<'a> {
     }
 
     fn entries(self) -> Option<Vec<(String, Self)>> {
-        let fields = self.read::<HashMap<String, &'a RawValue>>()?.into_iter();
+        let fields = self.read::<HashMap<String, &'a RawValue>>()?;
         Some(
             fields
+                .into_iter()
                 .map(|(key, value)| (key, Self(Some(value))))
                 .collect(),
         )
     }
 
     fn items(self) -> Option<Vec<Self>> {
-        let items = self.read::<Vec<&'a RawValue>>()?.into_iter();
-        Some(items.map(|item| Self(Some(item))).collect())
+        let items = self.read::<Vec<&'a RawValue>>()?;
+        Some(items.into_iter().map(|item| Self(Some(item))).collect())
     }
 
     fn text(self) -> Option<String> {

@@ -208,14 +208,18 @@ fn explained_json(
     verdict: Option<&Result<(), AccessErrors>>,
 ) -> Value {
     let rule = explanation.rule.as_ref();
-    let others = explanation.others.iter();
-    let others: Vec<Value> = others
+    let others: Vec<Value> = explanation
+        .others
+        .iter()
         .map(|(title, unmet)| json!({"title": title, "unmet": unmet}))
         .collect();
     let limits = |rule: &Rule<'_>| {
-        let limits = rule.limits().into_iter();
-        let limits = limits.map(|(name, limit)| (name.to_owned(), limit.into()));
-        Value::Object(limits.collect())
+        Value::Object(
+            rule.limits()
+                .into_iter()
+                .map(|(name, limit)| (name.to_owned(), limit.into()))
+                .collect(),
+        )
     };
     json!({
         "allowed": rule.is_some() && !matches!(verdict, Some(Err(_))),
@@ -237,8 +241,7 @@ pub(super) fn shown(file: &Path) -> String {
 /// Reads and parses a policy.
 pub(super) fn parse(file: &Path, environment: &Environment) -> Result<Policy, Error> {
     let text = read(file, "policy")?;
-    let policy = Policy::parse(&shown(file), &text);
-    policy.map_err(|errors| in_workspace(errors, file, environment))
+    Policy::parse(&shown(file), &text).map_err(|errors| in_workspace(errors, file, environment))
 }
 
 /// Errors with the name of the file as the repository has it, which annotations need.
@@ -248,13 +251,14 @@ fn in_workspace(errors: PolicyErrors, file: &Path, environment: &Environment) ->
 
 /// The path of a file, relative to the workspace if it is in the workspace.
 pub(super) fn name_in_workspace(file: &Path, environment: &Environment) -> String {
-    let workspace = environment.path("GITHUB_WORKSPACE");
-    let relative = workspace.and_then(|workspace| {
+    let relative = environment.path("GITHUB_WORKSPACE").and_then(|workspace| {
         let path = normal(&std::path::absolute(file).ok()?);
         Some(path.strip_prefix(normal(&workspace)).ok()?.to_owned())
     });
-    let path = relative.unwrap_or_else(|| file.to_owned());
-    path.to_string_lossy().replace('\\', "/")
+    relative
+        .unwrap_or_else(|| file.to_owned())
+        .to_string_lossy()
+        .replace('\\', "/")
 }
 
 /// A path without `..`, as GitHub compares it.

@@ -75,8 +75,8 @@ pub(super) fn run(
     environment: &Environment,
     log: &mut Log<'_>,
 ) -> Result<Outcome, Error> {
-    let text = read(file, "test file")?;
-    let text = without_mark(&text);
+    let content = read(file, "test file")?;
+    let text = without_mark(&content);
     let shown = shown(file);
     let invalid = |error: yaml_serde::Error| {
         let error = Quote::new(&error.to_string());
@@ -196,9 +196,13 @@ fn evaluate(policy: &Policy, test: &TestCase, request: &Request) -> Result<(), S
     let found = match &rule {
         None => Err("no rule matches the run".to_owned()),
         Some(rule) => connect::policy::check_without_server(rule, request).map_err(|errors| {
-            let reasons = errors.0.iter().map(ToString::to_string);
-            let reasons = reasons.filter_map(|text| Some(text.lines().next()?.to_owned()));
-            reasons.collect::<Vec<String>>().join("; ")
+            errors
+                .0
+                .iter()
+                .map(ToString::to_string)
+                .filter_map(|text| Some(text.lines().next()?.to_owned()))
+                .collect::<Vec<String>>()
+                .join("; ")
         }),
     };
     match (test.expect, found) {

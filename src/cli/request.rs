@@ -79,8 +79,9 @@ impl RequestOptions {
             ("api_url", &self.api_url),
             ("mcp_url", &self.mcp_url),
         ];
-        let inputs = inputs.into_iter();
-        inputs.filter_map(|(name, value)| Some((name, value.as_deref()?)))
+        inputs
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
 
     /// The request. What no option says has the default of its input.

@@ -94,8 +94,12 @@ impl Tools {
             log.json(&Value::from(tools));
         } else {
             let width = |text: fn(&(Tool, Decision)) -> String, max: usize| {
-                let lengths = decisions.iter().map(|row| text(row).chars().count());
-                lengths.max().unwrap_or_default().min(max)
+                decisions
+                    .iter()
+                    .map(|row| text(row).chars().count())
+                    .max()
+                    .unwrap_or_default()
+                    .min(max)
             };
             let name = |(tool, _): &(Tool, Decision)| Quote::new(&tool.name).to_string();
             let decision = |(_, decision): &(Tool, Decision)| reason(*decision).to_owned();
@@ -122,15 +126,14 @@ impl Tools {
 
     /// The environment of a step with these inputs. What the terminal has for other steps does not count.
     fn environment(&self, environment: &Environment) -> Environment {
-        let inputs = [
+        let options = [
             ("auth_method", &self.auth_method),
             ("ca_certificate", &self.ca_certificate),
             ("timeout", &self.timeout),
             ("environment", &self.run.environment),
-        ];
-        let inputs = inputs
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)));
         let is_everything = self.write || (self.arguments.is_some() && !self.request.is_given());
         let write = is_everything.then_some(("read_only", "false"));
         let policy = self.remote_policy().map(|policy| ("policy", policy));
@@ -140,7 +143,7 @@ impl Tools {
         let inputs = write
             .into_iter()
             .chain(self.request.inputs())
-            .chain(inputs)
+            .chain(options)
             .chain(policy)
             .chain(credentials);
         let run = [
@@ -162,8 +165,9 @@ impl Tools {
 
     /// The policy, if it is in a repository on GitHub.
     fn remote_policy(&self) -> Option<&str> {
-        let policy = self.policy.as_deref();
-        policy.filter(|policy| Location::parse(policy).is_some())
+        self.policy
+            .as_deref()
+            .filter(|policy| Location::parse(policy).is_some())
     }
 
     /// The policy, if it is a file.
@@ -215,9 +219,10 @@ fn show_arguments(
     log: &mut Log<'_>,
 ) -> Result<(), Error> {
     connect::check_offered(names, offered.iter().map(|(tool, _)| tool))?;
-    let shown = offered.iter().map(|(tool, _)| tool);
-    let shown = shown.filter(|tool| names.is_empty() || names.contains(&tool.name));
-    let shown: Vec<(&Tool, Vec<Argument>)> = shown
+    let shown: Vec<(&Tool, Vec<Argument>)> = offered
+        .iter()
+        .map(|(tool, _)| tool)
+        .filter(|tool| names.is_empty() || names.contains(&tool.name))
         .map(|tool| (tool, arguments::of_schema(&tool.input_schema)))
         .collect();
     if log.format() == Format::Json {
@@ -232,8 +237,10 @@ fn show_arguments(
         log.result(Quote::new(&tool.name).to_string());
         let width = arguments
             .iter()
-            .map(|argument| path(argument).chars().count());
-        let width = width.max().unwrap_or_default().min(50);
+            .map(|argument| path(argument).chars().count())
+            .max()
+            .unwrap_or_default()
+            .min(50);
         for argument in &arguments {
             let description = argument.description.as_ref();
             log.result(format!(
@@ -273,8 +280,9 @@ fn kind(argument: &Argument) -> String {
 }
 
 fn json_of_argument(argument: &Argument) -> Value {
-    let values = argument.values.iter();
-    let values: Vec<Value> = values
+    let values: Vec<Value> = argument
+        .values
+        .iter()
         .filter_map(|value| serde_json::from_str(value).ok())
         .collect();
     json!({

@@ -64,16 +64,20 @@ const LISTS: [&str; 5] = [
 
 /// A message in the words of the command line: names of inputs become options and variables.
 pub(super) fn words(text: &str) -> String {
-    let phrases = PHRASES.iter();
-    let text = phrases.fold(text.to_owned(), |text, (of_step, of_terminal)| {
-        text.replace(of_step, of_terminal)
-    });
-    let lines = text.split('\n').map(|line| {
+    let with_options = |line: &str| {
         let starts = LISTS.iter().filter_map(|list| line.find(list));
         let (own, list) = line.split_at(starts.min().unwrap_or(line.len()));
         format!("{}{list}", options_in(own))
-    });
-    lines.collect::<Vec<String>>().join("\n")
+    };
+    PHRASES
+        .iter()
+        .fold(text.to_owned(), |text, (of_step, of_terminal)| {
+            text.replace(of_step, of_terminal)
+        })
+        .split('\n')
+        .map(with_options)
+        .collect::<Vec<String>>()
+        .join("\n")
 }
 
 /// Text in which options replace the inputs in backticks.
@@ -100,8 +104,10 @@ fn option(quoted: &str) -> Option<String> {
         None => (quoted, None),
     };
     let words = WORDS.iter().filter(|_| value.is_some());
-    let mut names = NAMES.iter().chain(words);
-    let (_, option) = names.find(|(input, _)| *input == name)?;
+    let (_, option) = NAMES
+        .iter()
+        .chain(words)
+        .find(|(input, _)| *input == name)?;
     Some(match value {
         None => (*option).to_owned(),
         Some(value) => format!("{option} {value}"),

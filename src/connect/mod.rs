@@ -1,5 +1,6 @@
 //! The main phase: exchanges credentials for a masked token and writes an MCP configuration.
 
+mod enforcement;
 pub(crate) mod policy;
 mod presented;
 mod report;
@@ -8,12 +9,12 @@ mod token;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::access::source::PolicySource;
-use crate::access::{self, AccessError, AccessErrors, Decision, KnownTools, Resolution};
-use crate::agents::{self, Agent, AgentOutputs, Effect, ToolEnforcement};
+use crate::access::{self, AccessErrors, Decision, KnownTools, Resolution};
+use crate::agents::{self, AgentOutputs};
 use crate::error::with_causes;
 use crate::http::{Http, IGNORED_VARIABLES, ProxySettings};
 use crate::inputs::{Inputs, Settings};
@@ -22,8 +23,9 @@ use crate::port::{self, Endpoints, Token};
 use crate::runner::summary::{self, Summary};
 use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, files, state, temp};
-use crate::text::{comma_list, secrets};
+use crate::text::secrets;
 use crate::{Connection, Error};
+use enforcement::{check_base_config, check_enforcement};
 use policy::PolicyDecision;
 use presented::{Granted, Presented};
 
@@ -86,41 +88,20 @@ async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
     } else {
         resolution.ungranted()
     };
-    let presented = if is_gateway {
-        Presented::gateway(
-            &settings,
-            environment,
-            &endpoints,
-            &token,
-            &headers,
-            &Granted {
-                rule: decision.rule.as_ref(),
-                tools: &tools,
-            },
-            log,
-        )
-        .await?
-    } else {
-        Presented::direct(&endpoints, &token, &headers)
-    };
-    let server = agents::Server {
-        name: &settings.server_name,
-        url: &presented.url,
-        headers: &presented.headers,
-        token: &presented.secret,
-        transport: settings.request.connection.into(),
-        token_placement: settings.token_placement,
-        tools: &tools,
-        ungranted: &ungranted,
-    };
-    let rendered = settings
-        .request
-        .agent
-        .render(&server, settings.base_config.clone());
-    log.mask_for_next_steps(&presented.secret)?;
-    for form in &rendered.masks {
-        log.mask_text(form)?;
-    }
+    let presented = Presented::new(
+        &settings,
+        environment,
+        &endpoints,
+        &token,
+        &headers,
+        &Granted {
+            rule: decision.rule.as_ref(),
+            tools: &tools,
+        },
+        log,
+    )
+    .await?;
+    let rendered = render_masked(&settings, &presented, &tools, &ungranted, log)?;
     let expiry = presented.expires_at.zip(presented.valid_for);
     let closing_line = report::closing_line(&settings, &endpoints, token.flow, &presented, &tools);
     write_outputs(
@@ -146,6 +127,35 @@ async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
         write_summary(&summary, is_gateway, environment, log);
     }
     Ok(())
+}
+
+/// The configuration of the agent. Masks the secret in it before it is written.
+fn render_masked(
+    settings: &Settings,
+    presented: &Presented,
+    tools: &[String],
+    ungranted: &[String],
+    log: &mut Log<'_>,
+) -> anyhow::Result<AgentOutputs> {
+    let server = agents::Server {
+        name: &settings.server_name,
+        url: &presented.url,
+        headers: &presented.headers,
+        token: &presented.secret,
+        transport: settings.request.connection.into(),
+        token_placement: settings.token_placement,
+        tools,
+        ungranted,
+    };
+    let rendered = settings
+        .request
+        .agent
+        .render(&server, settings.base_config.clone());
+    log.mask_for_next_steps(&presented.secret)?;
+    for form in &rendered.masks {
+        log.mask_text(form)?;
+    }
+    Ok(rendered)
 }
 
 fn write_summary(
@@ -208,9 +218,9 @@ pub async fn dry_run(
             check_enforcement(&settings, &decision, &resolution, log).map_err(Error::from)
         }
     };
-    let decisions = resolution.iter();
     Ok(DryRun {
-        decisions: decisions
+        decisions: resolution
+            .iter()
             .map(|(tool, decision)| (tool.clone(), decision))
             .collect(),
         checked,
@@ -301,12 +311,11 @@ fn known_tools(writable: &HashSet<String>, can_be_hidden: bool) -> KnownTools<'_
 /// Parses the inputs, and masks every secret among them before anything is printed.
 fn settings(environment: &Environment, log: &mut Log<'_>) -> Result<Settings, Error> {
     let inputs = Inputs::from_env(environment);
-    let secrets = inputs.client_secret.iter().chain(&inputs.github_token);
     let passwords = ProxySettings::passwords_in(|name| environment.get(name));
-    for secret in secrets.chain(&passwords) {
+    for secret in inputs.secrets().chain(&passwords) {
         log.mask(secret)?;
     }
-    if inputs.has_empty_tools {
+    if inputs.has_empty_tools() {
         log.warning(
             "Input `allowed_tools` is empty, so its default `*` is used. If this is not intended, check the \
              expression that sets it.",
@@ -317,8 +326,12 @@ fn settings(environment: &Environment, log: &mut Log<'_>) -> Result<Settings, Er
 
 /// Warns of a short secret, and reports variables that do not count.
 fn warn_of_environment(settings: &Settings, environment: &Environment, log: &mut Log<'_>) {
-    let secret = settings.credentials.client_secret.expose_secret();
-    let length = secret.chars().count();
+    let length = settings
+        .credentials
+        .client_secret
+        .expose_secret()
+        .chars()
+        .count();
     if length < secrets::SHORTEST {
         log.warning(format!(
             "`client_secret` has only {length} characters; Port's secrets are longer. The log will \
@@ -362,12 +375,14 @@ async fn policy_and_token(
 
 /// The tools that `allowed_tools` lists, without a request to the server.
 fn unverified_tools(settings: &Settings) -> Vec<Tool> {
-    let names = settings
+    settings
         .request
         .allowed_tools
         .only_names()
-        .unwrap_or_default();
-    names.iter().map(|name| Tool::named(name)).collect()
+        .unwrap_or_default()
+        .iter()
+        .map(|name| Tool::named(name))
+        .collect()
 }
 
 /// The names of the tools that the server offers without read-only mode. Sends a request only if a listed
@@ -395,9 +410,12 @@ async fn writable_tools(
         headers: &port::mcp_headers(false, &decision.actions),
         token: &token.secret,
     };
-    let tools = mcp::offered_tools_once(http, &server, WRITABLE_TIMEOUT).await;
-    let tools = tools.unwrap_or_default().into_iter();
-    tools.map(|tool| tool.name).collect()
+    mcp::offered_tools_once(http, &server, WRITABLE_TIMEOUT)
+        .await
+        .unwrap_or_default()
+        .into_iter()
+        .map(|tool| tool.name)
+        .collect()
 }
 
 /// Whether the step could set `connection: gateway`.
@@ -406,117 +424,6 @@ fn can_use_gateway(settings: &Settings, decision: &PolicyDecision) -> bool {
     settings.request.connection != Connection::Gateway
         && settings.request.agent.runs_on_runner
         && rule.is_none_or(|rule| rule.allows_gateway)
-}
-
-/// Checks whether the agent enforces the granted tools. If it does not, the step warns, or fails under a
-/// policy.
-fn check_enforcement(
-    settings: &Settings,
-    decision: &PolicyDecision,
-    resolution: &Resolution<'_>,
-    log: &mut Log<'_>,
-) -> anyhow::Result<()> {
-    if settings.request.connection == Connection::Gateway {
-        return Ok(());
-    }
-    let ungranted = resolution.ungranted();
-    let agent = settings.request.agent;
-    let others = Agent::enforcing_allowlist();
-    let instead = access::instead_of_no_enforcement(can_use_gateway(settings, decision));
-    match agent.enforcement {
-        ToolEnforcement::Allowlist => {}
-        ToolEnforcement::Denylist => {
-            // A denylist can exclude every other tool.
-            let names = comma_list(resolution.names(Decision::InvalidName));
-            if !names.is_empty() {
-                bail!(
-                    "`{agent}` can only exclude tools, and tools with invalid names cannot be \
-                     excluded: {names}\n\
-                     hint: {instead}: {others}"
-                );
-            }
-        }
-        ToolEnforcement::None => {
-            let names = comma_list(ungranted.iter().map(String::as_str));
-            if names.is_empty() && settings.verify {
-                return Ok(());
-            }
-            let names = if names.is_empty() {
-                "every tool that the server offers".to_owned()
-            } else {
-                names
-            };
-            if let Some(rule) = &decision.rule {
-                bail!(
-                    "`{agent}` does not enforce `allowed_tools`, as {} requires; it could also use: \
-                     {names}\n\
-                     hint: {instead}: {others}; or ask {}",
-                    rule.title,
-                    rule.contact
-                );
-            }
-            log.warning(format!(
-                "`{agent}` does not enforce `allowed_tools`; it can also use: {names}. Only \
-                     `read_only`, `allowed_actions`, and the permissions of the credentials are \
-                     enforced. If this is not intended, {instead}: {others}."
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Searches `base_config` for settings that could override the grant. If there are any, the step warns, or
-/// fails under a policy.
-fn check_base_config(
-    settings: &Settings,
-    decision: &PolicyDecision,
-    endpoints: &Endpoints,
-    tools: &[String],
-    log: &mut Log<'_>,
-) -> Result<(), AccessErrors> {
-    let is_ours = |url: &url::Url| port::is_same_server(url, &endpoints.mcp);
-    let mut findings = settings.request.agent.findings(
-        &settings.server_name,
-        tools,
-        &settings.base_config,
-        &is_ours,
-    );
-    if settings.request.connection == Connection::Gateway {
-        // The agent cannot use more than the gateway allows.
-        findings.retain(|finding| finding.effect != Effect::Widens);
-    }
-    if let Some(rule) = &decision.rule
-        && !findings.is_empty()
-    {
-        let error = |finding: agents::Finding| AccessError::Configuration {
-            what: finding.what,
-            effect: finding.effect.to_string(),
-            rule: rule.title.clone(),
-            hint: match finding.effect {
-                Effect::Widens if can_use_gateway(settings, decision) => {
-                    format!("{}, or set `connection: gateway`", finding.effect.hint())
-                }
-                effect => effect.hint().to_owned(),
-            },
-        };
-        return Err(AccessErrors(findings.into_iter().map(error).collect()));
-    }
-    for finding in findings {
-        log.warning(format!(
-            "{} in `base_config` {}. If this is not intended: {}.",
-            finding.what,
-            finding.effect,
-            finding.effect.hint()
-        ));
-    }
-    for notice in settings
-        .request
-        .agent
-        .ignored_servers(&settings.base_config)
-    {
-        log.notice(notice);
-    }
-    Ok(())
 }
 
 /// Writes the configuration file and the outputs. Removes the file if the outputs cannot be written.
@@ -537,8 +444,7 @@ fn write_outputs(
     let expires_at = report::rfc3339(presented.expires_at).unwrap_or_default();
     let expires_in = presented.valid_for.map(|left| left.as_secs().to_string());
     let file_name = file.as_ref().map_or("", |file| &file.name);
-    let audit_file = presented.audit_file.as_ref();
-    let audit_name = audit_file.map_or("", |file| &file.name);
+    let audit_name = presented.audit_file.as_ref().map_or("", |file| &file.name);
     let url_in_containers = presented.url_in_containers.as_ref();
     let outputs: [(&str, SecretString); 14] = [
         ("access_token", presented.secret.clone()),

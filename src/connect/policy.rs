@@ -84,8 +84,10 @@ pub(crate) fn check_without_server(rule: &Rule<'_>, request: &Request) -> Result
 /// Calls `check` with what a rule compares.
 fn with_request<T>(request: &Request, check: impl FnOnce(&AccessRequest<'_>) -> T) -> T {
     let endpoints = &request.endpoints;
-    let regions = endpoints.iter().filter_map(|candidate| candidate.region);
-    let regions: Vec<_> = regions.collect();
+    let regions: Vec<_> = endpoints
+        .iter()
+        .filter_map(|candidate| candidate.region)
+        .collect();
     let custom_hosts: Vec<_> = endpoints.iter().flat_map(Endpoints::custom_hosts).collect();
     check(&AccessRequest {
         tools: &request.allowed_tools,

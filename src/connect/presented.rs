@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::policy::AppliedRule;
+use crate::Connection;
 use crate::gateway::handover::HandOver;
 use crate::gateway::{Start, keys};
 use crate::http::{ALL_HOSTS, EXCEPTION_VARIABLES, PROXY_VARIABLES};
@@ -40,12 +41,37 @@ pub(super) struct Granted<'a> {
 }
 
 impl Presented {
-    /// Port's token at Port's MCP server.
-    pub(super) fn direct(
+    /// As the connection of the step requires.
+    ///
+    /// # Errors
+    /// When a gateway does not start.
+    pub(super) async fn new(
+        settings: &Settings,
+        environment: &Environment,
         endpoints: &Endpoints,
         token: &Token,
         headers: &[(&'static str, String)],
-    ) -> Self {
+        granted: &Granted<'_>,
+        log: &mut Log<'_>,
+    ) -> anyhow::Result<Self> {
+        if settings.request.connection == Connection::Gateway {
+            Self::gateway(
+                settings,
+                environment,
+                endpoints,
+                token,
+                headers,
+                granted,
+                log,
+            )
+            .await
+        } else {
+            Ok(Self::direct(endpoints, token, headers))
+        }
+    }
+
+    /// Port's token at Port's MCP server.
+    fn direct(endpoints: &Endpoints, token: &Token, headers: &[(&'static str, String)]) -> Self {
         Self {
             url: endpoints.mcp.clone(),
             url_in_containers: None,
@@ -59,16 +85,17 @@ impl Presented {
 
     /// The value of a header that the agent sends. Empty if it sends none.
     pub(super) fn header(&self, name: &str) -> &str {
-        let mut headers = self.headers.iter();
-        let header = headers.find(|(header, _)| *header == name);
-        header.map_or("", |(_, value)| value)
+        self.headers
+            .iter()
+            .find(|(header, _)| *header == name)
+            .map_or("", |(_, value)| value)
     }
 
     /// Starts a gateway, and saves for the post phase how to stop it.
     ///
     /// # Errors
     /// When it does not start.
-    pub(super) async fn gateway(
+    async fn gateway(
         settings: &Settings,
         environment: &Environment,
         endpoints: &Endpoints,
@@ -84,13 +111,13 @@ impl Presented {
             has_job_container: settings.gateway.has_job_container,
             timeout: settings.http.timeout,
         };
-        let headers = headers.iter();
         let hand_over = |place| HandOver {
             credentials: settings.credentials.clone(),
             endpoints: endpoints.clone(),
             auth_method: settings.auth_method,
             token: Token::new(token.secret.clone(), token.valid_for(), token.flow),
             headers: headers
+                .iter()
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect(),
             tools: granted.tools.to_vec(),
@@ -106,10 +133,11 @@ impl Presented {
         let summary = SecretString::from(settings.summary.to_string());
         state::save(environment, &[(state::GATEWAY_SUMMARY, summary)])?;
         let launched = launch::start(&options, hand_over, environment, log).await?;
-        let urls = [&launched.url]
+        let hosts: Vec<&str> = [&launched.url]
             .into_iter()
-            .chain(&launched.url_in_containers);
-        let hosts: Vec<&str> = urls.filter_map(Url::host_str).collect();
+            .chain(&launched.url_in_containers)
+            .filter_map(Url::host_str)
+            .collect();
         exempt_from_proxy(&hosts, environment, log)?;
         Ok(Self {
             url: launched.url,
@@ -169,13 +197,15 @@ fn exempted<'a>(
     variable: impl Fn(&str) -> Option<&'a str>,
 ) -> Vec<(&'static str, SecretString)> {
     let given = EXCEPTION_VARIABLES.map(|name| {
-        let value = variable(name).map(str::trim);
-        value.filter(|value| !value.is_empty())
+        variable(name)
+            .map(str::trim)
+            .filter(|value| !value.is_empty())
     });
     let any = given.into_iter().flatten().next().unwrap_or_default();
-    let pairs = EXCEPTION_VARIABLES.into_iter().zip(given);
-    let changed = pairs.map(|(name, value)| (name, value.unwrap_or(any)));
-    changed
+    EXCEPTION_VARIABLES
+        .into_iter()
+        .zip(given)
+        .map(|(name, value)| (name, value.unwrap_or(any)))
         .filter(|(_, value)| *value != ALL_HOSTS)
         .map(|(name, value)| {
             let mut hosts: Vec<&str> = value.split(',').collect();

@@ -102,18 +102,21 @@ pub(super) fn warn_of_tools(
     can_use_gateway: bool,
     log: &mut Log<'_>,
 ) {
-    let granted = resolution.with(Decision::Granted);
-    let granted = granted.filter(|tool| tool.may_write());
-    let granted = comma_list(granted.map(|tool| tool.name.as_str()));
-    if settings.request.read_only && settings.verify && !granted.is_empty() {
+    let may_write = comma_list(
+        resolution
+            .with(Decision::Granted)
+            .filter(|tool| tool.may_write())
+            .map(|tool| tool.name.as_str()),
+    );
+    if settings.request.read_only && settings.verify && !may_write.is_empty() {
         log.warning(format!(
-                "Tools that are not annotated as read-only are granted, although `read_only` is `true`: {granted}. \
+                "Tools that are not annotated as read-only are granted, although `read_only` is `true`: {may_write}. \
                  Port's server offers them in read-only mode. If this is not intended, remove them from `allowed_tools`."
             ),
         );
     }
-    let everything = resolution.names(Decision::Granted);
-    let everything: Vec<&str> = everything
+    let everything: Vec<&str> = resolution
+        .names(Decision::Granted)
         .filter(|name| RUNS_EVERYTHING.contains(name))
         .collect();
     if !everything.is_empty() && decision.actions != Actions::All {
@@ -310,6 +313,12 @@ pub(super) fn summary(
     if let Some(limits) = limits {
         summary.paragraph(limits);
     }
+    add_tools(&mut summary, resolution);
+    summary
+}
+
+/// The tables of the tools that are granted, and of those that are not.
+fn add_tools(summary: &mut Summary, resolution: &Resolution<'_>) {
     let granted = resolution.with(Decision::Granted).map(|tool| {
         let description = tool.description.as_ref().or(tool.title.as_ref());
         [
@@ -337,7 +346,6 @@ pub(super) fn summary(
         (!tools.is_empty()).then(|| [Cell::Names(tools), Cell::text(reason)])
     });
     summary.table(["Not granted", "Reason"], not_granted);
-    summary
 }
 
 /// Who enforces the granted tools.

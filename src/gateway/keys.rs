@@ -21,9 +21,11 @@ pub(crate) fn random() -> anyhow::Result<SecretString> {
                  hint: check the runner's operating system"
             )
         })?;
-        // The largest multiple of 62 below 256: every character is equally likely.
-        let usable = bytes.iter().filter(|byte| **byte < 248);
-        let characters = usable.map(|byte| char::from(CHARACTERS[usize::from(*byte) % 62]));
+        let characters = bytes
+            .iter()
+            // The largest multiple of 62 below 256: every character is equally likely.
+            .filter(|byte| **byte < 248)
+            .map(|byte| char::from(CHARACTERS[usize::from(*byte) % 62]));
         key.extend(characters.take(LENGTH - key.len()));
     }
     Ok(key.into())

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::gate::Message;
 use super::memory::Reserved;
+use super::message::Message;
 use super::post::Post;
 use super::relay::{LARGEST_LIST, WHOLE_TIMEOUT, kept_json, relay_error, response_in, whole};
 use super::reply::{Body, EVENT_STREAM, error_message, has_type, json_text};
@@ -30,12 +30,26 @@ struct Params<'a> {
 }
 
 impl Params<'_> {
+    /// What is wrong with the parameters, if anything is.
+    fn problem(&self) -> Option<&'static str> {
+        let is_first = |cursor: &RawValue| matches!(cursor.get(), "null" | r#""""#);
+        if !self.cursor.is_none_or(is_first) {
+            Some("invalid cursor: the list has one page")
+        } else if self
+            .meta
+            .is_some_and(|meta| meta.get().len() > LARGEST_META)
+        {
+            Some("`_meta` is larger than 64 KiB")
+        } else {
+            None
+        }
+    }
+
     /// The request for a page.
     fn request(&self, id: &str, cursor: Option<&str>) -> String {
         let cursor = cursor.map(|cursor| format!(r#""cursor":{}"#, Value::from(cursor)));
         let meta = self.meta.map(|meta| format!(r#""_meta":{meta}"#));
-        let params: Vec<String> = cursor.into_iter().chain(meta).collect();
-        let params = params.join(",");
+        let params = cursor.into_iter().chain(meta).collect::<Vec<_>>().join(",");
         format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{{{params}}}}}"#)
     }
 }
@@ -48,20 +62,9 @@ impl Post<'_> {
             record(&text);
             json_text(StatusCode::OK, error_message(message.id, -32000, text))
         };
-        let params = message.params.map_or("{}", RawValue::get);
-        let params: Params = serde_json::from_str(params).unwrap_or_default();
-        let is_first = |cursor: &RawValue| matches!(cursor.get(), "null" | r#""""#);
-        let problem = if !params.cursor.is_none_or(is_first) {
-            Some("invalid cursor: the list has one page")
-        } else if params
-            .meta
-            .is_some_and(|meta| meta.get().len() > LARGEST_META)
-        {
-            Some("`_meta` is larger than 64 KiB")
-        } else {
-            None
-        };
-        if let Some(error) = problem {
+        let params: Params =
+            serde_json::from_str(message.params.map_or("{}", RawValue::get)).unwrap_or_default();
+        if let Some(error) = params.problem() {
             return json_text(StatusCode::OK, error_message(message.id, -32602, error));
         }
         let id = message.id.map_or("null", RawValue::get);
@@ -126,8 +129,9 @@ impl Post<'_> {
             }
             cursors.push(next);
         }
-        let result = first.map(|page| page.into_result(false).to_string());
-        let result = result.unwrap_or_default();
+        let result = first
+            .map(|page| page.into_result(false).to_string())
+            .unwrap_or_default();
         let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
         kept_json(text, self.relay(), memory)
     }

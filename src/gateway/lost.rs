@@ -68,8 +68,10 @@ pub(super) async fn is_lost(response: reqwest::Response) -> (reqwest::Response, 
 
 /// The message of an event stream that has no other.
 fn only_message(stream: &str) -> String {
-    let events = Events::default().push(stream.as_bytes());
-    let mut messages = events.iter().filter_map(|event| data(event));
+    let mut messages = Events::default()
+        .push(stream.as_bytes())
+        .into_iter()
+        .filter_map(|event| data(&event));
     let first = messages.next().unwrap_or_default();
     if messages.next().is_none() {
         first

@@ -135,8 +135,7 @@ const PART: usize = 16 * 1024;
 /// JSON that is kept in reserved memory until a client has read it.
 pub(super) fn kept_json(json: String, mut memory: Relay, reserved: Reserved) -> Response<Body> {
     memory.hold(reserved);
-    let response = json_text(StatusCode::OK, String::new());
-    response.map(|_| kept(without_command(json), memory))
+    json_text(StatusCode::OK, String::new()).map(|_| kept(without_command(json), memory))
 }
 
 /// A text that is kept until a client has read it.
@@ -296,8 +295,10 @@ async fn read_whole(
 /// The JSON-RPC response in a body: the body itself, or an event.
 pub(super) fn response_in(text: &str, is_stream: bool) -> Option<RawObject> {
     if is_stream {
-        let events = Events::default().push(text.as_bytes());
-        return events.iter().find_map(|event| response_of(event));
+        return Events::default()
+            .push(text.as_bytes())
+            .iter()
+            .find_map(|event| response_of(event));
     }
     RawObject::parse(text).filter(is_response)
 }

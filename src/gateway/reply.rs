@@ -28,20 +28,21 @@ const RETURNED: [&str; 6] = [
 ];
 
 pub(super) fn has_type(headers: &HeaderMap, kind: &str) -> bool {
-    let value = headers
+    headers
         .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let value = value.and_then(|value| value.split(';').next());
-    value.is_some_and(|value| value.trim().eq_ignore_ascii_case(kind))
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|value| value.trim().eq_ignore_ascii_case(kind))
 }
 
 pub(super) fn returned(headers: &HeaderMap) -> HeaderMap {
     let is_common = |value: &HeaderValue| [JSON, EVENT_STREAM].iter().any(|common| value == common);
-    let headers = headers.iter().filter(|(name, value)| {
-        let text = || String::from_utf8_lossy(value.as_bytes());
-        RETURNED.contains(&name.as_str()) && (is_common(value) || !is_any_in(&text()))
-    });
     headers
+        .iter()
+        .filter(|(name, value)| {
+            let text = || String::from_utf8_lossy(value.as_bytes());
+            RETURNED.contains(&name.as_str()) && (is_common(value) || !is_any_in(&text()))
+        })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }

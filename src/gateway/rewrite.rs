@@ -31,8 +31,8 @@ impl RawObject {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&RawValue> {
-        let mut entries = self.0.iter();
-        entries
+        self.0
+            .iter()
             .find(|(name, _)| name == key)
             .map(|(_, value)| &**value)
     }
@@ -185,12 +185,14 @@ impl Page {
     pub(super) fn parse(result: &str) -> Option<Self> {
         let result = RawObject::parse(result)?;
         let tools = serde_json::from_str(result.get("tools")?.get()).ok()?;
-        let next_cursor = result.get("nextCursor");
-        let next_cursor = next_cursor.and_then(|cursor| serde_json::from_str(cursor.get()).ok());
+        let next_cursor = result
+            .get("nextCursor")
+            .and_then(|cursor| serde_json::from_str(cursor.get()).ok())
+            .flatten();
         Some(Self {
             result,
             tools,
-            next_cursor: next_cursor.flatten(),
+            next_cursor,
         })
     }
 
@@ -221,8 +223,9 @@ fn without_marked_lines(event: &[u8]) -> Cow<'_, [u8]> {
     if !event.windows(MARK.len()).any(|window| window == MARK) {
         return Cow::Borrowed(event);
     }
-    let lines = event.split_inclusive(|byte| matches!(byte, b'\n' | b'\r'));
-    let kept = lines.filter(|line| !line.starts_with(MARK));
+    let kept = event
+        .split_inclusive(|byte| matches!(byte, b'\n' | b'\r'))
+        .filter(|line| !line.starts_with(MARK));
     Cow::Owned(kept.flatten().copied().collect())
 }
 
@@ -332,8 +335,8 @@ impl DataLines {
         while let Some((byte, rest)) = bytes.split_first() {
             let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
             if self.line == DATA && !is_end(byte) {
-                let end = bytes.iter().position(is_end);
-                let (data, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+                let end = bytes.iter().position(is_end).unwrap_or(bytes.len());
+                let (data, rest) = bytes.split_at(end);
                 found(Part::Data(data));
                 self.last = data[data.len() - 1];
                 bytes = rest;
@@ -390,9 +393,11 @@ fn data_of(line: &str) -> Option<&str> {
 /// The event with other data. Its id, its type, and its comments stay.
 pub(super) fn with_data(event: &[u8], data: &str) -> Vec<u8> {
     let text = String::from_utf8_lossy(event);
-    let lines = text.split(['\n', '\r']);
-    let others = lines.filter(|line| !line.is_empty() && data_of(line).is_none());
-    let mut event: String = others.flat_map(|line| [line, "\n"]).collect();
+    let mut event: String = text
+        .split(['\n', '\r'])
+        .filter(|line| !line.is_empty() && data_of(line).is_none())
+        .flat_map(|line| [line, "\n"])
+        .collect();
     for line in data.lines() {
         event.extend(["data: ", line, "\n"]);
     }

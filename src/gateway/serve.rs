@@ -83,8 +83,11 @@ async fn prepare() -> anyhow::Result<Started> {
         &settings.token.secret,
         &settings.key,
     ];
-    let passwords = settings.proxy.iter().flat_map(ProxySettings::passwords);
-    let passwords: Vec<SecretString> = passwords.collect();
+    let passwords: Vec<SecretString> = settings
+        .proxy
+        .iter()
+        .flat_map(ProxySettings::passwords)
+        .collect();
     for secret in secrets.into_iter().chain(&place.stop_key).chain(&passwords) {
         secrets::register(secret);
     }
@@ -102,8 +105,10 @@ async fn prepare() -> anyhow::Result<Started> {
         sinks.push(Sink::log());
     }
     for path in &place.audit_files {
-        let file = OpenOptions::new().append(true).open(path);
-        let file = file.with_context(|| format!("could not open {}", path.display()))?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(path)
+            .with_context(|| format!("could not open {}", path.display()))?;
         sinks.push(Sink::file(file));
     }
     let gateway = Gateway::new(&settings, hosts, sinks, max_connections())?;

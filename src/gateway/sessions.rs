@@ -59,8 +59,12 @@ impl Sessions {
             upstream: tokio::sync::Mutex::new(upstream.to_owned()),
         };
         if table.sessions.len() >= MAX_SESSIONS {
-            let oldest = table.sessions.iter().min_by_key(|(_, (number, _))| *number);
-            if let Some(id) = oldest.map(|(id, _)| id.clone()) {
+            let oldest = table
+                .sessions
+                .iter()
+                .min_by_key(|(_, (number, _))| *number)
+                .map(|(id, _)| id.clone());
+            if let Some(id) = oldest {
                 table.sessions.remove(&id);
             }
         }

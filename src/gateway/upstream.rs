@@ -179,16 +179,19 @@ impl Upstream {
     /// The agent's `User-Agent`, if there is one, and ours, which names the run.
     fn user_agent(&self, forwarded: &HeaderMap) -> HeaderValue {
         let ours = self.http.user_agent();
-        let agents = forwarded.get(USER_AGENT);
-        let both = agents.map(|agents| [agents.as_bytes(), ours.as_bytes()].join(&b' '));
-        let both = both.and_then(|both| HeaderValue::from_bytes(&both).ok());
-        both.unwrap_or_else(|| ours.clone())
+        forwarded
+            .get(USER_AGENT)
+            .map(|agents| [agents.as_bytes(), ours.as_bytes()].join(&b' '))
+            .and_then(|both| HeaderValue::from_bytes(&both).ok())
+            .unwrap_or_else(|| ours.clone())
     }
 
     fn redirected(&self, response: &reqwest::Response) -> StatusError {
         let (status, headers) = (response.status(), response.headers());
-        let to = headers.get(LOCATION).and_then(|to| to.to_str().ok());
-        let to = to.and_then(|to| self.url.join(to).ok());
+        let to = headers
+            .get(LOCATION)
+            .and_then(|to| to.to_str().ok())
+            .and_then(|to| self.url.join(to).ok());
         StatusError {
             location: to.map(|to| Quote::new(&address(to))),
             ..StatusError::new(&MCP_SERVER, status, headers, Quote::new(""))
@@ -244,11 +247,11 @@ fn address(mut url: Url) -> String {
 
 /// The headers of the agent that Port may see.
 pub(super) fn forwarded(headers: &HeaderMap) -> HeaderMap {
-    let names = headers.iter();
-    let forwarded = names.filter(|(name, _)| {
-        FORWARDED.contains(&name.as_str()) || name.as_str().starts_with("mcp-param-")
-    });
-    forwarded
+    headers
+        .iter()
+        .filter(|(name, _)| {
+            FORWARDED.contains(&name.as_str()) || name.as_str().starts_with("mcp-param-")
+        })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }

@@ -108,8 +108,11 @@ impl Http {
             .pool_max_idle_per_host(MAX_IDLE)
             .dns_resolver(Arc::new(SystemResolver))
             .no_proxy();
-        let router = settings.proxy.map(|proxy| Router::new(&proxy));
-        let router = router.transpose()?.map(Arc::new);
+        let router = settings
+            .proxy
+            .map(|proxy| Router::new(&proxy))
+            .transpose()?
+            .map(Arc::new);
         if let Some(router) = router.clone() {
             builder = builder.proxy(Proxy::custom(move |url| router.proxy_for(url).cloned()));
         }
@@ -150,8 +153,9 @@ impl Http {
 
     /// A request to Port, which names the run.
     pub(crate) fn request(&self, method: Method, url: &Url) -> RequestBuilder {
-        let request = self.client.request(method, url.clone());
-        request.header(USER_AGENT, &self.user_agent)
+        self.client
+            .request(method, url.clone())
+            .header(USER_AGENT, &self.user_agent)
     }
 
     /// What [`Http::request`] sends as `User-Agent`.
@@ -309,8 +313,10 @@ impl Http {
 
     /// Classifies an error below HTTP by the types in its chain of sources.
     pub(crate) fn network_error(&self, error: &reqwest::Error, url: &Url) -> NetworkError {
-        let proxy = self.router.as_ref();
-        let proxy = proxy.and_then(|router| router.shown_for(url));
+        let proxy = self
+            .router
+            .as_ref()
+            .and_then(|router| router.shown_for(url));
         let cause = innermost(error).to_string();
         let detail = Quote::new(&cause);
         if error.is_timeout() {

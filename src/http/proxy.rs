@@ -56,8 +56,11 @@ impl ProxySettings {
     #[must_use]
     pub fn from_env<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
         let first = |names: &[&str]| {
-            let values = names.iter().filter_map(|name| variable(name));
-            values.map(str::trim).find(|value| !value.is_empty())
+            names
+                .iter()
+                .filter_map(|name| variable(name))
+                .map(str::trim)
+                .find(|value| !value.is_empty())
         };
         let url = first(&PROXY_VARIABLES[..4])?;
         let exceptions = first(&EXCEPTION_VARIABLES).unwrap_or_default();
@@ -70,8 +73,11 @@ impl ProxySettings {
     /// The passwords in all proxies' URLs in the step's variables, also those that are not used.
     #[must_use]
     pub fn passwords_in<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Vec<SecretString> {
-        let urls = PROXY_VARIABLES.iter().filter_map(|name| variable(name));
-        urls.flat_map(passwords).collect()
+        PROXY_VARIABLES
+            .iter()
+            .filter_map(|name| variable(name))
+            .flat_map(passwords)
+            .collect()
     }
 
     /// The password in its URL, as [`passwords`].
@@ -100,12 +106,17 @@ fn without_scheme(url: &str) -> &str {
 
 /// The password in a proxy's URL, which need not be valid: in the URL's notation, and as the proxy gets it.
 fn passwords(url: &str) -> Vec<SecretString> {
-    let credentials = without_scheme(url.trim()).rsplit_once('@');
-    let password = credentials.and_then(|(credentials, _)| credentials.split_once(':'));
-    let as_written = password.map(|(_, password)| password).unwrap_or_default();
+    let as_written = without_scheme(url.trim())
+        .rsplit_once('@')
+        .and_then(|(credentials, _)| credentials.split_once(':'))
+        .map(|(_, password)| password)
+        .unwrap_or_default();
     // A path can contain the last `@` too.
-    let parsed = Url::parse(&with_scheme(url.trim())).ok();
-    let parsed = parsed.as_ref().and_then(Url::password).unwrap_or_default();
+    let parsed_url = Url::parse(&with_scheme(url.trim())).ok();
+    let parsed = parsed_url
+        .as_ref()
+        .and_then(Url::password)
+        .unwrap_or_default();
     let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
     let (as_sent, parsed_as_sent) = (decoded(as_written), decoded(parsed));
     let mut all = vec![as_written, &as_sent, parsed, &parsed_as_sent];
@@ -154,9 +165,10 @@ impl Router {
                  hint: percent-encode both, such as `%5C` for `\\`, `%2F` for `/`, `%23` for `#`, and `%3F` for `?`"
             );
         }
-        let url = Url::parse(given).ok();
-        let url = url.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
-        let Some(proxy) = url else {
+        let Some(proxy) = Url::parse(given)
+            .ok()
+            .filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
+        else {
             bail!(
                 "the runner's `https_proxy` is not a URL of an HTTP proxy\n\
                  hint: use the form `http://proxy.example:3128`"
@@ -204,13 +216,18 @@ impl Router {
             let mut stream = TcpStream::connect((host, port)).await?;
             stream.write_all(request.expose_secret().as_bytes()).await?;
             let mut line = Vec::new();
-            let mut response = BufReader::new(stream.take(LARGEST_STATUS_LINE));
-            response.read_until(b'\n', &mut line).await?;
+            BufReader::new(stream.take(LARGEST_STATUS_LINE))
+                .read_until(b'\n', &mut line)
+                .await?;
             Ok::<_, io::Error>(line)
         });
         let line = response.await.ok()?.ok()?;
-        let line = String::from_utf8_lossy(&line);
-        let status: StatusCode = line.split(' ').nth(1)?.trim().parse().ok()?;
+        let status: StatusCode = String::from_utf8_lossy(&line)
+            .split(' ')
+            .nth(1)?
+            .trim()
+            .parse()
+            .ok()?;
         (!status.is_success()).then_some(status)
     }
 }
@@ -235,8 +252,9 @@ fn exceptions(list: &str) -> Vec<Exception> {
             port: None,
         }];
     }
-    let entries = list.split(|c: char| c == ',' || c.is_whitespace());
-    entries.filter_map(Exception::parse).collect()
+    list.split(|c: char| c == ',' || c.is_whitespace())
+        .filter_map(Exception::parse)
+        .collect()
 }
 
 /// An entry of `no_proxy`.
@@ -265,8 +283,8 @@ impl Exception {
             Some((host, port)) => (host, Some(port.parse().ok()?)),
             None => (entry, None),
         };
-        let host = host.to_lowercase();
-        let host = host.trim_end_matches('.');
+        let lowercase = host.to_lowercase();
+        let host = lowercase.trim_end_matches('.');
         let hosts = if let Some(network) = network(host) {
             Hosts::Network(network)
         } else if let Some(domain) = host.strip_prefix("*.").or_else(|| host.strip_prefix('.')) {
@@ -288,8 +306,8 @@ impl Exception {
 impl Hosts {
     fn contain(&self, host: &Host<&str>) -> bool {
         let is_below = |host: &str, domain: &str| {
-            let parent = host.strip_suffix(domain);
-            parent.is_some_and(|parent| parent.ends_with('.'))
+            host.strip_suffix(domain)
+                .is_some_and(|parent| parent.ends_with('.'))
         };
         match (self, host) {
             (Self::All, _) => true,

@@ -17,10 +17,11 @@ use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use super::engine::{Engine, EngineError, has_ended};
+use super::network::{Network, port_key};
 use super::{EndError, Ended, Launched, Options, START_TIMEOUT, is_requested};
 use crate::gateway::handover::{HandOver, Place};
-use crate::gateway::serve::{HOST_OF_CONTAINERS, LARGEST_REPLY, Reply};
-use crate::gateway::{Counts, PATH, keys};
+use crate::gateway::serve::{LARGEST_REPLY, Reply};
+use crate::gateway::{Counts, keys};
 use crate::http::seconds;
 use crate::runner::temp::{self, NewFile};
 use crate::runner::{Environment, Log, files, state};
@@ -28,8 +29,6 @@ use crate::text::Quote;
 
 /// The user and group of the gateway: neither root nor the runner's user.
 const USER: u32 = 65_532;
-/// The port on which a gateway listens in a network of its own.
-const PORT: u16 = 8787;
 /// The program of the gateway and its argument.
 const COMMAND: [&str; 2] = ["/port-mcp", "gateway"];
 /// The memory limit in bytes. The gateway needs less than 100 MiB, whatever its clients do (`gateway::memory`).
@@ -193,8 +192,10 @@ async fn stop_all(
 
 /// Stops and removes a gateway, and reads its log, in whatever state it is.
 async fn stop_one(engine: &Engine, id: &str, environment: &Environment) -> Ended {
-    let state = engine.inspect(id).await;
-    let state = state.map(|container| container.state.unwrap_or_default());
+    let state = engine
+        .inspect(id)
+        .await
+        .map(|container| container.state.unwrap_or_default());
     let was_running = state
         .as_ref()
         .is_ok_and(|state| state.running == Some(true));
@@ -271,10 +272,13 @@ async fn ended_some_time_ago(engine: &Engine, gateway: &ContainerSummary) -> boo
     let Some(id) = gateway.id.as_ref().filter(|_| has_ended(gateway)) else {
         return false;
     };
-    let state = engine.inspect(id).await.ok().and_then(|own| own.state);
-    let ended_at = state.and_then(|state| state.finished_at);
-    let ended_at = ended_at.and_then(|at| humantime::parse_rfc3339_weak(&at).ok());
-    let since = ended_at.and_then(|at| at.elapsed().ok());
+    let since = engine
+        .inspect(id)
+        .await
+        .ok()
+        .and_then(|own| own.state?.finished_at)
+        .and_then(|at| humantime::parse_rfc3339_weak(&at).ok())
+        .and_then(|at| at.elapsed().ok());
     since.is_none_or(|since| since > REPORT_TIME)
 }
 
@@ -289,22 +293,24 @@ struct Owner {
 impl Owner {
     fn new(own: &ContainerInspectResponse, environment: &Environment) -> Self {
         let variable = |name: &str| environment.get(name).unwrap_or_default().to_owned();
-        let commands = [files::STATE, files::OUTPUT, files::ENV]
+        let mount = [files::STATE, files::OUTPUT, files::ENV]
             .iter()
-            .find_map(|name| environment.path(name));
-        let directory = commands.as_deref().and_then(Path::parent);
-        let mount = directory.and_then(|directory| path_on_host(own, directory));
+            .find_map(|name| environment.path(name))
+            .and_then(|commands| path_on_host(own, commands.parent()?))
+            .unwrap_or_default();
         Self {
-            mount: mount.unwrap_or_default().to_string_lossy().into_owned(),
+            mount: mount.to_string_lossy().into_owned(),
             job: JOB.map(|(_, name)| variable(name)),
             step: variable(STEP.1),
         }
     }
 
     fn labels(&self) -> HashMap<String, String> {
-        let job = JOB.iter().map(|(label, _)| *label).zip(&self.job);
-        let all = job.chain([(MOUNT, &self.mount), (STEP.0, &self.step)]);
-        all.map(|(label, value)| (label.to_owned(), value.clone()))
+        JOB.iter()
+            .map(|(label, _)| *label)
+            .zip(&self.job)
+            .chain([(MOUNT, &self.mount), (STEP.0, &self.step)])
+            .map(|(label, value)| (label.to_owned(), value.clone()))
             .collect()
     }
 
@@ -343,122 +349,6 @@ fn label<'a>(container: &'a ContainerSummary, name: &str) -> Option<&'a str> {
     container.labels.as_ref()?.get(name).map(String::as_str)
 }
 
-/// The network of the gateway: that of the step, so that it reaches Port in the same way.
-enum Network {
-    /// The network of the machine, or of another container. Clients use a loopback address.
-    Shared(String),
-    /// A network with addresses of its own. A port is published on the machine.
-    Bridge(String),
-}
-
-/// How clients reach the gateway.
-struct Address {
-    /// `None` if the gateway selects the port.
-    url: Option<Url>,
-    /// For other containers on its network.
-    url_in_containers: Option<Url>,
-    hosts: Vec<String>,
-}
-
-impl Network {
-    fn of(own: &ContainerInspectResponse) -> Self {
-        let host = own.host_config.as_ref();
-        let mode = host.and_then(|host| host.network_mode.clone());
-        let mode = mode.unwrap_or_else(|| "bridge".to_owned());
-        if mode == "host" || mode.starts_with("container:") {
-            return Self::Shared(mode);
-        }
-        // The mode is the name of the network, except with some other engines.
-        let settings = own.network_settings.as_ref();
-        let networks = settings.and_then(|settings| settings.networks.as_ref());
-        let name = networks.and_then(|networks| networks.keys().min().cloned());
-        Self::Bridge(name.unwrap_or(mode))
-    }
-
-    fn mode(&self) -> &str {
-        match self {
-            Self::Shared(mode) | Self::Bridge(mode) => mode,
-        }
-    }
-
-    fn listen(&self) -> SocketAddr {
-        match self {
-            Self::Shared(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            Self::Bridge(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)),
-        }
-    }
-
-    /// Whether containers find each other by name. They do not on Docker's default network.
-    fn has_names(&self) -> bool {
-        matches!(self, Self::Bridge(name) if name != "bridge" && name != "default")
-    }
-
-    /// Whether another container decides how names are resolved.
-    fn has_foreign_resolver(&self) -> bool {
-        self.mode().starts_with("container:")
-    }
-
-    /// How the next steps reach the started container `name`.
-    async fn address(
-        &self,
-        engine: &Engine,
-        name: &str,
-        options: &Options,
-    ) -> anyhow::Result<Address> {
-        if let Self::Shared(_) = self {
-            return Ok(Address {
-                url: None,
-                url_in_containers: None,
-                hosts: Vec::new(),
-            });
-        }
-        let settings = engine.inspect(name).await?.network_settings;
-        let settings = settings.unwrap_or_default();
-        let published = settings
-            .ports
-            .and_then(|mut ports| ports.remove(&port_key())?);
-        let requested = Some(Ipv4Addr::LOCALHOST.to_string());
-        let published = published.into_iter().flatten().find_map(|binding| {
-            let port = binding.host_port.filter(|_| binding.host_ip == requested)?;
-            port.parse::<u16>().ok()
-        });
-        let published = published.context(
-            "the Docker engine did not publish the port of the gateway on 127.0.0.1\n\
-             hint: check the Docker engine of the runner, or use the binary action (`/binary`)",
-        )?;
-        // It listens on no other address of its own.
-        let networks = settings.networks.unwrap_or_default();
-        let own = networks
-            .into_values()
-            .find_map(|endpoint| endpoint.ip_address?.parse().ok());
-        let by_address = own.map(|own: Ipv4Addr| format!("{own}:{PORT}"));
-        let by_name = format!("{name}:{PORT}");
-        let local = format!("127.0.0.1:{published}");
-        let url = |host: &str| Url::parse(&format!("http://{host}{PATH}"));
-        let host = if options.has_job_container && self.has_names() {
-            &by_name
-        } else {
-            &local
-        };
-        let url_in_containers = by_address.as_deref().map(url).transpose()?;
-        let on_machine = ["localhost", HOST_OF_CONTAINERS];
-        let on_machine = on_machine.map(|host| format!("{host}:{published}"));
-        Ok(Address {
-            url: Some(url(host)?),
-            url_in_containers,
-            hosts: [by_name, local]
-                .into_iter()
-                .chain(on_machine)
-                .chain(by_address)
-                .collect(),
-        })
-    }
-}
-
-fn port_key() -> String {
-    format!("{PORT}/tcp")
-}
-
 /// The container: the program of the image without the rights that it does not need.
 fn container(
     own: &ContainerInspectResponse,
@@ -473,8 +363,8 @@ fn container(
     let resolver = own
         .host_config
         .clone()
-        .filter(|_| !network.has_foreign_resolver());
-    let resolver = resolver.unwrap_or_default();
+        .filter(|_| !network.has_foreign_resolver())
+        .unwrap_or_default();
     let binding = PortBinding {
         host_ip: Some(Ipv4Addr::LOCALHOST.to_string()),
         host_port: None,
@@ -537,7 +427,7 @@ async fn hand_over_to(
         mut output,
         mut input,
     } = attached;
-    let replied = tokio::time::timeout(START_TIMEOUT, async {
+    tokio::time::timeout(START_TIMEOUT, async {
         let line = settings.to_line()?;
         input.write_all(line.expose_secret().as_bytes()).await?;
         input.flush().await?;
@@ -555,11 +445,10 @@ async fn hand_over_to(
         let line = reply.lines().next().unwrap_or_default();
         Reply::parse(line, settings.place.listen.ip())
             .map_err(|error| anyhow!("{}", Quote::new(&error)))
-    });
-    let replied = replied
-        .await
-        .unwrap_or_else(|_| Err(anyhow!("no reply within {}", seconds(START_TIMEOUT))));
-    replied.map_err(|error| {
+    })
+    .await
+    .unwrap_or_else(|_| Err(anyhow!("no reply within {}", seconds(START_TIMEOUT))))
+    .map_err(|error| {
         anyhow!(
             "the gateway could not start: {error:#}\n\
              hint: if the message names no cause, check the memory of the runner and its Docker engine"
@@ -586,12 +475,16 @@ fn audit_file(
 
 /// The path of a file or directory of the container `own` on the machine of the engine.
 fn path_on_host(own: &ContainerInspectResponse, path: &Path) -> Option<PathBuf> {
-    let mounts = own.mounts.iter().flatten().filter_map(|mount| {
-        let rest = path.strip_prefix(mount.destination.as_ref()?).ok()?;
-        Some((mount.source.as_ref()?, rest))
-    });
-    // The innermost mount.
-    let (source, rest) = mounts.min_by_key(|(_, rest)| rest.as_os_str().len())?;
+    let (source, rest) = own
+        .mounts
+        .iter()
+        .flatten()
+        .filter_map(|mount| {
+            let rest = path.strip_prefix(mount.destination.as_ref()?).ok()?;
+            Some((mount.source.as_ref()?, rest))
+        })
+        // The innermost mount.
+        .min_by_key(|(_, rest)| rest.as_os_str().len())?;
     Some(Path::new(source).iter().chain(rest).collect())
 }
 
@@ -609,8 +502,10 @@ fn is_name(text: &str) -> bool {
 }
 
 fn seconds_since_epoch() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap_or_default().as_secs()
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 fn end_of_life(lifetime: Duration) -> u64 {

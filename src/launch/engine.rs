@@ -134,8 +134,8 @@ impl Engine {
             Some("http://docker"),
             TIMEOUT.as_secs(),
             bollard::API_DEFAULT_VERSION,
-        );
-        let docker = docker.map_err(|error| failed(what, &error))?;
+        )
+        .map_err(|error| failed(what, &error))?;
         let mut engine = Self { docker, timeout };
         let negotiated = engine.docker.clone().negotiate_version();
         engine.docker = engine.limited(what, negotiated).await?;
@@ -205,23 +205,30 @@ impl Engine {
         marker: &Marker,
         others: &mut HashSet<String>,
     ) -> Result<Option<String>, EngineError> {
-        let containers = self.containers(label).await?.into_iter();
-        let running = containers.filter_map(|container| {
-            let is_running = container.state == Some(ContainerSummaryStateEnum::RUNNING);
-            container.id.filter(|id| is_running && !others.contains(id))
-        });
-        let running: Vec<String> = running.collect();
-        let searched = stream::iter(running).map(|id| async move {
-            let changes = self.docker.container_changes(&id);
-            (self.limited(CHANGES, changes).await, id)
-        });
-        let mut searched = searched.buffer_unordered(SEARCHES);
+        let running: Vec<String> = self
+            .containers(label)
+            .await?
+            .into_iter()
+            .filter_map(|container| {
+                let is_running = container.state == Some(ContainerSummaryStateEnum::RUNNING);
+                container.id.filter(|id| is_running && !others.contains(id))
+            })
+            .collect();
+        let mut searched = stream::iter(running)
+            .map(|id| async move {
+                let changes = self.docker.container_changes(&id);
+                (self.limited(CHANGES, changes).await, id)
+            })
+            .buffer_unordered(SEARCHES);
         let mut failure = None;
         while let Some((changes, id)) = searched.next().await {
             match changes {
                 Ok(changes) => {
-                    let mut changes = changes.into_iter().flatten();
-                    if changes.any(|change| Path::new(&change.path) == marker.0) {
+                    let has_marker = changes
+                        .into_iter()
+                        .flatten()
+                        .any(|change| Path::new(&change.path) == marker.0);
+                    if has_marker {
                         return Ok(Some(id));
                     }
                     others.insert(id);

@@ -5,6 +5,7 @@
 
 mod container;
 mod engine;
+mod network;
 mod process;
 
 use std::net::SocketAddr;

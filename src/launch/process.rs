@@ -50,14 +50,17 @@ pub(super) async fn start(
     // For the post phase, in case that the process has ended by then. Only outside GitHub's runner is there no directory.
     let has_directory = temp::directory(environment).is_ok();
     let own_audit = has_directory.then(new_file).transpose()?;
-    let files = audit_file.iter().chain(&own_audit);
     let save_url = |url: &str| state::save(environment, &[(state::GATEWAY_URL, url.into())]);
     let settings = hand_over(Place {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         hosts: Vec::new(),
         stop_key: Some(stop_key.clone()),
         audit_output: false,
-        audit_files: files.map(|file| file.path().to_owned()).collect(),
+        audit_files: audit_file
+            .iter()
+            .chain(&own_audit)
+            .map(|file| file.path().to_owned())
+            .collect(),
     });
     // A step that is killed from here on leaves a gateway that the post phase cannot find. It says so.
     save_url(STARTING)?;
@@ -116,10 +119,9 @@ async fn spawn(settings: &HandOver) -> anyhow::Result<(Child, Url)> {
             .read_line(&mut reply)
             .await?;
         Reply::parse(&reply, settings.place.listen.ip()).map_err(anyhow::Error::msg)
-    });
-    let started = started
-        .await
-        .unwrap_or_else(|_| Err(anyhow!("no reply within {}", seconds(START_TIMEOUT))));
+    })
+    .await
+    .unwrap_or_else(|_| Err(anyhow!("no reply within {}", seconds(START_TIMEOUT))));
     match started {
         Ok(url) => Ok((process, url)),
         Err(error) => bail!("the gateway could not start: {error:#}{HINT}"),
@@ -194,10 +196,12 @@ async fn request_stop(url: &Url, key: &SecretString) -> Result<Counts, StopError
     let http = Http::new(HttpSettings {
         timeout: STOP_TIMEOUT,
         ..HttpSettings::default()
-    });
-    let http = http.map_err(StopError::Running)?;
-    let request = http.client().post(url.clone());
-    let request = request.bearer_auth(key.expose_secret());
+    })
+    .map_err(StopError::Running)?;
+    let request = http
+        .client()
+        .post(url.clone())
+        .bearer_auth(key.expose_secret());
     let stopped = http.with_timeout(STOP_TIMEOUT, async {
         let response = http.send(request, url).await?;
         let status = response.status();

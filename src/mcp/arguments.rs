@@ -57,8 +57,10 @@ impl<'a> Reader<'a> {
         for schema in self.branches(schema) {
             let required = schema.get("required").and_then(Value::as_array);
             let is_required = |name: &String| {
-                let mut names = required.into_iter().flatten();
-                names.any(|key| key.as_str() == Some(name))
+                required
+                    .into_iter()
+                    .flatten()
+                    .any(|key| key.as_str() == Some(name))
             };
             let properties = schema.get("properties").and_then(Value::as_object);
             for (name, property) in properties.into_iter().flatten() {
@@ -73,12 +75,14 @@ impl<'a> Reader<'a> {
         if self.found.len() >= MOST || path.len() > DEEPEST || self.found.iter().any(is_known) {
             return;
         }
-        let schema = schema.as_object();
-        let branches = schema.map_or_else(Vec::new, |schema| self.branches(schema));
-        let mut descriptions = branches
+        let branches = schema
+            .as_object()
+            .map_or_else(Vec::new, |schema| self.branches(schema));
+        let description = branches
             .iter()
-            .filter_map(|branch| branch.get("description"));
-        let description = descriptions.next().and_then(Value::as_str).map(Quote::new);
+            .find_map(|branch| branch.get("description"))
+            .and_then(Value::as_str)
+            .map(Quote::new);
         let mut argument = Argument {
             path: path.to_owned(),
             types: Vec::new(),
@@ -115,8 +119,10 @@ impl<'a> Reader<'a> {
 
     /// The alternatives of the elements of an array.
     fn elements(&mut self, schema: &'a JsonObject) -> Vec<&'a JsonObject> {
-        let items = schema.get("items").and_then(Value::as_object);
-        items.map_or_else(Vec::new, |items| self.branches(items))
+        schema
+            .get("items")
+            .and_then(Value::as_object)
+            .map_or_else(Vec::new, |items| self.branches(items))
     }
 
     /// A schema, what it refers to within the document, and its alternatives: each once.
@@ -125,8 +131,10 @@ impl<'a> Reader<'a> {
         let mut read = 0;
         while let Some(schema) = branches.get(read).copied() {
             read += 1;
-            let reference = schema.get("$ref").and_then(Value::as_str);
-            let target = reference.and_then(|reference| self.target(reference));
+            let target = schema
+                .get("$ref")
+                .and_then(Value::as_str)
+                .and_then(|reference| self.target(reference));
             let alternatives = ["anyOf", "oneOf", "allOf"]
                 .into_iter()
                 .filter_map(|key| schema.get(key).and_then(Value::as_array))
@@ -163,11 +171,13 @@ impl<'a> Reader<'a> {
 /// The types of a value, and of the elements of an array.
 fn types(schema: &JsonObject, elements: &[&JsonObject]) -> Vec<String> {
     let of: Vec<&str> = elements.iter().flat_map(|element| names(element)).collect();
-    let types = names(schema).into_iter().map(|name| match name {
-        "array" if !of.is_empty() => format!("array of {}", of.join(" or ")),
-        name => name.to_owned(),
-    });
-    types.collect()
+    names(schema)
+        .into_iter()
+        .map(|name| match name {
+            "array" if !of.is_empty() => format!("array of {}", of.join(" or ")),
+            name => name.to_owned(),
+        })
+        .collect()
 }
 
 fn names(schema: &JsonObject) -> Vec<&str> {
@@ -179,9 +189,13 @@ fn names(schema: &JsonObject) -> Vec<&str> {
 }
 
 fn values(schema: &JsonObject) -> impl Iterator<Item = String> {
-    let values = schema.get("enum").and_then(Value::as_array);
-    let values = values.into_iter().flatten().chain(schema.get("const"));
-    values.map(ToString::to_string)
+    schema
+        .get("enum")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .chain(schema.get("const"))
+        .map(ToString::to_string)
 }
 
 #[cfg(test)]

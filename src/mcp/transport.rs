@@ -96,8 +96,10 @@ impl Transport {
     }
 
     pub(super) fn last_response(&self) -> LastResponse {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.clone()
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn update(&self, update: impl FnOnce(&mut LastResponse)) {
@@ -136,11 +138,12 @@ impl Transport {
         let limit = limit.min(self.bytes_left.load(Ordering::Relaxed));
         let body = self
             .http
-            .with_timeout(REQUEST_TIMEOUT, self.http.body(response, &self.url, limit));
-        let body = body.await.map_err(|error| match error {
-            NetworkError::TooLarge(_) => self.record(too_many_bytes()),
-            other => self.record(other.into()),
-        })?;
+            .with_timeout(REQUEST_TIMEOUT, self.http.body(response, &self.url, limit))
+            .await
+            .map_err(|error| match error {
+                NetworkError::TooLarge(_) => self.record(too_many_bytes()),
+                other => self.record(other.into()),
+            })?;
         self.bytes_left.fetch_sub(body.len(), Ordering::Relaxed);
         Ok(body)
     }
@@ -170,10 +173,11 @@ impl Transport {
         });
         let this = self.clone();
         let mut has_response = false;
-        let events = SseStream::from_bytes_stream(bytes).map(Some);
         // The end of the stream is an event too.
-        let events = events.chain(stream::once(ready(None)));
-        let events = events.map(move |event| {
+        let events = SseStream::from_bytes_stream(bytes)
+            .map(Some)
+            .chain(stream::once(ready(None)));
+        let checked = events.map(move |event| {
             let Some(event) = event else {
                 let error = PreflightError::Protocol(Quote::new(
                     "the event stream ended without a response",
@@ -206,12 +210,14 @@ impl Transport {
         });
         // Nothing is read after an error or after the end.
         let mut is_over = false;
-        let events = events.take_while(move |event| {
-            let is_open = !is_over;
-            is_over |= !matches!(event, Some(Ok(_)));
-            ready(is_open && event.is_some())
-        });
-        events.filter_map(ready).boxed()
+        checked
+            .take_while(move |event| {
+                let is_open = !is_over;
+                is_over |= !matches!(event, Some(Ok(_)));
+                ready(is_open && event.is_some())
+            })
+            .filter_map(ready)
+            .boxed()
     }
 
     /// Records an error in an event stream and wraps it for the stream.
@@ -228,8 +234,8 @@ impl Transport {
         request: Option<RequestId>,
     ) -> Outcome<StreamableHttpPostResponse> {
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = self.body(response, LARGEST_ERROR).await.unwrap_or_default();
-        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let bytes = self.body(response, LARGEST_ERROR).await.unwrap_or_default();
+        let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let error = StatusError::new(&MCP_SERVER, status, &headers, Quote::new(error_text(&body)));
         // A server that does not support the lifecycle responds in this form; the ID can be missing.
         if matches!(error.kind, StatusKind::NotFound | StatusKind::Other)
@@ -333,8 +339,9 @@ impl StreamableHttpClient for Transport {
             JsonRpcMessage::Request(request) => Some(request.id.clone()),
             _ => None,
         };
-        let post = self.http.request(Method::POST, &self.url);
-        let post = post
+        let post = self
+            .http
+            .request(Method::POST, &self.url)
             .header(ACCEPT, format!("{JSON}, {EVENT_STREAM}"))
             .json(&message);
         let response = self.send(post, session.as_deref(), custom_headers).await?;

@@ -89,9 +89,10 @@ const DOMAINS: [&str; 2] = ["port.io", "getport.io"];
 /// Whether `host` is in one of Port's domains.
 pub(crate) fn owns(host: &str) -> bool {
     DOMAINS.iter().any(|domain| {
-        let start = host.len().checked_sub(domain.len());
-        let (before, end) = start
-            .and_then(|at| host.split_at_checked(at))
+        let (before, end) = host
+            .len()
+            .checked_sub(domain.len())
+            .and_then(|start| host.split_at_checked(start))
             .unwrap_or_default();
         end.eq_ignore_ascii_case(domain) && (before.is_empty() || before.ends_with('.'))
     })
@@ -99,8 +100,9 @@ pub(crate) fn owns(host: &str) -> bool {
 
 fn known(host: &str) -> Option<(Region, Service)> {
     let host = host.strip_suffix('.').unwrap_or(host);
-    let mut hosts = HOSTS.iter();
-    let (_, region, service) = hosts.find(|(known, ..)| known.eq_ignore_ascii_case(host))?;
+    let (_, region, service) = HOSTS
+        .iter()
+        .find(|(known, ..)| known.eq_ignore_ascii_case(host))?;
     Some((*region, *service))
 }
 

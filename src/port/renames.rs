@@ -33,8 +33,8 @@ pub fn is_removed(name: &str) -> bool {
 /// The replacement of the tool `name`, if it is known.
 #[must_use]
 pub fn replacement(name: &str) -> Option<&'static str> {
-    let mut replaced = REPLACED.iter();
-    replaced
+    REPLACED
+        .iter()
         .find(|(former, _)| *former == name)
         .map(|(_, replacement)| *replacement)
 }
@@ -43,8 +43,11 @@ pub fn replacement(name: &str) -> Option<&'static str> {
 /// only if the server offers it, and never grant one without the user.
 #[must_use]
 pub fn replacements(name: &str) -> Vec<String> {
-    let replaced = REPLACED.iter().filter(|(former, _)| *former == name);
-    let mut found: Vec<String> = replaced.map(|(_, name)| (*name).to_owned()).collect();
+    let mut found: Vec<String> = REPLACED
+        .iter()
+        .filter(|(former, _)| *former == name)
+        .map(|(_, name)| (*name).to_owned())
+        .collect();
     if let Some(what) = name.strip_prefix("get_") {
         found.extend([format!("list_{what}"), format!("list_{what}s")]);
     }

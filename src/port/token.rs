@@ -82,9 +82,10 @@ impl fmt::Display for Flow {
 }
 
 /// How to obtain a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthMethod {
     /// The REST exchange, then OAuth if the MCP server rejects its token.
+    #[default]
     Auto,
     /// This flow only.
     Only(Flow),
@@ -193,8 +194,7 @@ pub async fn fetch(
         .await?;
     let trace = http::port_trace(&response.headers);
     let failed_attempts = response.failed_attempts.clone();
-    let token = parse(response, flow, SystemTime::now());
-    token.map_err(|cause| {
+    parse(response, flow, SystemTime::now()).map_err(|cause| {
         RequestError::new(cause, Method::POST, &url)
             .after(failed_attempts)
             .with_trace(trace)
@@ -223,11 +223,11 @@ pub(crate) fn parse(response: Response, flow: Flow, now: SystemTime) -> Result<T
     if length < MIN_TOKEN {
         return Err(TokenError::TooShort(length));
     }
-    let date = response
+    let server_time = response
         .headers
         .get(DATE)
-        .and_then(|date| date.to_str().ok());
-    let server_time = date.and_then(|date| httpdate::parse_http_date(date).ok());
+        .and_then(|date| date.to_str().ok())
+        .and_then(|date| httpdate::parse_http_date(date).ok());
     // If Port returns an earlier token, the response may still contain the lifetime of a new one. The
     // token's own claim is correct.
     let claims = Claims::from_jwt(&secret);
@@ -260,13 +260,16 @@ fn lifetime(
     server_time: Option<SystemTime>,
     now: SystemTime,
 ) -> Result<Duration, TokenError> {
-    let mut clocks = server_time.into_iter().chain([now]);
-    let left =
-        clocks.find_map(|clock| at.duration_since(clock).ok().filter(|left| !left.is_zero()));
-    left.ok_or_else(|| {
-        let (clock, time) = server_time.map_or((Clock::Runner, now), |time| (Clock::Server, time));
-        TokenError::Expired(time.duration_since(at).unwrap_or_default(), clock)
-    })
+    let left_by = |clock| at.duration_since(clock).ok().filter(|left| !left.is_zero());
+    server_time
+        .into_iter()
+        .chain([now])
+        .find_map(left_by)
+        .ok_or_else(|| {
+            let (clock, time) =
+                server_time.map_or((Clock::Runner, now), |time| (Clock::Server, time));
+            TokenError::Expired(time.duration_since(at).unwrap_or_default(), clock)
+        })
 }
 
 fn status_error(response: &Response) -> TokenError {
@@ -319,8 +322,8 @@ struct Claims {
 impl Claims {
     /// The claims of `token`; empty if it is not a JWT.
     fn from_jwt(token: &SecretString) -> Self {
-        let payload = token.expose_secret().split('.').nth(1).unwrap_or_default();
-        let payload = BASE64_URL_SAFE_NO_PAD.decode(payload.trim_end_matches('='));
+        let encoded = token.expose_secret().split('.').nth(1).unwrap_or_default();
+        let payload = BASE64_URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('='));
         serde_json::from_slice(&payload.unwrap_or_default()).unwrap_or_default()
     }
 

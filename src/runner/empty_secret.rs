@@ -125,8 +125,11 @@ fn read_text(path: &Path) -> Option<String> {
         return None;
     }
     let mut text = String::new();
-    let mut file = File::open(path).ok()?.take(LARGEST);
-    file.read_to_string(&mut text).ok()?;
+    File::open(path)
+        .ok()?
+        .take(LARGEST)
+        .read_to_string(&mut text)
+        .ok()?;
     Some(text)
 }
 
@@ -145,8 +148,9 @@ impl Workflow {
             is_called: false,
             names_environment: false,
         };
-        let workflow = environment.get("GITHUB_WORKFLOW_REF").unwrap_or_default();
-        let Some((repository, path)) = workflow
+        let Some((repository, path)) = environment
+            .get("GITHUB_WORKFLOW_REF")
+            .unwrap_or_default()
             .split('@')
             .next()
             .and_then(|path| Some((path, path.match_indices('/').nth(1)?.0)))

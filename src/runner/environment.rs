@@ -64,10 +64,11 @@ impl Environment {
     /// A copy without the variables whose names `is_excluded` accepts.
     #[must_use]
     pub fn without(&self, is_excluded: impl Fn(&str) -> bool) -> Self {
-        let variables = self.0.iter();
-        let kept = variables.filter(|(name, _)| !name.to_str().is_some_and(&is_excluded));
         Self(
-            kept.map(|(name, value)| (name.clone(), value.clone()))
+            self.0
+                .iter()
+                .filter(|(name, _)| !name.to_str().is_some_and(&is_excluded))
+                .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
         )
     }

@@ -360,8 +360,10 @@ fn is_discarded() -> bool {
     use std::os::fd::AsFd as _;
     use std::os::unix::fs::MetadataExt as _;
 
-    let output = io::stdout().as_fd().try_clone_to_owned();
-    let output = output.and_then(|output| File::from(output).metadata());
+    let output = io::stdout()
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|output| File::from(output).metadata());
     let null = metadata("/dev/null");
     output
         .ok()

@@ -72,8 +72,11 @@ pub(super) fn check(value: &str) -> anyhow::Result<()> {
 }
 
 fn long_enough(forms: impl IntoIterator<Item = String>) -> Vec<SecretString> {
-    let long = forms.into_iter().filter(|form| form.len() >= MIN_MASK);
-    long.map(SecretString::from).collect()
+    forms
+        .into_iter()
+        .filter(|form| form.len() >= MIN_MASK)
+        .map(SecretString::from)
+        .collect()
 }
 
 #[cfg(test)]

@@ -75,8 +75,9 @@ impl Summary {
     /// Adds a table of names and values. Rows without a value are omitted. The first row is the heading, without which
     /// Markdown has no tables.
     pub fn facts(&mut self, rows: impl IntoIterator<Item = (&'static str, Option<Cell>)>) {
-        let rows = rows.into_iter();
-        let mut rows = rows.filter_map(|(name, value)| Some([Cell::text(name), value?]));
+        let mut rows = rows
+            .into_iter()
+            .filter_map(|(name, value)| Some([Cell::text(name), value?]));
         if let Some(first) = rows.next() {
             self.rows(&first.map(|cell| cell.markdown()), rows);
         }
@@ -85,8 +86,10 @@ impl Summary {
     /// Adds messages as the log contains them, each line as code: the runner masks only what is the same.
     pub fn messages(&mut self, texts: &[String]) {
         for text in texts {
-            let text = for_terminal(&fit(&redact(text)));
-            let lines: Vec<String> = text.lines().map(code).collect();
+            let lines: Vec<String> = for_terminal(&fit(&redact(text)))
+                .lines()
+                .map(code)
+                .collect();
             let _ = writeln!(self.0, "{}\n", lines.join("\\\n"));
         }
     }
@@ -166,8 +169,9 @@ impl Summary {
     pub fn kept(environment: &Environment) -> Self {
         let saved = |name: &str| state::get(environment, name);
         let text = saved(state::SUMMARY_FILE).and_then(|name| {
-            let text = temp::read(environment, name, LARGEST_KEPT).ok();
-            let text = text.and_then(|text| String::from_utf8(text).ok());
+            let text = temp::read(environment, name, LARGEST_KEPT)
+                .ok()
+                .and_then(|text| String::from_utf8(text).ok());
             let _ = temp::remove(environment, name);
             text
         });
@@ -217,13 +221,15 @@ fn escaped(text: &str) -> String {
     let text = Quote::new(text).to_string();
     let parts: Vec<&str> = text.split('`').collect();
     let is_code = |index: usize| index % 2 == 1 && index + 1 < parts.len();
-    let parts = parts.iter().enumerate();
-    let parts = parts.map(|(index, part)| match index {
-        index if is_code(index) => code_in_cell(part),
-        index if index % 2 == 1 => format!("\\`{}", without_markdown(part)),
-        _ => without_markdown(part),
-    });
-    parts.collect()
+    parts
+        .iter()
+        .enumerate()
+        .map(|(index, part)| match index {
+            index if is_code(index) => code_in_cell(part),
+            index if index % 2 == 1 => format!("\\`{}", without_markdown(part)),
+            _ => without_markdown(part),
+        })
+        .collect()
 }
 
 fn without_markdown(text: &str) -> String {

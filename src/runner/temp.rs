@@ -97,12 +97,9 @@ impl NewFile {
     /// When it cannot be kept. The file is then removed.
     pub fn keep(self) -> anyhow::Result<()> {
         match self.removal {
-            Removal::File(file) => {
-                let kept = file.keep();
-                kept.map(drop).with_context(|| {
-                    format!("could not keep a file in the temporary directory{DISK_HINT}")
-                })
-            }
+            Removal::File(file) => file.keep().map(drop).with_context(|| {
+                format!("could not keep a file in the temporary directory{DISK_HINT}")
+            }),
             Removal::Directory(directory) => {
                 let _ = directory.keep();
                 Ok(())

@@ -71,13 +71,18 @@ impl Search {
     fn add_forms(&mut self, secret: &str) {
         let parts = unique_parts(secret);
         let least = if parts.len() > 1 { ENOUGH } else { SHORTEST };
-        let parts = parts.into_iter().map(letters);
-        for part in parts.filter(|part| part.len() >= least) {
+        for part in parts
+            .into_iter()
+            .map(letters)
+            .filter(|part| part.len() >= least)
+        {
             let backwards = part.chars().rev().collect();
             for form in [rot13(&part), backwards, part] {
                 for (offset, hash) in hashes(form.as_bytes(), SHORTEST_PIECE) {
-                    let places = self.places.entry(hash).or_default();
-                    places.push((self.counts.len(), offset));
+                    self.places
+                        .entry(hash)
+                        .or_default()
+                        .push((self.counts.len(), offset));
                 }
                 self.counts.push(form.len().min(ENOUGH));
             }
@@ -113,14 +118,16 @@ impl Search {
             for &(form, offset) in self.places.get(&hash).into_iter().flatten() {
                 let (end, offset_end) = (start + SHORTEST_PIECE, offset + SHORTEST_PIECE);
                 let is_long = self.counts[form] == ENOUGH;
-                let longer = ends.get(&(form, offset_end - 1));
-                let longer = longer.filter(|(before, _)| before + 1 == end);
-                let next = ends.get(&(form, offset));
-                let next = next.filter(|(before, _)| {
-                    is_long && *before <= start && start - before <= LARGEST_GAP
-                });
-                let longer = longer.map(|(_, count)| count + 1);
-                let next = next.map(|(_, count)| count + SHORTEST_PIECE);
+                let longer = ends
+                    .get(&(form, offset_end - 1))
+                    .filter(|(before, _)| before + 1 == end)
+                    .map(|(_, count)| count + 1);
+                let next = ends
+                    .get(&(form, offset))
+                    .filter(|(before, _)| {
+                        is_long && *before <= start && start - before <= LARGEST_GAP
+                    })
+                    .map(|(_, count)| count + SHORTEST_PIECE);
                 let count = longer.max(next).unwrap_or(SHORTEST_PIECE);
                 if count >= self.counts[form] {
                     return true;
@@ -133,8 +140,10 @@ impl Search {
 }
 
 fn letters(text: &str) -> String {
-    let letters = text.chars().filter(char::is_ascii_alphanumeric);
-    letters.map(|c| c.to_ascii_lowercase()).collect()
+    text.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 fn rot13(text: &str) -> String {
@@ -156,8 +165,8 @@ fn decoded(text: &str) -> impl Iterator<Item = String> {
         for run in runs(text, |c| c.is_ascii_alphanumeric() || "+/-_".contains(c)) {
             let standard = run.replace('-', "+").replace('_', "/");
             for (start, found) in found.iter_mut().enumerate() {
-                let part = standard.get(start..).unwrap_or_default();
-                let part = &part[..part.len() - usize::from(part.len() % 4 == 1)];
+                let rest = standard.get(start..).unwrap_or_default();
+                let part = &rest[..rest.len() - usize::from(rest.len() % 4 == 1)];
                 found.push_str(&legible(&BASE64.decode(part).unwrap_or_default()));
             }
             base32s.push_str(&legible(&base32(run)));
@@ -183,9 +192,11 @@ fn decoded(text: &str) -> impl Iterator<Item = String> {
         found.push(legible(&numbers(&digits, 8, 2)));
     }
     for radix in [10, 8] {
-        let numbers = text.split(|c: char| !c.is_ascii_digit());
-        let numbers = numbers.filter_map(|part| u8::from_str_radix(part, radix).ok());
-        found.push(legible(&numbers.collect::<Vec<u8>>()));
+        let numbers: Vec<u8> = text
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|part| u8::from_str_radix(part, radix).ok())
+            .collect();
+        found.push(legible(&numbers));
     }
     found.into_iter().filter(|text| text.len() >= SHORTEST)
 }
@@ -193,12 +204,12 @@ fn decoded(text: &str) -> impl Iterator<Item = String> {
 /// The parts of `bytes` that are readable text. Text that is not encoded decodes to no readable text.
 fn legible(bytes: &[u8]) -> String {
     let is_text = |b: &u8| (b' '..=b'~').contains(b) || *b == b'\n';
-    let parts = bytes
+    bytes
         .split(|b| !is_text(b))
-        .filter(|part| part.len() >= LEGIBLE);
-    parts.fold(String::new(), |text, part| {
-        text + &String::from_utf8_lossy(part) + "\n"
-    })
+        .filter(|part| part.len() >= LEGIBLE)
+        .fold(String::new(), |text, part| {
+            text + &String::from_utf8_lossy(part) + "\n"
+        })
 }
 
 fn runs(text: &str, is: impl Fn(char) -> bool) -> impl Iterator<Item = &str> {
@@ -207,11 +218,10 @@ fn runs(text: &str, is: impl Fn(char) -> bool) -> impl Iterator<Item = &str> {
 }
 
 fn numbers(digits: &str, width: usize, radix: u32) -> Vec<u8> {
-    let digits = digits.as_bytes();
-    let numbers = digits
+    digits
+        .as_bytes()
         .chunks_exact(width)
-        .filter_map(|chunk| std::str::from_utf8(chunk).ok());
-    numbers
+        .filter_map(|chunk| std::str::from_utf8(chunk).ok())
         .filter_map(|number| u8::from_str_radix(number, radix).ok())
         .collect()
 }

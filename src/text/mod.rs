@@ -187,8 +187,10 @@ pub fn written(value: impl fmt::Display) -> Option<String> {
 /// The length of the longest series of backticks: a longer one begins and ends Markdown's code that contains the text.
 #[must_use]
 pub fn longest_backticks(text: &str) -> usize {
-    let runs = text.split(|c| c != '`').map(str::len);
-    runs.max().unwrap_or_default()
+    text.split(|c| c != '`')
+        .map(str::len)
+        .max()
+        .unwrap_or_default()
 }
 
 /// JSON in which `##[` is escaped: in a line of the log of GitHub's runner, it can begin a command. Outside of strings,
@@ -282,8 +284,9 @@ fn is_blank(c: char) -> bool {
 #[must_use]
 pub fn invisible_in(text: &str) -> Option<char> {
     let is_layout = |c: &char| matches!(c, '\t' | '\n' | '\r');
-    let mut chars = text.chars().filter(|c| !is_layout(c));
-    chars.find(|c| !is_visible(*c))
+    text.chars()
+        .filter(|c| !is_layout(c))
+        .find(|c| !is_visible(*c))
 }
 
 /// Text without the byte-order mark that some editors add.

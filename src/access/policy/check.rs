@@ -113,17 +113,20 @@ impl Rule<'_> {
     /// Whether a run with `connection: gateway` is allowed.
     #[must_use]
     pub fn allows_gateway(&self) -> bool {
-        let connection = self.allow.connection.as_ref();
-        connection.is_none_or(|all| all.contains(&Connection::Gateway))
+        self.allow
+            .connection
+            .as_ref()
+            .is_none_or(|all| all.contains(&Connection::Gateway))
     }
 
     fn denied_tools(&self, tools: &Patterns) -> Vec<AccessError> {
         let allowed = self.tools();
-        let names = tools.names().iter();
-        let denied = names.filter(|name| !allowed.allows(name));
         // The rule lists these, but limits the actions.
-        let (everything, others): (Vec<&String>, Vec<&String>) =
-            denied.partition(|name| self.allow.tools.allows(name));
+        let (everything, others): (Vec<&String>, Vec<&String>) = tools
+            .names()
+            .iter()
+            .filter(|name| !allowed.allows(name))
+            .partition(|name| self.allow.tools.allows(name));
         let mut errors = Vec::new();
         if !others.is_empty() {
             let entries: Vec<String> = self.allow.tools.entries().collect();
@@ -137,9 +140,8 @@ impl Rule<'_> {
         // Without names, the step fails if the patterns grant nothing.
         if tools.names().is_empty() && !tools.can_overlap(&allowed) {
             let patterns: Vec<String> = tools.entries().collect();
-            let patterns: Vec<&String> = patterns.iter().collect();
             let entries: Vec<String> = self.allow.tools.entries().collect();
-            let what = in_input("allowed_tools", &patterns);
+            let what = in_input("allowed_tools", &patterns.iter().collect::<Vec<_>>());
             errors.push(self.deny(what, allows("tools", &entries), LESS));
         }
         errors.extend(everything.into_iter().map(|name| {
@@ -199,8 +201,9 @@ impl Rule<'_> {
 
     fn denied_hosts(&self, hosts: &[&str]) -> Vec<AccessError> {
         let servers: Vec<Quote> = self.allow.servers.iter().map(|s| Quote::new(s)).collect();
-        let denied = hosts.iter().filter(|host| !self.allow.has_server(host));
-        denied
+        hosts
+            .iter()
+            .filter(|host| !self.allow.has_server(host))
             .map(|host| {
                 self.deny(
                     format!("the server {host}"),
@@ -218,8 +221,8 @@ impl Rule<'_> {
         if self.allow.has_every_action() {
             return Vec::new();
         }
-        let requested = requested.iter();
         let denied: Vec<&String> = requested
+            .iter()
             .filter(|action| !self.allow.actions.contains(action))
             .collect();
         if denied.is_empty() {
@@ -292,8 +295,11 @@ fn allows<T: std::fmt::Display>(what: &str, all: &[T]) -> String {
 /// Names in backticks: at most 20, and then how many more there are.
 fn listed<T: std::fmt::Display>(names: &[T]) -> String {
     let more = names.len().saturating_sub(MAX_NAMES);
-    let shown = names.iter().take(MAX_NAMES);
-    let mut shown: Vec<String> = shown.map(|name| format!("`{name}`")).collect();
+    let mut shown: Vec<String> = names
+        .iter()
+        .take(MAX_NAMES)
+        .map(|name| format!("`{name}`"))
+        .collect();
     if more > 0 {
         shown.push(format!("{more} more"));
     }

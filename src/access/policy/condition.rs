@@ -8,18 +8,18 @@ use crate::text::{Quote, as_given, or_list};
 impl When {
     /// Each condition that `run` does not meet, as a clause.
     pub(super) fn unmet(&self, run: &RunContext) -> Vec<String> {
-        let unmet = self.all().filter(|(name, condition)| {
-            !run.attribute(name)
-                .is_some_and(|attribute| condition.is_met_by(name, attribute))
-        });
-        unmet
+        self.all()
+            .filter(|(name, condition)| {
+                !run.attribute(name)
+                    .is_some_and(|attribute| condition.is_met_by(name, attribute))
+            })
             .map(|(name, condition)| {
                 let found = match run.attribute(name) {
                     None => "unknown".to_owned(),
                     Some(attribute) => as_given(attribute),
                 };
-                let patterns = condition.patterns().iter().map(|p| Quote::new(p));
-                let patterns: Vec<Quote> = patterns.collect();
+                let patterns: Vec<Quote> =
+                    condition.patterns().iter().map(|p| Quote::new(p)).collect();
                 format!("{name} is {found}, expected {}", or_list(&patterns))
             })
             .collect()
@@ -35,14 +35,17 @@ impl OneOf {
 
     /// The patterns, one of which must match.
     pub(super) fn includes(&self) -> impl Iterator<Item = &str> {
-        let patterns = self.patterns().iter().map(String::as_str);
-        patterns.filter(|pattern| !pattern.starts_with('!'))
+        self.patterns()
+            .iter()
+            .map(String::as_str)
+            .filter(|pattern| !pattern.starts_with('!'))
     }
 
     /// The patterns that must not match, without the leading `!`.
     pub(super) fn exclusions(&self) -> impl Iterator<Item = &str> {
-        let patterns = self.patterns().iter();
-        patterns.filter_map(|pattern| Some(pattern.strip_prefix('!')?.trim_start()))
+        self.patterns()
+            .iter()
+            .filter_map(|pattern| Some(pattern.strip_prefix('!')?.trim_start()))
     }
 }
 

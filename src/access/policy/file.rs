@@ -177,9 +177,12 @@ impl File {
         let Ok(document) = document(text) else {
             return Vec::new();
         };
-        let rules = document.get("rules").and_then(Value::as_sequence);
-        let rules = rules.into_iter().flatten().enumerate();
-        rules
+        document
+            .get("rules")
+            .and_then(Value::as_sequence)
+            .into_iter()
+            .flatten()
+            .enumerate()
             .map(|(index, rule)| {
                 let mut entry: Entry = yaml_serde::from_value(rule.clone()).ok()?;
                 entry.allow.parse_tools()?;

@@ -96,8 +96,10 @@ pub(super) fn lint(rules: &[Option<Entry>]) -> Vec<(Vec<Step>, String)> {
             );
             found.push((place(&["allow", "tools"]), what));
         }
-        let mut names = tools.names().iter();
-        let everything = names.find(|name| RUNS_EVERYTHING.contains(&name.as_str()));
+        let everything = tools
+            .names()
+            .iter()
+            .find(|name| RUNS_EVERYTHING.contains(&name.as_str()));
         if let Some(name) = everything.filter(|_| !rule.allow.has_every_action()) {
             let what = format!(
                 "rule {number} does not allow `{name}`: this tool runs every action and workflow, so it \
@@ -203,7 +205,6 @@ impl Entry {
     /// Whether every run that `other` matches meets these conditions too, as far as the patterns show.
     fn covers(&self, other: &Self) -> bool {
         self.when.all().all(|(name, condition)| {
-            let mut others = other.when.all();
             // GitHub sets the repository, ref, workflow, and event of every run.
             let is_known = name != "environment";
             let matches_all = condition.exclusions().next().is_none()
@@ -211,7 +212,9 @@ impl Entry {
                     .includes()
                     .any(|pattern| pattern.bytes().all(|b| b == b'*'));
             (is_known && matches_all)
-                || others
+                || other
+                    .when
+                    .all()
                     .find(|(other_name, _)| *other_name == name)
                     .is_some_and(|(_, other)| covers(name, condition, other))
         })
@@ -226,9 +229,8 @@ fn covers(name: &str, condition: &OneOf, other: &OneOf) -> bool {
             .includes()
             .any(|pattern| is_match(name, pattern, text))
     };
-    let mut exclusions = condition.exclusions();
     other.includes().all(is_included)
-        && exclusions.all(|text| {
+        && condition.exclusions().all(|text| {
             other
                 .exclusions()
                 .any(|pattern| is_match(name, pattern, text))

@@ -238,8 +238,10 @@ impl Policy {
     /// # Errors
     /// When no rule matches.
     pub fn rule_for(&self, run: &RunContext) -> Result<Rule<'_>, NoMatchingRuleError> {
-        let mut rules = self.file.rules.iter().enumerate();
-        rules
+        self.file
+            .rules
+            .iter()
+            .enumerate()
             .find(|(_, entry)| entry.when.unmet(run).is_empty())
             .map(|(index, entry)| self.rule(index, entry))
             .ok_or_else(|| NoMatchingRuleError {

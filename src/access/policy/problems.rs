@@ -157,8 +157,9 @@ const LEVELS: [&Level; 4] = [&FILE, &RULE, &WHEN, &ALLOW];
 pub(super) fn find(text: &str, document: &Value) -> Vec<Problem> {
     let mut finder = Finder::default();
     finder.value(document, |finder, value| finder.mapping(value, &FILE));
-    let found = finder.found.into_iter();
-    found
+    finder
+        .found
+        .into_iter()
         .map(|(path, what, hint)| Problem {
             position: nearest_position(text, &path),
             is_without_effect: false,
@@ -253,12 +254,14 @@ impl Finder {
 
     /// The key of the current value.
     fn key(&self) -> &str {
-        let mut steps = self.path.iter().rev();
-        let key = steps.find_map(|step| match step {
-            Step::Key(key) => Some(key.as_str()),
-            _ => None,
-        });
-        key.unwrap_or_default()
+        self.path
+            .iter()
+            .rev()
+            .find_map(|step| match step {
+                Step::Key(key) => Some(key.as_str()),
+                _ => None,
+            })
+            .unwrap_or_default()
     }
 
     fn mapping(&mut self, value: &Value, level: &Level) {
@@ -419,8 +422,10 @@ impl Finder {
 /// An unknown key, which the text does not quote unless another level has it.
 fn unknown_key(key: &str, level: &Level) -> String {
     let known: Vec<&str> = level.keys.iter().map(|(key, _)| *key).collect();
-    let mut others = LEVELS.iter().filter(|other| other.name != level.name);
-    let other = others.find(|other| other.keys.iter().any(|(known, _)| *known == key));
+    let other = LEVELS
+        .iter()
+        .filter(|other| other.name != level.name)
+        .find(|other| other.keys.iter().any(|(known, _)| *known == key));
     let guess = match (nearest(key, known.iter().copied()), other) {
         (Some(near), _) => format!(" (did you mean `{near}`?)"),
         (None, Some(other)) => format!("; `{key}` is a key of {}", other.name),

@@ -81,8 +81,9 @@ impl Counts {
             };
             match (event["event"].as_str(), event["tool"].as_str()) {
                 (Some(COUNTS), Some(tool)) => {
-                    let of_tool = serde_json::from_value(event["counts"].clone());
-                    tools.insert(tool.to_owned(), of_tool.unwrap_or_default());
+                    let of_tool =
+                        serde_json::from_value(event["counts"].clone()).unwrap_or_default();
+                    tools.insert(tool.to_owned(), of_tool);
                 }
                 (Some(STOP), _) => {
                     counts = serde_json::from_value(event).unwrap_or_default();
@@ -141,8 +142,10 @@ impl Counts {
     /// The counts of a tool by its quoted name.
     pub(super) fn tool(&mut self, name: &str, is_granted: bool) -> &mut ToolCounts {
         let limit = if is_granted { MAX_TOOLS } else { MAX_REJECTED };
-        let others = self.tools.values();
-        let others = others.filter(|counts| (counts.calls > 0) == is_granted);
+        let others = self
+            .tools
+            .values()
+            .filter(|counts| (counts.calls > 0) == is_granted);
         let is_counted = self.tools.contains_key(name) || others.count() < limit;
         let name = if is_counted { name } else { OTHERS };
         self.tools.entry(name.to_owned()).or_default()

@@ -351,8 +351,10 @@ impl Audit {
 }
 
 fn map(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Map<String, Value> {
-    let fields = fields.into_iter();
-    fields.map(|(key, value)| (key.to_owned(), value)).collect()
+    fields
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 /// The line of a call, of which there are the most.
@@ -369,8 +371,8 @@ struct CallLine<'a> {
 }
 
 fn now() -> String {
-    let now = written(format_rfc3339_millis(SystemTime::now()));
-    now.unwrap_or_else(|| "after the year 9999".to_owned())
+    written(format_rfc3339_millis(SystemTime::now()))
+        .unwrap_or_else(|| "after the year 9999".to_owned())
 }
 
 fn text_of(line: &impl Serialize) -> String {
