@@ -328,24 +328,20 @@ async function gateway(port) {
   const auditFile = path.join(scratch, `audit-${random()}`);
   fs.writeFileSync(auditFile, '');
   const settings = {
-    client_id: port.credentials.clientId,
-    client_secret: port.credentials.clientSecret,
-    region: null,
-    api_url: port.api,
-    mcp_url: port.mcp,
-    auth_method: 'api',
-    flow: 'api',
-    token: port.token,
-    expires_at: Math.floor(Date.now() / 1000) + 3 * 3600,
+    credentials: { client_id: port.credentials.clientId, client_secret: port.credentials.clientSecret },
+    endpoints: { region: null, api: port.api, mcp: port.mcp },
+    auth_method: { Only: 'Rest' },
+    token: { secret: port.token, valid_for: null, flow: 'Rest' },
     headers: Object.entries(HEADERS).map(([name, value]) => [name.toLowerCase(), value]),
-    tools: port.tools,
+    grants: Object.fromEntries(port.tools.map((tool) => [tool, 'any'])),
     key,
-    lifetime: 3600,
+    lifetime: { secs: 3600, nanos: 0 },
     proxy: null,
     ca_certificates: [],
     audit_arguments: false,
     start: { version: '0', agent: 'generic', connection: 'gateway' },
-    place: { listen: '127.0.0.1:0', hosts: [], stop_key: random(), audit_output: false, audit_files: [auditFile] },
+    run: null,
+    placement: { listen: '127.0.0.1:0', hosts: [], stop_key: random(), audit_output: false, audit_files: [auditFile] },
   };
   const started = clock();
   const child = start(portMcp, ['gateway'], { env: {}, cwd: '/' });

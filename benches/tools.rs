@@ -7,6 +7,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use port_mcp_action::access::{self, KnownTools, Patterns};
 use port_mcp_action::mcp::Tool;
+use port_mcp_action::tool::FunctionName;
 
 /// Half of the entries are names, a quarter are globs that share a prefix with many tools, and a quarter are
 /// exclusions.
@@ -47,7 +48,8 @@ fn resolve(criterion: &mut Criterion) {
         is_removed: |_| false,
         can_be_hidden: false,
     };
-    let notation = |name: &str| format!("mcp__port__{name}");
+
+    let functions = |name: &str| FunctionName::plain(&format!("mcp__port__{name}"));
     let mut group = criterion.benchmark_group("200 patterns against");
     for count in [1_000, 10_000, 100_000] {
         let offered = offered(count);
@@ -59,7 +61,7 @@ fn resolve(criterion: &mut Criterion) {
                     black_box(&offered),
                     Some(&requested),
                     true,
-                    &notation,
+                    &functions,
                     &known,
                 );
                 assert!(resolution.1.is_ok());

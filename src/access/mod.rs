@@ -1,5 +1,6 @@
 //! Access control: which of the server's tools the agent may use.
 
+mod grants;
 mod pattern;
 pub mod policy;
 pub mod source;
@@ -8,6 +9,8 @@ use std::collections::{HashMap, HashSet};
 
 use crate::mcp::Tool;
 use crate::text::{Quote, comma_list, nearest};
+use crate::tool::{FunctionName, ToolName};
+pub use grants::{Arguments, Grants};
 pub use pattern::{Glob, PatternError, Patterns};
 use policy::Contact;
 
@@ -48,8 +51,9 @@ impl<'a> Resolution<'a> {
 
     /// The tools with this decision.
     pub fn with(&self, decision: Decision) -> impl Iterator<Item = &'a Tool> {
-        let tools = self.0.iter();
-        tools.filter_map(move |(tool, found)| (*found == decision).then_some(*tool))
+        self.0
+            .iter()
+            .filter_map(move |(tool, found)| (*found == decision).then_some(*tool))
     }
 
     /// The names of the tools with this decision.
@@ -66,9 +70,11 @@ impl<'a> Resolution<'a> {
     /// The names of the tools that are not granted. They can be any text.
     #[must_use]
     pub fn ungranted(&self) -> Vec<String> {
-        let tools = self.0.iter();
-        let ungranted = tools.filter(|(_, decision)| *decision != Decision::Granted);
-        ungranted.map(|(tool, _)| tool.name.clone()).collect()
+        self.0
+            .iter()
+            .filter(|(_, decision)| *decision != Decision::Granted)
+            .map(|(tool, _)| tool.name.clone())
+            .collect()
     }
 }
 
@@ -108,14 +114,14 @@ pub enum AccessError {
         contact: Contact,
     },
     #[error(
-        "tool `{tool}` is ambiguous: this agent uses the name `{notation}` for it and for {others}, so \
+        "tool `{tool}` is ambiguous: this agent uses the name `{function}` for it and for {others}, so \
          it could call the wrong one\n\
          hint: {instead}use an agent that distinguishes them, or ask the owner of the server to rename one"
     )]
     Ambiguous {
         tool: String,
         others: String,
-        notation: Quote,
+        function: Quote,
         instead: &'static str,
     },
     #[error("{what} in `base_config` {effect}, which {rule} does not allow\nhint: {hint}")]
@@ -220,8 +226,8 @@ pub struct KnownTools<'a> {
     pub can_be_hidden: bool,
 }
 
-/// The name that the agent uses for a tool. The agent cannot distinguish two tools with the same name.
-pub type Notation<'a> = &'a dyn Fn(&str) -> String;
+/// The function of a tool, by its name at the server.
+pub type Functions<'a> = &'a dyn Fn(&str) -> FunctionName;
 
 /// Decides which of the `offered` tools are granted. `allowed` are the tools that the policy allows: `None`
 /// without a policy.
@@ -230,24 +236,24 @@ pub type Notation<'a> = &'a dyn Fn(&str) -> String;
 /// cannot distinguish from another, or, in read-only mode, a tool that is not annotated as read-only:
 /// `requested` must list such a tool by name.
 ///
-/// Also returns the errors: every listed name that is not offered or is ambiguous, every glob that matches no tool, and
-/// an empty result, each with its reason. With an error, nothing is granted.
+/// Returns the decisions, and the grants or the errors: every listed name that is not offered or is ambiguous, every glob
+/// that matches no tool, and an empty result, each with its reason.
 pub fn resolve<'a>(
     requested: &Patterns,
     offered: &'a [Tool],
     allowed: Option<&Patterns>,
     read_only: bool,
-    notation: Notation<'_>,
+    functions: Functions<'_>,
     known: &KnownTools<'_>,
-) -> (Resolution<'a>, Result<(), AccessErrors>) {
-    let ambiguous = ambiguous(offered, notation);
+) -> (Resolution<'a>, Result<Grants, AccessErrors>) {
+    let ambiguous = ambiguous(offered, functions);
     let listed: HashSet<&str> = requested.names.iter().map(String::as_str).collect();
     let mut unmatched = vec![true; requested.globs.len()];
     let decide = |tool: &'a Tool| {
         let name = tool.name.as_str();
         let is_listed = listed.contains(name);
         let is_matched = matches_any(requested, name, &mut unmatched);
-        let decision = if !pattern::is_valid_name(name) {
+        let decision = if !ToolName::is_valid(name) {
             Decision::InvalidName
         } else if requested.excludes(name) || !(is_listed || is_matched) {
             Decision::NotRequested
@@ -268,8 +274,10 @@ pub fn resolve<'a>(
     } else {
         ""
     };
-    let included = requested.names.iter();
-    let included = included.filter(|name| !requested.excludes(name));
+    let included = requested
+        .names
+        .iter()
+        .filter(|name| !requested.excludes(name));
     let mut errors = unavailable(included, offered, known);
     errors.extend(without_match(requested, offered, &unmatched));
     for repeated in errors.iter_mut().filter_map(AccessError::available).skip(1) {
@@ -279,29 +287,34 @@ pub fn resolve<'a>(
         Some(ambiguous_error(
             tool,
             ambiguous.get(tool)?,
-            notation,
+            functions,
             hidden,
         ))
     }));
     if errors.is_empty() && resolution.with(Decision::Granted).next().is_none() {
         errors.push(AccessError::NothingGranted(nothing_granted(&resolution)));
     }
-    (resolution, AccessErrors::check(errors))
+    let granted = resolution
+        .names(Decision::Granted)
+        .filter_map(ToolName::new)
+        .collect();
+    (resolution, AccessErrors::check(errors).map(|()| granted))
 }
 
 /// Checks that the agent can distinguish all of these tools, if it sees no others.
 ///
 /// # Errors
 /// Every tool that it cannot distinguish from another.
-pub fn check_distinct<'a>(
-    tools: impl Iterator<Item = &'a str>,
-    notation: Notation<'_>,
-) -> Result<(), AccessErrors> {
-    let tools: Vec<Tool> = tools.map(Tool::named).collect();
-    let ambiguous = ambiguous(&tools, notation);
-    let names = tools.iter().map(|tool| tool.name.as_str());
-    let errors: Vec<AccessError> = names
-        .filter_map(|tool| Some(ambiguous_error(tool, ambiguous.get(tool)?, notation, "")))
+pub fn check_distinct(grants: &Grants, functions: Functions<'_>) -> Result<(), AccessErrors> {
+    let tools: Vec<Tool> = grants
+        .names()
+        .map(|name| Tool::named(name.as_str()))
+        .collect();
+    let ambiguous = ambiguous(&tools, functions);
+    let errors: Vec<AccessError> = grants
+        .names()
+        .map(ToolName::as_str)
+        .filter_map(|tool| Some(ambiguous_error(tool, ambiguous.get(tool)?, functions, "")))
         .collect();
     AccessErrors::check(errors)
 }
@@ -309,13 +322,13 @@ pub fn check_distinct<'a>(
 fn ambiguous_error(
     tool: &str,
     others: &[&str],
-    notation: Notation<'_>,
+    functions: Functions<'_>,
     instead: &'static str,
 ) -> AccessError {
     AccessError::Ambiguous {
         tool: tool.to_owned(),
         others: comma_list(others.iter().copied()),
-        notation: Quote::new(&notation(tool)),
+        function: Quote::new(&functions(tool).to_string()),
         instead,
     }
 }
@@ -334,14 +347,17 @@ fn matches_any(requested: &Patterns, name: &str, unmatched: &mut [bool]) -> bool
 }
 
 /// The tools that the agent cannot distinguish from others, each with the names of these others.
-fn ambiguous<'a>(offered: &'a [Tool], notation: Notation<'_>) -> HashMap<&'a str, Vec<&'a str>> {
-    let mut by_notation: HashMap<String, Vec<&str>> = HashMap::new();
+fn ambiguous<'a>(offered: &'a [Tool], functions: Functions<'_>) -> HashMap<&'a str, Vec<&'a str>> {
+    let mut by_function: HashMap<FunctionName, Vec<&str>> = HashMap::new();
     for tool in offered {
-        let names = by_notation.entry(notation(&tool.name)).or_default();
-        names.push(&tool.name);
+        by_function
+            .entry(functions(&tool.name))
+            .or_default()
+            .push(&tool.name);
     }
-    let shared = by_notation.into_values().filter(|names| names.len() > 1);
-    shared
+    by_function
+        .into_values()
+        .filter(|names| names.len() > 1)
         .flat_map(|names| {
             let all = names.clone();
             names.into_iter().map(move |name| {
@@ -359,8 +375,8 @@ pub fn unavailable<'a>(
     known: &KnownTools<'_>,
 ) -> Vec<AccessError> {
     let available: HashSet<&str> = offered.iter().map(|tool| tool.name.as_str()).collect();
-    let missing = names.filter(|name| !available.contains(name.as_str()));
-    missing
+    names
+        .filter(|name| !available.contains(name.as_str()))
         .map(|name| AccessError::NotAvailable {
             tool: name.clone(),
             reason: why_unavailable(name, offered, known),
@@ -369,8 +385,10 @@ pub fn unavailable<'a>(
 }
 
 fn without_match(requested: &Patterns, offered: &[Tool], unmatched: &[bool]) -> Vec<AccessError> {
-    let globs = requested.globs.iter().zip(unmatched);
-    globs
+    requested
+        .globs
+        .iter()
+        .zip(unmatched)
         .filter(|(_, unmatched)| **unmatched)
         .map(|((glob, _), _)| AccessError::NoMatch {
             glob: glob.clone(),
@@ -497,13 +515,10 @@ mod tests {
             is_removed: |_| false,
             can_be_hidden: false,
         };
-        let notation = |name: &str| name.to_owned();
-        let resolution = resolve(requested, offered, allowed, read_only, &notation, &known);
-        let (resolution, Ok(())) = resolution else {
-            return Vec::new();
-        };
-        let names = resolution.names(Decision::Granted);
-        names.map(str::to_owned).collect()
+        let plain = &FunctionName::plain;
+        let (_, granted) = resolve(requested, offered, allowed, read_only, plain, &known);
+        let grants = granted.unwrap_or_default();
+        grants.names().map(ToString::to_string).collect()
     }
 
     proptest! {
@@ -516,7 +531,7 @@ mod tests {
             };
             for name in granted(&requested, &offered, Some(&allowed), read_only) {
                 let tool = offered.iter().find(|tool| tool.name == name);
-                prop_assert!(requested.allows(&name) && allowed.allows(&name) && pattern::is_valid_name(&name));
+                prop_assert!(requested.allows(&name) && allowed.allows(&name) && ToolName::is_valid(&name));
                 // In read-only mode, a tool that may write is granted only by its name.
                 let is_listed = requested.names().contains(&name);
                 prop_assert!(tool.is_some_and(|tool| !read_only || !tool.may_write() || is_listed));

@@ -5,9 +5,7 @@ use std::fmt;
 use wildmatch::WildMatchPattern;
 
 use crate::text::as_entry;
-
-/// The maximum length of a tool name in characters, and so of an entry of a list.
-const LONGEST: usize = 128;
+use crate::tool::{MAX_NAME, ToolName};
 
 /// Text in which `*` matches any characters, or none. No other character is special.
 #[derive(Clone, Debug)]
@@ -57,7 +55,7 @@ pub enum PatternError {
     #[error("contains {0}: `*` is the only wildcard")]
     OtherWildcard(String),
     #[error(
-        "contains {0}, which is not a valid tool name: use up to {LONGEST} letters, digits, `_`, `-`, \
+        "contains {0}, which is not a valid tool name: use up to {MAX_NAME} letters, digits, `_`, `-`, \
          or `.`"
     )]
     InvalidName(String),
@@ -204,16 +202,6 @@ fn intersect(one: &str, two: &str) -> bool {
     below[0]
 }
 
-/// Whether a tool name is valid by the
-/// [MCP specification](https://modelcontextprotocol.io/specification/2025-11-25/server/tools#tool-names).
-/// None of the allowed characters is special to a shell, to JSON, or to an agent's list.
-pub(super) fn is_valid_name(text: &str) -> bool {
-    (1..=LONGEST).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
-}
-
 /// The tool in an entry that is in an agent's notation: `mcp__port__list_pages`, `port(list_pages)`,
 /// `Mcp(port:list_pages)`.
 fn without_notation(entry: &str) -> Option<&str> {
@@ -223,7 +211,7 @@ fn without_notation(entry: &str) -> Option<&str> {
         let inner = entry.strip_suffix(')')?.split_once('(')?.1;
         inner.split_once(':').map_or(inner, |(_, name)| name)
     };
-    (is_valid_name(name) || name == "*").then_some(name)
+    (ToolName::is_valid(name) || name == "*").then_some(name)
 }
 
 fn check(pattern: &str) -> Result<(), PatternError> {
@@ -238,7 +226,7 @@ fn check(pattern: &str) -> Result<(), PatternError> {
     }
     let literal = pattern.replace('*', "");
     let is_wildcard = literal.is_empty() && !pattern.is_empty();
-    if pattern.len() <= LONGEST && (is_wildcard || is_valid_name(&literal)) {
+    if pattern.len() <= MAX_NAME && (is_wildcard || ToolName::is_valid(&literal)) {
         Ok(())
     } else {
         Err(PatternError::InvalidName(as_entry(pattern)))

@@ -24,7 +24,7 @@ pub(super) const AGENT: Agent = Agent {
     expected_shapes: &[(PERMISSIONS, Shape::List)],
     overrides: OVERRIDES,
     add_server,
-    tool_name,
+    notation: tool_name,
     function_name: tool_name,
     cli_args,
     limits: Some(
@@ -98,7 +98,7 @@ fn add_server(server: &Server<'_>, config: &mut Config) {
     let mut rules: Vec<Value> = server
         .tools
         .iter()
-        .map(|tool| rule(tool, "allow"))
+        .map(|tool| rule(tool.as_str(), "allow"))
         .collect();
     let prefix = tool_name(server.name, "");
     // Names that are too long for the prefix.
@@ -111,12 +111,7 @@ fn add_server(server: &Server<'_>, config: &mut Config) {
     );
     rules.push(json!({"tool": format!("{prefix}*"), "action": "reject"}));
     config.prepend(PERMISSIONS, rules);
-    let notation: Vec<String> = server
-        .tools
-        .iter()
-        .map(|name| tool_name(server.name, name))
-        .collect();
-    config.extend_list(&["amp.tools.enable"], &notation);
+    config.extend_list(&["amp.tools.enable"], &server.granted(tool_name));
     config.insert(SERVERS, server.name, entry);
 }
 

@@ -33,7 +33,7 @@ fn add_server(server: &Server<'_>, config: &mut Config) {
     let granted: Map<String, Value> = server
         .tools
         .iter()
-        .map(|tool| (tool.clone(), json!({"enabled": true})))
+        .map(|tool| (tool.to_string(), json!({"enabled": true})))
         .collect();
     let toolset = json!({
         "type": "mcp_toolset",

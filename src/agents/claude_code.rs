@@ -11,7 +11,7 @@
 
 use super::config::Config;
 use super::format::single_quotable;
-use super::{Agent, BASE, Server, braced, double_underscored, sanitized};
+use super::{Agent, BASE, Server, braced, comma_separated, double_underscored, sanitized};
 
 pub(super) const AGENT: Agent = Agent {
     name: "claude-code",
@@ -24,7 +24,7 @@ pub(super) const AGENT: Agent = Agent {
         "computer-use",
     ],
     add_server: |server, config| config.insert("mcpServers", server.name, server.entry(braced)),
-    tool_name,
+    notation: tool_name,
     function_name: tool_name,
     cli_args,
     limits: Some(
@@ -42,21 +42,19 @@ fn tool_name(server: &str, tool: &str) -> String {
 }
 
 fn cli_args(server: &Server<'_>, config: &Config) -> String {
-    let list = |tools: &[String]| {
-        tools
-            .iter()
-            .map(|name| tool_name(server.name, name))
-            .collect::<Vec<_>>()
-            .join(",")
-    };
     let hidden = if server.ungranted.is_empty() {
         String::new()
     } else {
-        format!(" --disallowedTools \"{}\"", list(server.ungranted))
+        let names: Vec<String> = server
+            .ungranted
+            .iter()
+            .map(|name| tool_name(server.name, name))
+            .collect();
+        format!(" --disallowedTools \"{}\"", names.join(","))
     };
     format!(
         "--mcp-config '{}' --allowedTools \"{}\"{hidden}",
         single_quotable(&config.one_line()),
-        list(server.tools)
+        comma_separated(&server.granted(tool_name))
     )
 }

@@ -132,7 +132,7 @@ impl Config {
     }
 
     /// Adds texts to the list at `path`, if the list exists.
-    pub fn extend_list(&mut self, path: &[&str], texts: &[String]) {
+    pub fn extend_list(&mut self, path: &[&str], texts: &[impl ToString]) {
         let Some((first, rest)) = path.split_first() else {
             return;
         };
@@ -140,9 +140,9 @@ impl Config {
             value?.get_mut(key)
         });
         if let Some(Value::Array(list)) = list {
-            for text in texts {
-                if !list.iter().any(|known| known.as_str() == Some(text)) {
-                    list.push(text.as_str().into());
+            for text in texts.iter().map(ToString::to_string) {
+                if !list.iter().any(|known| known.as_str() == Some(&text)) {
+                    list.push(text.into());
                 }
             }
         }

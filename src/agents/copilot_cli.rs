@@ -18,7 +18,7 @@ pub(super) const AGENT: Agent = Agent {
     setup: "`agent_args` → command line",
     leniency: Leniency::CommentsAndCommas,
     add_server,
-    tool_name: |server, tool| format!("{server}({tool})"),
+    notation: |server, tool| format!("{server}({tool})"),
     function_name,
     cli_args,
     ..BASE
@@ -51,7 +51,7 @@ fn cli_args(server: &Server<'_>, config: &Config) -> String {
         format!(
             " '--allow-tool={}({tool})' --available-tools={}",
             server.name,
-            function_name(server.name, tool)
+            function_name(server.name, tool.as_str())
         )
     });
     format!(

@@ -18,7 +18,7 @@ pub(super) const AGENT: Agent = Agent {
     setup: "`mcp_config` → `.cursor/mcp.json`",
     tested: Tested::ConfigSchema,
     add_server,
-    tool_name: |server, tool| format!("Mcp({server}:{tool})"),
+    notation: |server, tool| format!("Mcp({server}:{tool})"),
     function_name: |server, tool| format!("{server}:{tool}").to_lowercase(),
     cli_args: |_, _| "--approve-mcps".to_owned(),
     limits: Some(

@@ -19,6 +19,7 @@ use wildmatch::WildMatch;
 
 use super::config::Config;
 use super::{Agent, TOKEN_VARIABLE};
+use crate::tool::{FunctionName, ToolName};
 
 /// A setting of an agent that could override the grant.
 #[derive(Debug)]
@@ -50,22 +51,26 @@ impl Override {
 pub(super) struct Given<'a> {
     agent: &'a Agent,
     server: &'a str,
-    tools: &'a [String],
+    tools: &'a [ToolName],
 }
 
 impl Given<'_> {
     /// Whether an agent's pattern can match a tool of the server, granted or not. Arguments in parentheses do not count.
     fn is_matched_by(&self, pattern: &str) -> bool {
-        if has_variable(pattern) || self.tools.iter().any(|tool| tool == pattern) {
+        if has_variable(pattern) || self.tools.iter().any(|tool| tool.as_str() == pattern) {
             return true;
         }
         let without_arguments = pattern.split('(').next().unwrap_or_default();
         let pattern = trimmed(without_arguments).to_lowercase();
-        let prefix = self.agent.function_name(self.server, "").to_lowercase();
+        let FunctionName(prefix) = self.agent.function_name(self.server, "");
+        let prefix = prefix.to_lowercase();
         let is_wild = |c| ['*', '?'].contains(&c) || MORE_THAN_WILDCARDS.contains(&c);
         let literal = pattern.split(is_wild).next().unwrap_or_default();
         let is_whole = literal.len() == pattern.len();
-        let is_name = self.tools.iter().any(|tool| tool.to_lowercase() == pattern);
+        let is_name = self
+            .tools
+            .iter()
+            .any(|tool| tool.as_str().eq_ignore_ascii_case(&pattern));
         // The name of the server matches all of its tools.
         let server = prefix.trim_end_matches(['_', '-']);
         is_name
@@ -228,7 +233,7 @@ impl Agent {
     pub fn findings(
         &self,
         name: &str,
-        tools: &[String],
+        tools: &[ToolName],
         config: &Config,
         is_ours: &dyn Fn(&Url) -> bool,
     ) -> Vec<Finding> {

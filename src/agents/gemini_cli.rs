@@ -26,7 +26,7 @@ pub(super) const AGENT: Agent = Agent {
     leniency: Leniency::Comments,
     overrides: OVERRIDES,
     add_server,
-    tool_name,
+    notation: tool_name,
     function_name: tool_name,
     ..BASE
 };
@@ -79,12 +79,7 @@ fn add_server(server: &Server<'_>, config: &mut Config) {
         .get("tools")
         .and_then(|tools| tools["core"].as_array());
     if tools.is_some() {
-        let notation: Vec<String> = server
-            .tools
-            .iter()
-            .map(|name| tool_name(server.name, name))
-            .collect();
-        config.extend_list(&["tools", "core"], &notation);
+        config.extend_list(&["tools", "core"], &server.granted(tool_name));
     }
     config.insert(SERVERS, server.name, entry(server));
 }

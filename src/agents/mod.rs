@@ -31,6 +31,7 @@ use url::Url;
 
 use crate::Connection;
 use crate::text::or_list;
+use crate::tool::{FunctionName, Notation, ToolName};
 pub use findings::{Effect, Finding};
 
 use config::{Config, Shape};
@@ -105,7 +106,7 @@ pub struct Server<'a> {
     /// Where the token is.
     pub token_placement: TokenPlacement,
     /// The granted tools: explicit names, never a pattern.
-    pub tools: &'a [String],
+    pub tools: &'a [ToolName],
     /// The other tools that the server offers, for agents that can hide a tool. Their names can be any text.
     pub ungranted: &'a [String],
 }
@@ -163,9 +164,9 @@ pub struct Agent {
     pub(crate) reserved: &'static [&'static str],
     /// Adds the server to the configuration, which has no other entry with its name except at its key.
     add_server: fn(&Server<'_>, &mut Config),
-    /// A tool in the agent's notation, given the server and the tool.
-    tool_name: fn(&str, &str) -> String,
-    /// The name of a tool's function for the model, by which the agent distinguishes tools.
+    /// A tool in the agent's notation ([`Notation`]), given the server and the tool.
+    notation: fn(&str, &str) -> String,
+    /// The name of a tool's function for the model ([`FunctionName`]), by which the agent distinguishes tools.
     function_name: fn(&str, &str) -> String,
     /// Its configuration on one line.
     one_line: fn(&Config) -> String,
@@ -192,7 +193,7 @@ const BASE: Agent = Agent {
     sends_headers: true,
     reserved: &[],
     add_server: |server, config| config.insert("mcpServers", server.name, server.entry(braced)),
-    tool_name: plain,
+    notation: plain,
     function_name: plain,
     one_line: Config::one_line,
     cli_args: |_, _| String::new(),
@@ -343,8 +344,8 @@ impl Agent {
     /// The name of a tool's function for the model. The agent cannot distinguish two tools with the same
     /// function name.
     #[must_use]
-    pub fn function_name(&self, server: &str, tool: &str) -> String {
-        (self.function_name)(server, tool)
+    pub fn function_name(&self, server: &str, tool: &str) -> FunctionName {
+        FunctionName((self.function_name)(server, tool))
     }
 
     /// Renders everything that the agent reads.
@@ -367,7 +368,7 @@ impl Agent {
             config_file_text: config.file_text().into(),
             config_file_suffix: self.format.suffix(),
             mcp_config: mcp_config.into(),
-            allowed_tools: server.granted(self.tool_name).join(","),
+            allowed_tools: comma_separated(&server.granted(self.notation)),
             has_replaced,
             limits: self.limits,
         }
@@ -376,10 +377,10 @@ impl Agent {
 
 impl Server<'_> {
     /// The granted tools in an agent's notation.
-    fn granted(&self, notation: fn(&str, &str) -> String) -> Vec<String> {
+    fn granted(&self, notation: fn(&str, &str) -> String) -> Vec<Notation> {
         self.tools
             .iter()
-            .map(|tool| notation(self.name, tool))
+            .map(|tool| Notation(notation(self.name, tool.as_str())))
             .collect()
     }
 
@@ -436,6 +437,12 @@ impl Server<'_> {
         }
         args
     }
+}
+
+/// Tools in a list of an agent's command line.
+fn comma_separated(tools: &[Notation]) -> String {
+    let names: Vec<&str> = tools.iter().map(|Notation(name)| name.as_str()).collect();
+    names.join(",")
 }
 
 /// A variable in the syntax of shells and of most agents.

@@ -12,6 +12,7 @@ use super::config::Config;
 use super::findings::{Effect, Given, Override, any_value, matches_our_tools};
 use super::format::Leniency;
 use super::{Agent, BASE, MCP_REMOTE_VARIABLE, Server, Servers, Transport, braced, sanitized};
+use crate::tool::Notation;
 
 const SERVERS: &str = "mcp";
 const PERMISSION: &str = "permission";
@@ -23,7 +24,7 @@ pub(super) const AGENT: Agent = Agent {
     servers: Servers::map(SERVERS),
     overrides: OVERRIDES,
     add_server,
-    tool_name,
+    notation: tool_name,
     function_name: tool_name,
     ..BASE
 };
@@ -178,9 +179,9 @@ fn restrict(server: &Server<'_>, owner: &mut Map<String, Value>) {
     }
     let denied = (format!("{}*", tool_name(server.name, "")), "deny");
     let allowed = server
-        .tools
-        .iter()
-        .map(|name| (tool_name(server.name, name), "allow"));
+        .granted(tool_name)
+        .into_iter()
+        .map(|Notation(name)| (name, "allow"));
     for (pattern, rule) in [denied].into_iter().chain(allowed) {
         permission.shift_remove(&pattern);
         permission.insert(pattern, rule.into());

@@ -13,7 +13,7 @@ use super::findings::{
     Effect, Given, Override, any_value, lists_one_of, matches_our_tools, names_our_server, reads_as,
 };
 use super::format::Leniency;
-use super::{Agent, BASE, Server, double_underscored, gemini_cli};
+use super::{Agent, BASE, Server, comma_separated, double_underscored, gemini_cli};
 
 const SERVERS: &str = "mcpServers";
 
@@ -23,7 +23,7 @@ pub(super) const AGENT: Agent = Agent {
     leniency: Leniency::Comments,
     overrides: OVERRIDES,
     add_server,
-    tool_name: double_underscored,
+    notation: double_underscored,
     function_name: double_underscored,
     cli_args,
     ..BASE
@@ -93,10 +93,8 @@ fn add_server(server: &Server<'_>, config: &mut Config) {
 }
 
 fn cli_args(server: &Server<'_>, _config: &Config) -> String {
-    let tools: Vec<String> = server
-        .tools
-        .iter()
-        .map(|tool| double_underscored(server.name, tool))
-        .collect();
-    format!("--allowed-tools {}", tools.join(","))
+    format!(
+        "--allowed-tools {}",
+        comma_separated(&server.granted(double_underscored))
+    )
 }

@@ -11,6 +11,7 @@ use crate::inputs::Settings;
 use crate::port::{self, Endpoints};
 use crate::runner::Log;
 use crate::text::comma_list;
+use crate::tool::ToolName;
 
 /// Checks whether the agent enforces the granted tools. If it does not, the step warns, or fails under a
 /// policy.
@@ -75,7 +76,7 @@ pub(super) fn check_base_config(
     settings: &Settings,
     decision: &PolicyDecision,
     endpoints: &Endpoints,
-    tools: &[String],
+    tools: &[ToolName],
     log: &mut Log<'_>,
 ) -> Result<(), AccessErrors> {
     let is_ours = |url: &url::Url| port::is_same_server(url, &endpoints.mcp);

@@ -13,7 +13,7 @@ use anyhow::anyhow;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::access::source::PolicySource;
-use crate::access::{self, AccessErrors, Decision, KnownTools, Resolution};
+use crate::access::{self, AccessErrors, Decision, Grants, KnownTools, Resolution};
 use crate::agents::{self, AgentOutputs};
 use crate::error::with_causes;
 use crate::http::{Http, IGNORED_VARIABLES, ProxySettings};
@@ -24,6 +24,7 @@ use crate::runner::summary::{self, Summary};
 use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, files, state, temp};
 use crate::text::secrets;
+use crate::tool::{FunctionName, ToolName};
 use crate::{Connection, Error};
 use enforcement::{check_base_config, check_enforcement};
 use policy::PolicyDecision;
@@ -72,14 +73,11 @@ async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
 
     let writable = writable_tools(&settings, &endpoints, &http, &decision, &token, &offered).await;
     let (resolution, granted) = decide(&settings, &decision, &offered, &writable);
-    granted?;
+    let grants = granted?;
     check_enforcement(&settings, &decision, &resolution, log)?;
     report::warn_of_tools(&settings, &decision, &resolution, can_use_gateway, log);
 
-    let tools: Vec<String> = resolution
-        .names(Decision::Granted)
-        .map(str::to_owned)
-        .collect();
+    let tools: Vec<ToolName> = grants.names().cloned().collect();
     check_base_config(&settings, &decision, &endpoints, &tools, log)?;
     let is_gateway = settings.request.connection == Connection::Gateway;
     // Behind the gateway, there are no others.
@@ -96,7 +94,7 @@ async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
         &headers,
         &Granted {
             rule: decision.rule.as_ref(),
-            tools: &tools,
+            grants: &grants,
         },
         log,
     )
@@ -133,7 +131,7 @@ async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
 fn render_masked(
     settings: &Settings,
     presented: &Presented,
-    tools: &[String],
+    tools: &[ToolName],
     ungranted: &[String],
     log: &mut Log<'_>,
 ) -> anyhow::Result<AgentOutputs> {
@@ -212,7 +210,7 @@ pub async fn dry_run(
     let checked = match granted {
         _ if !is_request => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => {
+        Ok(_) => {
             let can_use_gateway = can_use_gateway(&settings, &decision);
             report::warn_of_tools(&settings, &decision, &resolution, can_use_gateway, log);
             check_enforcement(&settings, &decision, &resolution, log).map_err(Error::from)
@@ -269,14 +267,13 @@ fn decide<'a>(
     decision: &PolicyDecision,
     offered: &'a [Tool],
     writable: &HashSet<String>,
-) -> (Resolution<'a>, Result<(), Error>) {
+) -> (Resolution<'a>, Result<Grants, Error>) {
     let request = &settings.request;
     let is_gateway = request.connection == Connection::Gateway;
     let function_name = |tool: &str| request.agent.function_name(&settings.server_name, tool);
-    let plain_name = |tool: &str| tool.to_owned();
     // Behind the gateway, the agent sees only granted tools, which are compared below.
-    let notation: access::Notation<'_> = if is_gateway {
-        &plain_name
+    let functions: access::Functions<'_> = if is_gateway {
+        &FunctionName::plain
     } else {
         &function_name
     };
@@ -285,15 +282,14 @@ fn decide<'a>(
         offered,
         decision.rule.as_ref().map(|rule| &rule.tools),
         request.read_only,
-        notation,
+        functions,
         &known_tools(writable, can_use_gateway(settings, decision)),
     );
-    let granted = granted.and_then(|()| {
+    let granted = granted.and_then(|grants| {
         if is_gateway {
-            access::check_distinct(resolution.names(Decision::Granted), &function_name)
-        } else {
-            Ok(())
+            access::check_distinct(&grants, &function_name)?;
         }
+        Ok(grants)
     });
     (resolution, granted.map_err(Error::from))
 }
@@ -431,7 +427,7 @@ fn write_outputs(
     settings: &Settings,
     environment: &Environment,
     presented: Presented,
-    tools: &[String],
+    tools: &[ToolName],
     ungranted: &[String],
     rendered: &AgentOutputs,
     log: &mut Log<'_>,

@@ -7,7 +7,8 @@ use url::Url;
 
 use super::policy::AppliedRule;
 use crate::Connection;
-use crate::gateway::handover::HandOver;
+use crate::access::Grants;
+use crate::gateway::settings::Settings as GatewaySettings;
 use crate::gateway::{Start, keys};
 use crate::http::{ALL_HOSTS, EXCEPTION_VARIABLES, PROXY_VARIABLES};
 use crate::inputs::Settings;
@@ -37,7 +38,7 @@ pub(super) struct Presented {
 pub(super) struct Granted<'a> {
     /// The rule of the policy that allows it.
     pub(super) rule: Option<&'a AppliedRule>,
-    pub(super) tools: &'a [String],
+    pub(super) grants: &'a Grants,
 }
 
 impl Presented {
@@ -111,7 +112,7 @@ impl Presented {
             has_job_container: settings.gateway.has_job_container,
             timeout: settings.http.timeout,
         };
-        let hand_over = |place| HandOver {
+        let gateway_settings = |placement| GatewaySettings {
             credentials: settings.credentials.clone(),
             endpoints: endpoints.clone(),
             auth_method: settings.auth_method,
@@ -120,7 +121,7 @@ impl Presented {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect(),
-            tools: granted.tools.to_vec(),
+            grants: granted.grants.clone(),
             key: key.clone(),
             lifetime: settings.gateway.lifetime,
             proxy: settings.http.proxy.clone(),
@@ -128,11 +129,11 @@ impl Presented {
             audit_arguments: settings.gateway.audit_arguments,
             start: start(settings, environment, granted.rule),
             run: settings.http.run.clone(),
-            place,
+            placement,
         };
         let summary = SecretString::from(settings.summary.to_string());
         state::save(environment, &[(state::GATEWAY_SUMMARY, summary)])?;
-        let launched = launch::start(&options, hand_over, environment, log).await?;
+        let launched = launch::start(&options, gateway_settings, environment, log).await?;
         let hosts: Vec<&str> = [&launched.url]
             .into_iter()
             .chain(&launched.url_in_containers)

@@ -14,6 +14,7 @@ use crate::port::{Actions, Endpoints, Flow, Identity, Token};
 use crate::runner::summary::{Cell, Summary};
 use crate::runner::{Environment, Log};
 use crate::text::{Quote, comma_list, verbatim, written};
+use crate::tool::ToolName;
 use crate::{Connection, Error};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -224,7 +225,7 @@ pub(super) fn closing_line(
     endpoints: &Endpoints,
     flow: Flow,
     presented: &Presented,
-    tools: &[String],
+    tools: &[ToolName],
 ) -> String {
     let region = endpoints
         .region
@@ -247,7 +248,7 @@ pub(super) fn closing_line(
         settings.request.agent,
         presented.url,
         until.unwrap_or_default(),
-        comma_list(tools.iter().map(String::as_str)),
+        comma_list(tools.iter().map(ToolName::as_str)),
     )
 }
 

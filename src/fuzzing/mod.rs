@@ -12,7 +12,6 @@
 mod readings;
 mod streams;
 
-use std::collections::HashSet;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
@@ -26,8 +25,8 @@ use serde_json::Value;
 use url::Url;
 
 use crate::Connection;
-use crate::access::Patterns;
 use crate::access::policy::{AccessRequest, Policy, Rule, RunContext};
+use crate::access::{Grants, Patterns};
 use crate::agents::config::Config;
 use crate::agents::{Agent, Server, TokenPlacement, Transport};
 use crate::answer::links::{Disarmed, disarm};
@@ -42,6 +41,7 @@ use crate::runner::summary::{Cell, Summary};
 use crate::runner::{Environment, Log};
 use crate::text::secrets::{is_in, redact};
 use crate::text::{Quote, is_beyond_bmp, utf16_len};
+use crate::tool::ToolName;
 use readings::{READERS, glob};
 pub use streams::sse;
 
@@ -52,8 +52,8 @@ const SECRET: &str = "s3cr3t/value+1";
 /// The current time, in seconds since the Unix epoch.
 const NOW: u64 = 1_800_000_000;
 
-fn granted() -> HashSet<String> {
-    HashSet::from([GRANTED.to_owned()])
+fn granted() -> Grants {
+    ToolName::new(GRANTED).into_iter().collect()
 }
 
 /// A response to the exchange of credentials, and the claims of a token: a token expires in the future, at a
@@ -223,7 +223,8 @@ pub fn base_config(data: &[u8]) {
     let Ok(config) = agent.parse_base_config(text) else {
         return;
     };
-    let (granted, ungranted) = ([GRANTED.to_owned()], ["delete_it".to_owned()]);
+    let granted: Vec<ToolName> = granted().names().cloned().collect();
+    let ungranted = ["delete_it".to_owned()];
     let url = Url::parse("https://mcp.port.io/v1").expect("a URL");
     let _ = agent.findings("port", &granted, &config, &|other| *other == url);
     let _ = agent.ignored_servers(&config);

@@ -1,14 +1,14 @@
 //! The gate: decides what a message of the agent may do, before it reaches Port.
 
-use std::collections::HashSet;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 
 use super::message::{Kind, Message};
 use super::scan::Scanner;
+use crate::access::Grants;
 use crate::text::{Quote, comma_list};
+use crate::tool::ToolName;
 
 /// What the gateway does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,11 +118,11 @@ impl Sender {
 /// Decides what to do with a message that has these headers.
 ///
 /// # Errors
-/// When the message requests more than the granted `tools`, or its headers contradict it.
+/// When the message requests more than what is granted, or its headers contradict it.
 pub(crate) fn decide(
     message: &Message<'_>,
     headers: &HeaderMap,
-    tools: &HashSet<String>,
+    grants: &Grants,
 ) -> Result<Action, Rejection> {
     check_headers(message, headers)?;
     if message.is_notification() {
@@ -139,10 +139,10 @@ pub(crate) fn decide(
         Kind::Discover => Ok(Action::Discover),
         Kind::CallTool => {
             let tool = message.tool.as_deref().unwrap_or_default();
-            if tools.contains(tool) {
+            if grants.contains(tool) {
                 return Ok(Action::Call);
             }
-            let mut granted: Vec<&str> = tools.iter().map(String::as_str).collect();
+            let mut granted: Vec<&str> = grants.names().map(ToolName::as_str).collect();
             granted.sort_unstable();
             Err(Rejection::Tool {
                 tool: Quote::new(tool).to_string(),

@@ -108,7 +108,7 @@ impl Post<'_> {
                 return fail("Port's response is not a list of tools");
             };
             page.tools
-                .retain(|tool| rewrite::is_granted(tool, &self.gateway.tools));
+                .retain(|tool| rewrite::is_granted(tool, &self.gateway.grants));
             let next = page.next_cursor.take();
             let page = match &mut first {
                 None => first.insert(page),

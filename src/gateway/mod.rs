@@ -28,14 +28,13 @@
 //! | `call` | a forwarded call until its end |
 //! | `audit` | events and counts |
 //! | `keys` | random keys |
-//! | `handover` | what the step passes to the gateway |
+//! | `settings` | what the step passes to the gateway |
 //! | `serve` | what the gateway's process does |
 
 mod attempt;
 mod audit;
 mod call;
 pub(crate) mod gate;
-pub(crate) mod handover;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 mod list;
@@ -52,11 +51,11 @@ mod scan;
 pub mod serve;
 mod server;
 mod sessions;
+pub(crate) mod settings;
 mod stream;
 mod strict;
 mod upstream;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
@@ -69,13 +68,14 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use audit::{Audit, Sink};
 pub(crate) use audit::{Counts, End, Start};
-use handover::HandOver;
 use memory::Memory;
 use renewal::Renewal;
 pub(crate) use server::PATH;
 use sessions::Sessions;
+use settings::Settings;
 use upstream::Upstream;
 
+use crate::access::Grants;
 use crate::http::{Http, HttpSettings};
 
 /// A running gateway.
@@ -85,7 +85,7 @@ struct Gateway {
     /// The values of `Host` that clients use.
     hosts: Vec<String>,
     /// The granted tools. They do not change while the gateway runs.
-    tools: HashSet<String>,
+    grants: Grants,
     upstream: Arc<Upstream>,
     sessions: Sessions,
     audit: Arc<Audit>,
@@ -116,7 +116,7 @@ async fn uninterrupted<T: Send + 'static>(work: impl Future<Output = T> + Send +
 
 impl Gateway {
     fn new(
-        settings: &HandOver,
+        settings: &Settings,
         hosts: Vec<String>,
         sinks: Vec<Sink>,
         max_connections: usize,
@@ -135,9 +135,9 @@ impl Gateway {
         let renewal = Renewal::new(http.clone(), settings, Arc::clone(&audit));
         Ok(Arc::new(Self {
             key: settings.key.clone(),
-            stop_key: settings.place.stop_key.clone(),
+            stop_key: settings.placement.stop_key.clone(),
             hosts,
-            tools: settings.tools.iter().cloned().collect(),
+            grants: settings.grants.clone(),
             upstream: Arc::new(Upstream::new(
                 http,
                 settings.endpoints.mcp.clone(),

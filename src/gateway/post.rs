@@ -74,7 +74,7 @@ impl Post<'_> {
             }
         };
         let (method, tool) = (message.method_name(), message.tool.as_deref());
-        match gate::decide(&message, self.headers, &self.gateway.tools) {
+        match gate::decide(&message, self.headers, &self.gateway.grants) {
             Err(rejection) => {
                 audit.rejection(self.label(), method, tool, &rejection.to_string());
                 if message.connects() {

@@ -98,7 +98,7 @@ impl Filter {
     fn push(&mut self, chunk: &[u8]) -> Result<Bytes, BoxError> {
         let mut passed = Vec::new();
         for event in self.events.push(chunk) {
-            let event = rewrite::with_granted_tools(&event, &self.gateway.tools);
+            let event = rewrite::with_granted_tools(&event, &self.gateway.grants);
             passed.extend(event.unwrap_or_default());
         }
         if self.events.pending() > LARGEST_LIST {

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::audit::Audit;
-use super::handover::HandOver;
+use super::settings::Settings;
 use super::uninterrupted;
 use crate::http::Http;
 use crate::port::{self, AuthMethod, Credentials, Endpoints, Flow, Token};
@@ -72,7 +72,7 @@ pub(super) enum RenewalError {
 }
 
 impl Renewal {
-    pub(super) fn new(http: Http, settings: &HandOver, audit: Arc<Audit>) -> Self {
+    pub(super) fn new(http: Http, settings: &Settings, audit: Arc<Audit>) -> Self {
         Self {
             http,
             endpoints: settings.endpoints.clone(),

@@ -12,6 +12,8 @@ use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::access::Grants;
+
 /// The capabilities of a server that the gateway passes on: it forwards the methods of no other.
 const PASSED_CAPABILITIES: [&str; 4] = ["tools", "tasks", "extensions", "experimental"];
 
@@ -150,7 +152,7 @@ pub(super) fn without_capabilities(message: &str) -> Option<String> {
 
 /// An event, with any list of tools reduced to the granted ones. `None` if its data is not a message that
 /// every client reads in the same way, such as a batch: it could contain a list.
-pub(crate) fn with_granted_tools(event: &[u8], granted: &HashSet<String>) -> Option<Vec<u8>> {
+pub(crate) fn with_granted_tools(event: &[u8], granted: &Grants) -> Option<Vec<u8>> {
     let event = &*without_marked_lines(event);
     let text = data(event).unwrap_or_default();
     if text.trim().is_empty() {
@@ -209,7 +211,7 @@ impl Page {
 }
 
 /// Whether a tool of the server is granted.
-pub(super) fn is_granted(tool: &RawValue, granted: &HashSet<String>) -> bool {
+pub(super) fn is_granted(tool: &RawValue, granted: &Grants) -> bool {
     #[derive(Deserialize)]
     struct Named {
         name: String,

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::Gateway;
 use super::audit::Sink;
-use super::handover::{HandOver, HandOverError};
+use super::settings::{Settings, SettingsError};
 use crate::http::ProxySettings;
 use crate::text::secrets;
 
@@ -65,19 +65,19 @@ pub async fn run(signal: impl Future<Output = ()>) -> anyhow::Result<()> {
     writeln!(output, "{}", serde_json::to_string(&reply)?)?;
     output.flush()?;
     let (gateway, listener, settings) = started?;
-    if !settings.place.audit_output {
+    if !settings.placement.audit_output {
         release_streams()?;
     }
-    gateway.audit.start(&settings.start, &settings.tools);
+    gateway.audit.start(&settings.start, &settings.grants);
     gateway.serve(listener, settings.lifetime, signal).await;
     Ok(())
 }
 
-type Started = (Arc<Gateway>, TcpListener, HandOver);
+type Started = (Arc<Gateway>, TcpListener, Settings);
 
 async fn prepare() -> anyhow::Result<Started> {
     let settings = read_settings()?;
-    let place = &settings.place;
+    let placement = &settings.placement;
     let secrets = [
         &settings.credentials.client_secret,
         &settings.token.secret,
@@ -88,23 +88,27 @@ async fn prepare() -> anyhow::Result<Started> {
         .iter()
         .flat_map(ProxySettings::passwords)
         .collect();
-    for secret in secrets.into_iter().chain(&place.stop_key).chain(&passwords) {
+    for secret in secrets
+        .into_iter()
+        .chain(&placement.stop_key)
+        .chain(&passwords)
+    {
         secrets::register(secret);
     }
-    let listener = TcpListener::bind(place.listen)
+    let listener = TcpListener::bind(placement.listen)
         .await
-        .with_context(|| format!("could not listen on {}", place.listen))?;
-    let mut hosts = place.hosts.clone();
-    if place.listen.ip().is_loopback() {
+        .with_context(|| format!("could not listen on {}", placement.listen))?;
+    let mut hosts = placement.hosts.clone();
+    if placement.listen.ip().is_loopback() {
         let port = listener.local_addr()?.port();
         let names = ["127.0.0.1", "localhost", "[::1]", HOST_OF_CONTAINERS];
         hosts.extend(names.map(|host| format!("{host}:{port}")));
     }
     let mut sinks = Vec::new();
-    if place.audit_output {
+    if placement.audit_output {
         sinks.push(Sink::log());
     }
-    for path in &place.audit_files {
+    for path in &placement.audit_files {
         let file = OpenOptions::new()
             .append(true)
             .open(path)
@@ -115,15 +119,15 @@ async fn prepare() -> anyhow::Result<Started> {
     Ok((gateway, listener, settings))
 }
 
-fn read_settings() -> Result<HandOver, HandOverError> {
+fn read_settings() -> Result<Settings, SettingsError> {
     let mut line = String::new();
     let read = io::stdin()
         .lock()
         .take(LARGEST_SETTINGS)
         .read_line(&mut line);
     let line = SecretString::from(line);
-    read.map_err(|_| HandOverError)?;
-    HandOver::parse(&line)
+    read.map_err(|_| SettingsError)?;
+    Settings::parse(&line)
 }
 
 fn url_of(listener: &TcpListener) -> anyhow::Result<Url> {

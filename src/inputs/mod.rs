@@ -56,7 +56,7 @@ pub struct Settings {
     pub auth_method: AuthMethod,
     pub policy: Option<PolicySource>,
     pub environment: Option<String>,
-    pub gateway: GatewaySettings,
+    pub gateway: GatewayInputs,
     pub token_placement: TokenPlacement,
     pub server_name: String,
     pub base_config: Config,
@@ -70,7 +70,7 @@ pub struct Settings {
 /// The inputs that concern only the gateway.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "`action.yml` describes the fields")]
-pub struct GatewaySettings {
+pub struct GatewayInputs {
     pub lifetime: Duration,
     pub audit_arguments: bool,
     pub audit_file: bool,
@@ -182,7 +182,7 @@ fn settings(inputs: &mut Inputs, environment: &Environment) -> Option<Settings> 
     Some(Settings {
         auth_method: inputs.value("auth_method", |v| parse::one_of(v, &AuthMethod::ALL)),
         environment: inputs.text("environment").map(str::to_owned),
-        gateway: GatewaySettings {
+        gateway: GatewayInputs {
             lifetime: inputs.value("gateway_lifetime", |v| parse::duration(v, 60..=24 * 3600)),
             audit_arguments: inputs.value("audit_arguments", parse::boolean),
             audit_file: inputs.value("audit_file", parse::boolean),

@@ -19,8 +19,8 @@ use url::Url;
 use super::engine::{Engine, EngineError, has_ended};
 use super::network::{Network, port_key};
 use super::{EndError, Ended, Launched, Options, START_TIMEOUT, is_requested};
-use crate::gateway::handover::{HandOver, Place};
 use crate::gateway::serve::{LARGEST_REPLY, Reply};
+use crate::gateway::settings::{Placement, Settings};
 use crate::gateway::{Counts, keys};
 use crate::http::seconds;
 use crate::runner::temp::{self, NewFile};
@@ -76,7 +76,7 @@ const STEP: (&str, &str) = ("port-mcp-action.gateway.step", "GITHUB_ACTION");
 pub(super) async fn start(
     engine: Option<SocketAddr>,
     options: &Options,
-    hand_over: impl FnOnce(Place) -> HandOver,
+    settings: impl FnOnce(Placement) -> Settings,
     environment: &Environment,
     log: &mut Log<'_>,
 ) -> anyhow::Result<Launched> {
@@ -92,7 +92,7 @@ pub(super) async fn start(
         .then(|| audit_file(&own, environment))
         .transpose()?;
     let (audit_file, audit_mount) = audit.unzip();
-    let place = Place {
+    let placement = Placement {
         listen: network.listen(),
         hosts: Vec::new(),
         stop_key: None,
@@ -103,7 +103,7 @@ pub(super) async fn start(
             .map(|name| Path::new(AUDIT_DIRECTORY).join(name))
             .collect(),
     };
-    let mut settings = hand_over(place);
+    let mut settings = settings(placement);
     let mut labels = owner.labels();
     labels.insert(NAME.to_owned(), name.clone());
     labels.insert(END.to_owned(), end_of_life(settings.lifetime).to_string());
@@ -113,8 +113,8 @@ pub(super) async fn start(
         let attached = engine.attach(&name).await?;
         engine.start(&name).await?;
         let address = network.address(&engine, &name, options).await?;
-        settings.place.hosts = address.hosts;
-        let listens_at = hand_over_to(attached, &settings).await?;
+        settings.placement.hosts = address.hosts;
+        let listens_at = pass_settings(attached, &settings).await?;
         state::save(environment, &[(state::GATEWAY_NAME, name.as_str().into())])?;
         anyhow::Ok((address.url.unwrap_or(listens_at), address.url_in_containers))
     };
@@ -419,9 +419,9 @@ fn container(
 }
 
 /// Passes the settings to the gateway, and returns the URL of its reply.
-async fn hand_over_to(
+async fn pass_settings(
     attached: AttachContainerResults,
-    settings: &HandOver,
+    settings: &Settings,
 ) -> anyhow::Result<Url> {
     let AttachContainerResults {
         mut output,
@@ -443,7 +443,7 @@ async fn hand_over_to(
         let reply = String::from_utf8_lossy(&reply);
         // The engine can send the first lines of the audit with it.
         let line = reply.lines().next().unwrap_or_default();
-        Reply::parse(line, settings.place.listen.ip())
+        Reply::parse(line, settings.placement.listen.ip())
             .map_err(|error| anyhow!("{}", Quote::new(&error)))
     })
     .await

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::bail;
 use url::Url;
 
-use crate::gateway::handover::{HandOver, Place};
+use crate::gateway::settings::{Placement, Settings};
 use crate::gateway::{Counts, End};
 use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, state};
@@ -56,7 +56,7 @@ pub(crate) struct Launched {
 /// When it does not listen in time, or the state cannot be saved. Nothing is left then.
 pub(crate) async fn start(
     options: &Options,
-    hand_over: impl FnOnce(Place) -> HandOver,
+    settings: impl FnOnce(Placement) -> Settings,
     environment: &Environment,
     log: &mut Log<'_>,
 ) -> anyhow::Result<Launched> {
@@ -68,13 +68,13 @@ pub(crate) async fn start(
             Box::pin(container::start(
                 engine,
                 options,
-                hand_over,
+                settings,
                 environment,
                 log,
             ))
             .await
         }
-        Form::Process => process::start(options, hand_over, environment, log).await,
+        Form::Process => process::start(options, settings, environment, log).await,
     }
 }
 

@@ -12,8 +12,8 @@ use tokio::process::{Child, Command};
 use url::Url;
 
 use super::{EndError, Ended, Launched, Options, START_TIMEOUT, is_requested};
-use crate::gateway::handover::{HandOver, Place};
 use crate::gateway::serve::{LARGEST_REPLY, Reply};
+use crate::gateway::settings::{Placement, Settings};
 use crate::gateway::{Counts, keys};
 use crate::http::{Http, HttpSettings, NetworkError, seconds};
 use crate::port::is_loopback_http;
@@ -39,7 +39,7 @@ const HINT: &str =
 /// When the process does not start or does not listen in time, or the state cannot be saved. It is ended then.
 pub(super) async fn start(
     options: &Options,
-    hand_over: impl FnOnce(Place) -> HandOver,
+    settings: impl FnOnce(Placement) -> Settings,
     environment: &Environment,
     log: &mut Log<'_>,
 ) -> anyhow::Result<Launched> {
@@ -51,7 +51,7 @@ pub(super) async fn start(
     let has_directory = temp::directory(environment).is_ok();
     let own_audit = has_directory.then(new_file).transpose()?;
     let save_url = |url: &str| state::save(environment, &[(state::GATEWAY_URL, url.into())]);
-    let settings = hand_over(Place {
+    let settings = settings(Placement {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         hosts: Vec::new(),
         stop_key: Some(stop_key.clone()),
@@ -90,7 +90,7 @@ pub(super) async fn start(
 }
 
 /// Starts the process, which ends when it is dropped.
-async fn spawn(settings: &HandOver) -> anyhow::Result<(Child, Url)> {
+async fn spawn(settings: &Settings) -> anyhow::Result<(Child, Url)> {
     let program = std::env::current_exe().context(
         "the gateway could not start: the path of this program is unknown\n\
          hint: check that `/proc` is mounted",
@@ -118,7 +118,7 @@ async fn spawn(settings: &HandOver) -> anyhow::Result<(Child, Url)> {
         BufReader::new(output.take(LARGEST_REPLY as u64))
             .read_line(&mut reply)
             .await?;
-        Reply::parse(&reply, settings.place.listen.ip()).map_err(anyhow::Error::msg)
+        Reply::parse(&reply, settings.placement.listen.ip()).map_err(anyhow::Error::msg)
     })
     .await
     .unwrap_or_else(|_| Err(anyhow!("no reply within {}", seconds(START_TIMEOUT))));

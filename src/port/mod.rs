@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use url::{Host, Url};
 
 pub use error::{Error, NO_REGION_HINT, TokenError};
@@ -144,14 +144,20 @@ impl fmt::Display for Region {
 }
 
 /// The servers to connect to: those of a region, or custom ones.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Endpoints {
     /// The region. `None` if both servers are custom and `region` is not set.
+    #[serde(serialize_with = "by_name")]
     pub region: Option<Region>,
     /// The REST API, without `/v1` and without a trailing slash.
     pub api: Url,
     /// The MCP server, without a trailing slash.
     pub mcp: Url,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field")]
+fn by_name<S: Serializer>(region: &Option<Region>, serializer: S) -> Result<S::Ok, S::Error> {
+    region.map(Region::name).serialize(serializer)
 }
 
 fn constant(url: &str) -> Url {

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::header::DATE;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
@@ -23,7 +23,7 @@ const MIN_TOKEN: usize = 16;
 const END_OF_TIME: u64 = 253_402_300_799;
 
 /// A flow that exchanges credentials for a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub enum Flow {
     /// `POST {api}/v1/auth/access_token`, Port's own exchange.
     Rest,
@@ -82,7 +82,7 @@ impl fmt::Display for Flow {
 }
 
 /// How to obtain a token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub enum AuthMethod {
     /// The REST exchange, then OAuth if the MCP server rejects its token.
     #[default]

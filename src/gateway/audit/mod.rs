@@ -22,6 +22,7 @@ pub(crate) use counts::{Counts, End};
 pub(super) use sink::Sink;
 
 use super::attempt::Failure;
+use crate::access::Grants;
 use crate::text::secrets::redact;
 use crate::text::{Quote, without_command, written};
 
@@ -112,7 +113,7 @@ impl Audit {
 
     /// Writes the first line, with the granted tools. It contains their number in place of their names if those are too
     /// long.
-    pub(super) fn start(&self, start: &Start, tools: &[String]) {
+    pub(super) fn start(&self, start: &Start, granted: &Grants) {
         let quoted = |text: &String| Value::from(Quote::new(text).to_string());
         let optional = |text: &Option<String>| text.as_ref().map_or(Value::Null, quoted);
         let of_tools = |tools: Value| {
@@ -130,10 +131,12 @@ impl Audit {
             ];
             line(START, map(fields))
         };
-        let names = tools.iter().map(|tool| Quote::of_name(tool).to_string());
+        let names = granted
+            .names()
+            .map(|name| Quote::of_name(name.as_str()).to_string());
         let mut text = of_tools(names.collect());
         if text.len() > LARGEST_LINE {
-            text = of_tools(tools.len().into());
+            text = of_tools(granted.names().len().into());
         }
         self.write(&text);
     }

@@ -27,32 +27,27 @@ export function end() {
 }
 
 // Starts a gateway that lets these tools of an MCP server pass. Returns its URL, its key, and `stop`, which returns
-// its counts. `settings` are those that differ: the defaults are for a server that accepts every token.
-export async function startGateway(program, mcp_url, tools, settings = {}) {
+// its counts. The defaults are for a server that accepts every token.
+export async function startGateway(program, mcp_url, tools, { api_url, token } = {}) {
   const [key, stop_key] = [randomBytes(32).toString("hex"), randomBytes(32).toString("hex")];
   const all = {
-    client_id: "e2e",
-    client_secret: "e2e-secret",
-    region: null,
-    api_url: mcp_url,
-    mcp_url,
-    auth_method: "api",
-    flow: "api",
-    token: "e2e-token",
-    expires_at: Math.floor(Date.now() / 1000) + 86_400,
+    credentials: { client_id: "e2e", client_secret: "e2e-secret" },
+    endpoints: { region: null, api: api_url ?? mcp_url, mcp: mcp_url },
+    auth_method: { Only: "Rest" },
+    token: { secret: token ?? "e2e-token", valid_for: null, flow: "Rest" },
     headers: [
       ["x-read-only-mode", "1"],
       ["x-allowed-actions-to-run", ""],
     ],
-    tools,
+    grants: Object.fromEntries(tools.map((tool) => [tool, "any"])),
     key,
-    lifetime: 3600,
+    lifetime: { secs: 3600, nanos: 0 },
     proxy: null,
     ca_certificates: [],
     audit_arguments: false,
     start: { version: "0", agent: "generic", connection: "gateway" },
-    place: { listen: "127.0.0.1:0", hosts: [], stop_key, audit_output: false, audit_files: [] },
-    ...settings,
+    run: null,
+    placement: { listen: "127.0.0.1:0", hosts: [], stop_key, audit_output: false, audit_files: [] },
   };
   const { url, error } = await start(program, ["gateway"], `${JSON.stringify(all)}\n`);
   if (error) {

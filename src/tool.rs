@@ -1,0 +1,79 @@
+//! The names of a tool. Each is a type of its own, so that none stands where another is meant. What a server sends as a
+//! name can be any text, which [`crate::text::Quote`] makes safe to show.
+
+use std::borrow::Borrow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The maximum length of a name in bytes.
+pub(crate) const MAX_NAME: usize = 128;
+
+/// The name of a tool at the server: a valid one by the
+/// [MCP specification](https://modelcontextprotocol.io/specification/2025-11-25/server/tools#tool-names). None of its
+/// characters is special to a shell, to JSON, or to an agent's list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct ToolName(String);
+
+impl ToolName {
+    /// The name, if it is valid.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        Self::is_valid(name).then(|| Self(name.to_owned()))
+    }
+
+    pub(crate) fn is_valid(name: &str) -> bool {
+        (1..=MAX_NAME).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+// A map of tools is searched for the name in a message, which need not be valid.
+impl Borrow<str> for ToolName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ToolName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a tool as an agent writes it in its settings, such as `mcp__port__list_blueprints`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notation(pub(crate) String);
+
+impl fmt::Display for Notation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a tool's function for the model. An agent cannot distinguish two tools whose functions have the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FunctionName(pub(crate) String);
+
+impl FunctionName {
+    /// The function of an agent that uses the plain names of tools.
+    #[must_use]
+    pub fn plain(tool: &str) -> Self {
+        Self(tool.to_owned())
+    }
+}
+
+impl fmt::Display for FunctionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
