@@ -137,7 +137,7 @@ fn report(counts: &Counts, log: &mut Log<'_>) {
             .tools
             .iter()
             .filter(|(_, tool)| tool.rejected > 0)
-            .map(|(name, tool)| format!("`{}` ({})", Quote::new(name), tool.rejected)),
+            .map(|(name, tool)| format!("`{}` ({})", Quote::new(name.as_str()), tool.rejected)),
     );
     if !rejected.is_empty() {
         log.warning(format!(
@@ -213,7 +213,7 @@ fn calls(counts: &Counts) -> Summary {
     ]);
     let rows = counts.tools.iter().map(|(name, tool)| {
         [
-            Cell::Untrusted(Quote::new(name)),
+            Cell::Untrusted(Quote::new(name.as_str())),
             Cell::text(tool.calls),
             Cell::text(tool.errors),
             Cell::text(tool.rejected),

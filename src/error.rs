@@ -8,7 +8,7 @@ use crate::inputs::InputErrors;
 use crate::runner::{Log, Place};
 
 /// The maximum number of messages about one error. GitHub shows ten of each step.
-const MOST_MESSAGES: usize = 50;
+const MAX_MESSAGES: usize = 50;
 
 /// Why a phase failed.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +93,7 @@ impl Error {
     pub(crate) fn texts(&self) -> Vec<String> {
         self.messages()
             .into_iter()
-            .take(MOST_MESSAGES)
+            .take(MAX_MESSAGES)
             .map(|(text, _)| text)
             .collect()
     }
@@ -101,10 +101,10 @@ impl Error {
     /// Reports the error on `log`.
     pub fn report(&self, log: &mut Log<'_>) {
         let messages = self.messages();
-        for (text, place) in messages.iter().take(MOST_MESSAGES) {
+        for (text, place) in messages.iter().take(MAX_MESSAGES) {
             log.error_at(place.as_ref(), text);
         }
-        let more = messages.len().saturating_sub(MOST_MESSAGES);
+        let more = messages.len().saturating_sub(MAX_MESSAGES);
         if more > 0 {
             log.info(format!("{more} more errors are not shown."));
         }
@@ -115,7 +115,7 @@ impl Error {
 mod tests {
     use super::*;
 
-    /// K43: the cause stands before the hint.
+    /// The cause stands before the hint.
     #[test]
     fn causes_precede_hints() {
         let error = anyhow::anyhow!("disk full").context("could not write\nhint: check the disk");

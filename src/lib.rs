@@ -28,6 +28,7 @@ pub mod cli;
 pub mod connect;
 mod connection;
 mod error;
+mod file;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gateway;

@@ -1,10 +1,11 @@
-//! The names of a tool. Each is a type of its own, so that none stands where another is meant. What a server sends as a
-//! name can be any text, which [`crate::text::Quote`] makes safe to show.
+//! The names of a tool. Each is a type of its own, so that none stands where another is meant.
 
 use std::borrow::Borrow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::text::Quote;
 
 /// The maximum length of a name in bytes.
 pub(crate) const MAX_NAME: usize = 128;
@@ -75,5 +76,27 @@ impl FunctionName {
 impl fmt::Display for FunctionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What a server or an agent sends as the name of a tool, which can be any text, as the audit and its counts show it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(transparent)]
+pub(crate) struct QuotedName(String);
+
+impl QuotedName {
+    /// Quotes a name: see [`Quote::of_name`].
+    pub(crate) fn new(name: &str) -> Self {
+        Self(Quote::of_name(name).to_string())
+    }
+
+    /// A name as an audit contains it.
+    pub(crate) fn recorded(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// The quoted name, to be quoted again where it is shown: it may come from a file.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 }

@@ -11,7 +11,7 @@ pub const PAGE: &str = "docs/troubleshooting.md";
 
 /// Every section about an error, with its code, in the order of the page. Of several phrases in one message, the first
 /// in this list counts.
-pub const ERRORS: [(&str, &str); 97] = [
+pub const ERRORS: &[(&str, &str)] = &[
     // Inputs
     ("input … is empty", "input-empty"),
     ("input … is not an input of this action", "input-unknown"),
@@ -194,7 +194,7 @@ pub const ERRORS: [(&str, &str); 97] = [
 ];
 
 /// Every section about a warning or a notice, with its code.
-pub const WARNINGS: [(&str, &str); 28] = [
+pub const WARNINGS: &[(&str, &str)] = &[
     ("The token expires in", "token-expires-soon"),
     (
         "Port did not report when the token expires",
@@ -306,7 +306,7 @@ fn of_workflow<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Option<String>
 }
 
 /// How a message begins whose section is only about such messages.
-const BEGINNINGS: [&str; 4] = ["input ", "the expectation ", "test file ", "policy "];
+const BEGINNINGS: &[&str] = &["input ", "the expectation ", "test file ", "policy "];
 
 /// The heading whose phrase the first line of an error contains, and the code of the error.
 #[must_use]
@@ -319,12 +319,14 @@ pub fn error(text: &str) -> Option<(&'static str, &'static str)> {
     };
     let find = |is_beginning| {
         ERRORS
-            .into_iter()
+            .iter()
+            .copied()
             .find(|(heading, _)| is_found(heading, is_beginning))
     };
     find(true).or_else(|| find(false)).or_else(|| {
         ERRORS
-            .into_iter()
+            .iter()
+            .copied()
             .find(|(heading, _)| first.starts_with("input ") && *heading == INVALID_INPUT)
     })
 }
@@ -334,7 +336,8 @@ pub fn error(text: &str) -> Option<(&'static str, &'static str)> {
 pub fn warning(text: &str) -> Option<&'static str> {
     let first = own(text);
     WARNINGS
-        .into_iter()
+        .iter()
+        .copied()
         .filter_map(|(heading, code)| Some((position(&first, heading)?, code)))
         .min_by_key(|(start, _)| *start)
         .map(|(_, code)| code)
@@ -444,7 +447,7 @@ mod tests {
 
     #[test]
     fn codes_are_unique() {
-        let codes = ERRORS.iter().chain(&WARNINGS).map(|(_, code)| code);
+        let codes = ERRORS.iter().chain(WARNINGS).map(|(_, code)| code);
         let unique: std::collections::HashSet<_> = codes.clone().collect();
         assert_eq!(unique.len(), codes.count());
     }

@@ -18,7 +18,7 @@ const WIDTHS = [
 ];
 const THEMES = ["light", "dark"];
 // Chromium cannot paint more at once, and a taller image is unreadable.
-const MOST_PIXELS = 3000;
+const MAX_PIXELS = 3000;
 
 const pages = JSON.parse(readFileSync(html, "utf8"));
 
@@ -94,8 +94,8 @@ for (const [path, body] of Object.entries(pages)) {
       }
       const height = await tab.evaluate("document.documentElement.scrollHeight");
       const start = join(directory, `${path.replaceAll("/", ".").replace(/\.md$/, "")}.${width}.${theme}`);
-      for (let top = 0, part = 1; top < height; top += MOST_PIXELS, part += 1) {
-        const clip = { x: 0, y: top, width, height: Math.min(MOST_PIXELS, height - top) };
+      for (let top = 0, part = 1; top < height; top += MAX_PIXELS, part += 1) {
+        const clip = { x: 0, y: top, width, height: Math.min(MAX_PIXELS, height - top) };
         await tab.screenshot({ path: `${start}.${part}.png`, clip, captureBeyondViewport: true });
       }
       await tab.close();

@@ -17,7 +17,7 @@ use policy::Contact;
 /// The names, now and earlier, of Port's tool that runs any action and any workflow. Port documents
 /// `allowed_actions` only as a limit of `run_action`
 /// ([source](https://docs.port.io/workflows/expose-as-tool)).
-pub const RUNS_EVERYTHING: [&str; 3] = ["trigger_run", "trigger_workflow_run", "run_workflow"];
+pub const RUNS_EVERYTHING: &[&str] = &["trigger_run", "trigger_workflow_run", "run_workflow"];
 
 /// The decision on a tool that the server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -454,7 +454,7 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::{select, subsequence};
 
-    const NAMES: [&str; 8] = [
+    const NAMES: &[&str] = &[
         "list_entities",
         "list_blueprints",
         "get_page",

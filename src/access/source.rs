@@ -20,13 +20,13 @@ use crate::http::{
 use crate::text::{Quote, verbatim};
 
 /// The maximum size of a policy in bytes: enough for thousands of rules.
-pub const LARGEST_POLICY: usize = 256 * 1024;
+pub const MAX_POLICY: usize = 256 * 1024;
 
 /// The maximum size of a response in bytes: a policy in base64, and the metadata that GitHub adds.
-const LARGEST_RESPONSE: usize = LARGEST_POLICY / 3 * 4 + 64 * 1024;
+const MAX_RESPONSE: usize = MAX_POLICY / 3 * 4 + 64 * 1024;
 
 /// A rate limit that resets later than this is ignored, since GitHub's limits reset every hour.
-const LONGEST_LIMIT: Duration = Duration::from_hours(24);
+const MAX_LIMIT: Duration = Duration::from_hours(24);
 
 /// The time limit of one request to GitHub.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -310,10 +310,10 @@ async fn request(octocrab: &Octocrab, http: &Http, url: &Url) -> Result<Outcome,
         Err(error) => return Err(cause(&error, http, url).await),
     };
     let (parts, body) = response.into_parts();
-    let body = match Limited::new(body, LARGEST_RESPONSE).collect().await {
+    let body = match Limited::new(body, MAX_RESPONSE).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
-            return Err(FetchError::TooLarge(LARGEST_POLICY));
+            return Err(FetchError::TooLarge(MAX_POLICY));
         }
         Err(error) => return Err(cause(error.as_ref(), http, url).await),
     };
@@ -364,7 +364,7 @@ fn status_error(error: &GitHubError, headers: &HeaderMap) -> StatusError {
         .rate_limit_reset
         .and_then(|at| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at)))
         .and_then(|at| at.duration_since(SystemTime::now()).ok())
-        .filter(|wait| *wait < LONGEST_LIMIT);
+        .filter(|wait| *wait < MAX_LIMIT);
     status_error
 }
 
@@ -373,8 +373,8 @@ fn text(content: &Content) -> Result<String, FetchError> {
     if content.r#type != "file" {
         return Err(FetchError::NotFile);
     }
-    if usize::try_from(content.size).is_ok_and(|size| size > LARGEST_POLICY) {
-        return Err(FetchError::TooLarge(LARGEST_POLICY));
+    if usize::try_from(content.size).is_ok_and(|size| size > MAX_POLICY) {
+        return Err(FetchError::TooLarge(MAX_POLICY));
     }
     if content.encoding.as_deref() != Some("base64") {
         return Err(FetchError::NotText);
@@ -384,8 +384,8 @@ fn text(content: &Content) -> Result<String, FetchError> {
     let bytes = BASE64_STANDARD
         .decode(base64)
         .map_err(|_| FetchError::NotText)?;
-    if bytes.len() > LARGEST_POLICY {
-        return Err(FetchError::TooLarge(LARGEST_POLICY));
+    if bytes.len() > MAX_POLICY {
+        return Err(FetchError::TooLarge(MAX_POLICY));
     }
     String::from_utf8(bytes).map_err(|_| FetchError::NotText)
 }

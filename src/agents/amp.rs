@@ -46,7 +46,7 @@ const OVERRIDES: &[Override] = &[
 ];
 
 /// Amp's own tool that runs programs has two names.
-const SHELLS: [&str; 2] = ["Bash", "shell_command"];
+const SHELLS: &[&str] = &["Bash", "shell_command"];
 
 /// Whether a rule delegates a decision to a program, or allows Amp's own shell. The tool is a glob in any case, with
 /// classes and alternatives (tried with `amp permissions test`).

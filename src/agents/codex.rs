@@ -22,6 +22,7 @@ use super::{
 
 const SERVERS: &str = "mcp_servers";
 const SHELL_ENVIRONMENT: &str = "shell_environment_policy";
+const EXCLUDED: &str = "exclude";
 
 pub(super) const AGENT: Agent = Agent {
     name: "codex",
@@ -30,6 +31,7 @@ pub(super) const AGENT: Agent = Agent {
     servers: Servers::map(SERVERS),
     expected_shapes: &[(SHELL_ENVIRONMENT, Shape::Map)],
     overrides: OVERRIDES,
+    hidden_variables: Some((SHELL_ENVIRONMENT, EXCLUDED)),
     add_server,
     function_name: double_underscored,
     one_line: one_line_assignment,
@@ -102,7 +104,7 @@ fn add_server(server: &Server<'_>, config: &mut Config) {
     entry["required"] = true.into();
     if server.token_placement == TokenPlacement::Env {
         // The model's commands get all other variables, but must not get the token.
-        config.extend_inner_list(SHELL_ENVIRONMENT, "exclude", TOKEN_VARIABLE);
+        config.extend_inner_list(SHELL_ENVIRONMENT, EXCLUDED, TOKEN_VARIABLE);
     }
     config.insert(SERVERS, server.name, entry);
 }

@@ -125,7 +125,7 @@ pub(super) fn can_match(glob: &str, name: &str) -> bool {
 }
 
 /// How classes, alternatives, and negations of globs begin.
-const MORE_THAN_WILDCARDS: [char; 4] = ['[', '{', '(', '!'];
+const MORE_THAN_WILDCARDS: &[char] = &['[', '{', '(', '!'];
 
 /// Whether a value is one of these words as the most lenient program reads it: in any case, with whitespace around it,
 /// and with `_`, `-`, or nothing between its parts. A text with a variable can be any word.
@@ -279,8 +279,7 @@ impl Agent {
                 if let Some(place) = place_of_text(entry, &|text| leads_to(text, is_ours)) {
                     find(at(place), Effect::SameServer);
                 }
-                // Codex hides the variables in this list from its shell, so this step adds the token's.
-                let is_hidden = (key, child.as_str()) == ("shell_environment_policy", "exclude");
+                let is_hidden = self.hidden_variables == Some((key, child.as_str()));
                 let has_token = |text: &str| text.contains(TOKEN_VARIABLE);
                 if let Some(place) = place_of_text(entry, &has_token).filter(|_| !is_hidden) {
                     find(at(place), Effect::GivesTokenAway);
@@ -326,7 +325,7 @@ impl Agent {
 }
 
 /// The keys in which agents and editors list servers.
-const SERVER_KEYS: [&str; 8] = [
+const SERVER_KEYS: &[&str] = &[
     "mcpServers",
     "servers",
     "mcp",

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::config::Config;
-use crate::text::secrets::SHORTEST;
+use crate::text::secrets::MIN_LENGTH;
 use crate::text::without_mark;
 
 /// The key with which the `toml` crate represents a date, which JSON cannot represent.
@@ -92,7 +92,7 @@ impl Format {
             Self::Toml => toml(text)?,
             Self::Yaml => yaml(text)?,
         };
-        if levels(&value) > DEEPEST {
+        if levels(&value) > MAX_DEPTH {
             return Err(BaseConfigError::TooDeep);
         }
         if self == Self::Yaml && !is_read_again(&value) {
@@ -150,7 +150,7 @@ pub enum BaseConfigError {
     )]
     NotJson(Format),
     /// It is nested too deeply.
-    #[error("is nested deeper than {DEEPEST} levels")]
+    #[error("is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
     /// It is YAML that a parser would read differently after it is written.
     #[error(
@@ -207,7 +207,7 @@ fn collect_forms(value: &Value, args: &str, forms: &mut Vec<String>) {
         Value::String(text) => {
             let words = text.split_whitespace();
             for part in std::iter::once(text.as_str()).chain(words) {
-                if part.chars().count() < SHORTEST {
+                if part.chars().count() < MIN_LENGTH {
                     continue;
                 }
                 // The runner masks a secret as it is, and as part of a JSON string.
@@ -334,7 +334,7 @@ fn json(text: &str) -> Result<Value, BaseConfigError> {
 }
 
 /// The maximum nesting: below the limits of all parsers, also after the server was added.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// The nesting of a value.
 fn levels(value: &Value) -> usize {

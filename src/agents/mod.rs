@@ -160,6 +160,8 @@ pub struct Agent {
     pub(crate) runs_on_runner: bool,
     /// Whether it sends headers other than `Authorization`.
     pub(crate) sends_headers: bool,
+    /// The list of the variables that it hides from its shell, to which the token's is added.
+    hidden_variables: Option<(&'static str, &'static str)>,
     /// Names of servers that it reserves.
     pub(crate) reserved: &'static [&'static str],
     /// Adds the server to the configuration, which has no other entry with its name except at its key.
@@ -191,6 +193,7 @@ const BASE: Agent = Agent {
     expands_variables: true,
     runs_on_runner: true,
     sends_headers: true,
+    hidden_variables: None,
     reserved: &[],
     add_server: |server, config| config.insert("mcpServers", server.name, server.entry(braced)),
     notation: plain,
@@ -285,7 +288,7 @@ impl fmt::Display for Agent {
 
 impl Agent {
     /// Every agent, in the order of the documentation. The first is the default.
-    pub const ALL: [&'static Self; 14] = [
+    pub const ALL: &'static [&'static Self] = &[
         &claude_code::AGENT,
         &codex::AGENT,
         &gemini_cli::AGENT,
@@ -324,7 +327,11 @@ impl Agent {
 
     /// The agents for which `is` returns true.
     pub(crate) fn filter(is: impl Fn(&Self) -> bool) -> Vec<&'static Self> {
-        Self::ALL.into_iter().filter(|agent| is(agent)).collect()
+        Self::ALL
+            .iter()
+            .copied()
+            .filter(|agent| is(agent))
+            .collect()
     }
 
     /// Parses a base configuration.

@@ -66,7 +66,7 @@ const OVERRIDES: &[Override] = &[
 
 /// The packages that are part of `OpenCode`. It installs any other package and runs its code: from a registry, a URL, a
 /// repository, or a file.
-const BUILT_IN_PROVIDERS: [&str; 24] = [
+const BUILT_IN_PROVIDERS: &[&str] = &[
     "@ai-sdk/alibaba",
     "@ai-sdk/amazon-bedrock",
     "@ai-sdk/amazon-bedrock/mantle",

@@ -62,7 +62,7 @@ const OVERRIDES: &[Override] = &[
 ];
 
 /// The names of tools that run programs (`TOOL_NAME_ALIASES` in Qwen Code).
-const SHELLS: [&str; 10] = [
+const SHELLS: &[&str] = &[
     "run_shell_command",
     "Shell",
     "ShellTool",

@@ -13,7 +13,7 @@ fn table() -> String {
         "| Agent | Tool enforcement | Tested | Output → setting |".to_owned(),
         "|---|---|---|---|".to_owned(),
     ];
-    lines.extend(Agent::ALL.map(|agent| {
+    lines.extend(Agent::ALL.iter().map(|agent| {
         let enforcement = match agent.enforcement {
             ToolEnforcement::Allowlist => "allowlist",
             ToolEnforcement::Denylist => "denylist",

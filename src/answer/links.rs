@@ -17,13 +17,13 @@ use crate::text::longest_backticks;
 
 /// The maximum size of a text that stays Markdown, in bytes. GitHub shows no larger one: it is the limit of a job
 /// summary. It also limits the memory of the parser.
-const LARGEST: usize = 1024 * 1024;
+const MAX_TEXT: usize = 1024 * 1024;
 
 /// The maximum number of times that a text is read.
-const MOST_PASSES: usize = 8;
+const MAX_PASSES: usize = 8;
 
 /// The languages of code blocks that GitHub draws, or that a click applies.
-const DRAWN: [&str; 6] = [
+const DRAWN: &[&str] = &[
     "geojson",
     "math",
     "mermaid",
@@ -33,7 +33,7 @@ const DRAWN: [&str; 6] = [
 ];
 
 /// The entities that are kept. Others can be a part of a link or of a mention.
-const ENTITIES: [&str; 18] = [
+const ENTITIES: &[&str] = &[
     "#39", "amp", "apos", "bull", "copy", "deg", "euro", "gt", "hellip", "larr", "lt", "mdash",
     "middot", "nbsp", "ndash", "quot", "rarr", "times",
 ];
@@ -53,12 +53,12 @@ pub(crate) fn disarm(text: &str, github: &Url) -> Disarmed {
         .replace('\r', "\n")
         .replace('\0', "\u{fffd}");
     let mut places = 0;
-    if text.len() > LARGEST {
+    if text.len() > MAX_TEXT {
         let mut writer = Writer::new(&text, github);
         writer.write(&text, 0..text.len(), false);
         places = writer.places;
     } else {
-        for _ in 0..MOST_PASSES {
+        for _ in 0..MAX_PASSES {
             let changed = pass(&text, github);
             places += changed.places;
             if changed.text == text {

@@ -7,8 +7,7 @@ mod code;
 pub(crate) mod links;
 mod report;
 
-use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -17,20 +16,21 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::agents::Agent;
+use crate::file::{self, Links, ReadError};
 use crate::inputs::choice;
 use crate::runner::{Environment, Log, files, temp};
 use crate::text::as_given;
 use crate::text::disguise::Search;
-use crate::text::secrets::{SHORTEST, is_public};
+use crate::text::secrets::{MIN_LENGTH, is_public};
 use links::{Disarmed, disarm};
 use report::{Connection, Report};
 
 /// The maximum size of the file in bytes. Conversations can have several MiB.
-const LARGEST: u64 = 64 * 1024 * 1024;
+const MAX_FILE: u64 = 64 * 1024 * 1024;
 
 /// The maximum size of the output in bytes: it fits into a comment on GitHub (65 536 characters) and, with
 /// other text, into an environment variable (128 KiB).
-const LARGEST_OUTPUT: usize = 60_000;
+const MAX_OUTPUT: usize = 60_000;
 
 /// The file that Gemini CLI's action writes next to the answer (its `action.yml`).
 const STDERR_LOG: &str = "stderr.log";
@@ -46,7 +46,7 @@ struct Inputs {
     links: Option<String>,
 }
 
-const INPUTS: [&str; 6] = [
+const INPUTS: &[&str] = &[
     "agent",
     "file",
     "server_name",
@@ -111,7 +111,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
     let file = inputs
         .file
         .context("the agent returned no answer: input `file` is empty\nhint: check the log of the agent's step")?;
-    let is_long = |secret: &SecretString| secret.expose_secret().chars().count() >= SHORTEST;
+    let is_long = |secret: &SecretString| secret.expose_secret().chars().count() >= MIN_LENGTH;
     let is_searched = secrets.iter().any(is_long);
     let judgment = Judgment {
         agent: choice("agent", agent, &Agent::ALL)?.to_string(),
@@ -192,7 +192,7 @@ struct Passed {
 
 impl Passed {
     fn unchanged(text: String) -> Self {
-        let beginning = cut(&text, LARGEST_OUTPUT);
+        let beginning = cut(&text, MAX_OUTPUT);
         Self {
             beginning: (beginning.len() < text.len()).then(|| beginning.to_owned()),
             text,
@@ -210,12 +210,12 @@ impl Passed {
             beginning: None,
             disarmed: places,
         };
-        let (mut length, mut fits) = (LARGEST_OUTPUT, passed.text.len() <= LARGEST_OUTPUT);
+        let (mut length, mut fits) = (MAX_OUTPUT, passed.text.len() <= MAX_OUTPUT);
         while !fits {
             let beginning = disarm(cut(answer, length), github).text;
-            fits = beginning.len() <= LARGEST_OUTPUT;
+            fits = beginning.len() <= MAX_OUTPUT;
             if !fits {
-                length = (length * LARGEST_OUTPUT / beginning.len()).saturating_sub(64);
+                length = (length * MAX_OUTPUT / beginning.len()).saturating_sub(64);
             }
             passed.beginning = Some(beginning);
         }
@@ -319,29 +319,14 @@ fn read_answer(path: &Path) -> anyhow::Result<String> {
 
 fn read(path: &Path) -> anyhow::Result<String> {
     let shown = as_given(&path.to_string_lossy());
-    let mut options = fs::File::options();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-
-        // Opening a pipe could block forever.
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    }
-    let file = options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => anyhow!("the file {shown} does not exist"),
-        _ => anyhow!("{shown} cannot be read ({error})"),
+    let bytes = file::read(path, MAX_FILE, Links::Follow).map_err(|error| match error {
+        ReadError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+            anyhow!("the file {shown} does not exist")
+        }
+        ReadError::Io(error) => anyhow!("{shown} cannot be read ({error})"),
+        ReadError::Directory | ReadError::Special => anyhow!("{shown} is not a file"),
+        ReadError::TooLarge(limit) => anyhow!("{shown} is larger than {} MiB", limit / 1024 / 1024),
     })?;
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        bail!("{shown} is not a file");
-    }
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| anyhow!("{shown} cannot be read ({error})"))?;
-    if bytes.len() as u64 > LARGEST {
-        bail!("{shown} is larger than {} MiB", LARGEST / 1024 / 1024);
-    }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -82,7 +82,7 @@ enum Command {
 }
 
 /// The phases. For each, the image contains a link to the binary with the name of the phase.
-const PHASES: [&str; 3] = ["connect", "cleanup", "answer"];
+const PHASES: &[&str] = &["connect", "cleanup", "answer"];
 
 impl Cli {
     /// Parses arguments, the first of which is the path of the binary.
@@ -195,5 +195,5 @@ pub struct Usage {
 /// runner passes are the caller's (`args` in its `with:`).
 fn phase(args: &[OsString]) -> Option<&'static str> {
     let name = Path::new(args.first()?).file_name()?;
-    PHASES.into_iter().find(|phase| name == *phase)
+    PHASES.iter().copied().find(|phase| name == *phase)
 }

@@ -15,7 +15,7 @@ use super::words::words;
 use crate::Error;
 use crate::access::AccessErrors;
 use crate::access::policy::{Explanation, Policy, PolicyErrors, Rule, RunContext};
-use crate::access::source::LARGEST_POLICY;
+use crate::access::source::MAX_POLICY;
 use crate::connect;
 use crate::inputs::Request;
 use crate::runner::{Environment, Format, Log};
@@ -282,10 +282,10 @@ pub(super) fn read(file: &Path, what: &str) -> anyhow::Result<String> {
     };
     let mut bytes = Vec::new();
     File::open(file)
-        .and_then(|file| file.take(LARGEST_POLICY as u64 + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(MAX_POLICY as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| failed(error.to_string()))?;
-    if bytes.len() > LARGEST_POLICY {
-        let limit = LARGEST_POLICY / 1024;
+    if bytes.len() > MAX_POLICY {
+        let limit = MAX_POLICY / 1024;
         return Err(failed(format!("it is larger than {limit} KiB")));
     }
     String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8 text".to_owned()))

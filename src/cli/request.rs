@@ -29,7 +29,7 @@ pub(super) struct RequestOptions {
     #[serde(deserialize_with = "text")]
     allowed_actions: Option<String>,
     /// Agent that connects
-    #[arg(long, value_parser = PossibleValuesParser::new(Agent::ALL.map(Agent::name)), help_heading = "Request")]
+    #[arg(long, value_parser = PossibleValuesParser::new(Agent::ALL.iter().map(|agent| agent.name())), help_heading = "Request")]
     #[serde(deserialize_with = "text")]
     agent: Option<String>,
     /// How the agent connects

@@ -21,7 +21,7 @@ use crate::runner::{Environment, Format, Log};
 use crate::text::Quote;
 
 /// The variables with the credentials. A command line would show them to every process.
-const CREDENTIALS: [(&str, &str); 3] = [
+const CREDENTIALS: &[(&str, &str)] = &[
     ("PORT_CLIENT_ID", "client_id"),
     ("PORT_CLIENT_SECRET", "client_secret"),
     ("GITHUB_TOKEN", "github_token"),

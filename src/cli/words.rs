@@ -1,7 +1,7 @@
 //! The words of the command line in messages that are written for a step.
 
 /// The inputs that the command line has, and their names there.
-const NAMES: [(&str, &str); 14] = [
+const NAMES: &[(&str, &str)] = &[
     ("client_id", "PORT_CLIENT_ID"),
     ("client_secret", "PORT_CLIENT_SECRET"),
     ("github_token", "GITHUB_TOKEN"),
@@ -19,10 +19,10 @@ const NAMES: [(&str, &str); 14] = [
 ];
 
 /// Inputs whose names are words of their own: only with a value do they mean the input.
-const WORDS: [(&str, &str); 2] = [("agent", "--agent"), ("connection", "--connection")];
+const WORDS: &[(&str, &str)] = &[("agent", "--agent"), ("connection", "--connection")];
 
 /// Other words for a step, and what they are in a terminal.
-const PHRASES: [(&str, &str); 8] = [
+const PHRASES: &[(&str, &str)] = &[
     ("input `", "`"),
     (" (does `actions/checkout` run before this step?)", ""),
     ("the path of a file in the workspace", "the path of a file"),
@@ -43,7 +43,7 @@ const PHRASES: [(&str, &str); 8] = [
 ];
 
 /// What precedes a name in backticks that is not an input, although it can look like one.
-const FOREIGN: [&str; 7] = [
+const FOREIGN: &[&str] = &[
     "tool ",
     "pattern ",
     "rule ",
@@ -54,7 +54,7 @@ const FOREIGN: [&str; 7] = [
 ];
 
 /// What precedes a list of such names, up to the end of the line.
-const LISTS: [&str; 5] = [
+const LISTS: &[&str] = &[
     "which allows ",
     "available tools: ",
     "also use: ",

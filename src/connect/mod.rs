@@ -1,8 +1,8 @@
 //! The main phase: exchanges credentials for a masked token and writes an MCP configuration.
 
+mod endpoint;
 mod enforcement;
 pub(crate) mod policy;
-mod presented;
 mod report;
 mod token;
 
@@ -26,9 +26,9 @@ use crate::runner::{Environment, Log, files, state, temp};
 use crate::text::secrets;
 use crate::tool::{FunctionName, ToolName};
 use crate::{Connection, Error};
+use endpoint::{AgentEndpoint, Granted};
 use enforcement::{check_base_config, check_enforcement};
 use policy::PolicyDecision;
-use presented::{Granted, Presented};
 
 /// The time limit for a request that only improves an error.
 const WRITABLE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -86,7 +86,7 @@ async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
     } else {
         resolution.ungranted()
     };
-    let presented = Presented::new(
+    let endpoint = AgentEndpoint::new(
         &settings,
         environment,
         &endpoints,
@@ -99,13 +99,13 @@ async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
         log,
     )
     .await?;
-    let rendered = render_masked(&settings, &presented, &tools, &ungranted, log)?;
-    let expiry = presented.expires_at.zip(presented.valid_for);
-    let closing_line = report::closing_line(&settings, &endpoints, token.flow, &presented, &tools);
+    let rendered = render_masked(&settings, &endpoint, &tools, &ungranted, log)?;
+    let expiry = endpoint.expires_at.zip(endpoint.valid_for);
+    let closing_line = report::closing_line(&settings, &endpoints, token.flow, &endpoint, &tools);
     write_outputs(
         &settings,
         environment,
-        presented,
+        endpoint,
         &tools,
         &ungranted,
         &rendered,
@@ -130,16 +130,16 @@ async fn connect(environment: &Environment, log: &mut Log<'_>) -> Result<(), Err
 /// The configuration of the agent. Masks the secret in it before it is written.
 fn render_masked(
     settings: &Settings,
-    presented: &Presented,
+    endpoint: &AgentEndpoint,
     tools: &[ToolName],
     ungranted: &[String],
     log: &mut Log<'_>,
 ) -> anyhow::Result<AgentOutputs> {
     let server = agents::Server {
         name: &settings.server_name,
-        url: &presented.url,
-        headers: &presented.headers,
-        token: &presented.secret,
+        url: &endpoint.url,
+        headers: &endpoint.headers,
+        token: &endpoint.secret,
         transport: settings.request.connection.into(),
         token_placement: settings.token_placement,
         tools,
@@ -149,7 +149,7 @@ fn render_masked(
         .request
         .agent
         .render(&server, settings.base_config.clone());
-    log.mask_for_next_steps(&presented.secret)?;
+    log.mask_for_next_steps(&endpoint.secret)?;
     for form in &rendered.masks {
         log.mask_text(form)?;
     }
@@ -328,7 +328,7 @@ fn warn_of_environment(settings: &Settings, environment: &Environment, log: &mut
         .expose_secret()
         .chars()
         .count();
-    if length < secrets::SHORTEST {
+    if length < secrets::MIN_LENGTH {
         log.warning(format!(
             "`client_secret` has only {length} characters; Port's secrets are longer. The log will \
                  hide every text that equals it, and other inputs are not checked for it."
@@ -426,7 +426,7 @@ fn can_use_gateway(settings: &Settings, decision: &PolicyDecision) -> bool {
 fn write_outputs(
     settings: &Settings,
     environment: &Environment,
-    presented: Presented,
+    endpoint: AgentEndpoint,
     tools: &[ToolName],
     ungranted: &[String],
     rendered: &AgentOutputs,
@@ -437,24 +437,24 @@ fn write_outputs(
         .then(|| write_config_file(environment, rendered))
         .transpose()?;
     let text = |text: &str| SecretString::from(text);
-    let expires_at = report::rfc3339(presented.expires_at).unwrap_or_default();
-    let expires_in = presented.valid_for.map(|left| left.as_secs().to_string());
+    let expires_at = report::rfc3339(endpoint.expires_at).unwrap_or_default();
+    let expires_in = endpoint.valid_for.map(|left| left.as_secs().to_string());
     let file_name = file.as_ref().map_or("", |file| &file.name);
-    let audit_name = presented.audit_file.as_ref().map_or("", |file| &file.name);
-    let url_in_containers = presented.url_in_containers.as_ref();
+    let audit_name = endpoint.audit_file.as_ref().map_or("", |file| &file.name);
+    let url_in_containers = endpoint.url_in_containers.as_ref();
     let outputs: [(&str, SecretString); 14] = [
-        ("access_token", presented.secret.clone()),
+        ("access_token", endpoint.secret.clone()),
         ("expires_at", text(&expires_at)),
         ("expires_in", text(&expires_in.unwrap_or_default())),
-        ("mcp_url", text(presented.url.as_str())),
+        ("mcp_url", text(endpoint.url.as_str())),
         (
             "mcp_url_in_containers",
             text(url_in_containers.map_or("", url::Url::as_str)),
         ),
-        ("read_only_header", text(presented.header(port::READ_ONLY))),
+        ("read_only_header", text(endpoint.header(port::READ_ONLY))),
         (
             "allowed_actions_header",
-            text(presented.header(port::ALLOWED_ACTIONS)),
+            text(endpoint.header(port::ALLOWED_ACTIONS)),
         ),
         ("server_name", text(&settings.server_name)),
         ("mcp_config", rendered.mcp_config.clone()),
@@ -466,7 +466,7 @@ fn write_outputs(
     ];
     report::warn_of_outputs(settings, rendered, &outputs, ungranted, log);
     files::set(environment, files::OUTPUT, &outputs)?;
-    presented.audit_file.map_or(Ok(()), NewFile::keep)?;
+    endpoint.audit_file.map_or(Ok(()), NewFile::keep)?;
     file.map_or(Ok(()), NewFile::keep)
 }
 

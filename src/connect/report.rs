@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use humantime::{format_duration, format_rfc3339_seconds};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::endpoint::AgentEndpoint;
 use super::policy::PolicyDecision;
-use super::presented::Presented;
 use crate::access::{Decision, RUNS_EVERYTHING, Resolution};
 use crate::agents::{AgentOutputs, TOKEN_VARIABLE, TokenPlacement, ToolEnforcement};
 use crate::inputs::Settings;
@@ -21,7 +21,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Linux's limit for one environment variable in bytes (`MAX_ARG_STRLEN`). Outputs reach the next step as
 /// variables.
-const LARGEST_VARIABLE: usize = 128 * 1024;
+const MAX_VARIABLE: usize = 128 * 1024;
 
 pub(super) fn warn_of_token(
     settings: &Settings,
@@ -179,12 +179,12 @@ pub(super) fn warn_of_outputs(
         let size = value.expose_secret().len();
         // The next step uses the file then.
         let is_used = *name != "mcp_config" || !settings.config_file;
-        if size > LARGEST_VARIABLE && is_used {
+        if size > MAX_VARIABLE && is_used {
             log.warning(format!(
                     "The output `{name}` is {} KiB; the limit for an environment variable is {} KiB, so \
                      a step that uses it may not start. {}.",
                     size / 1024,
-                    LARGEST_VARIABLE / 1024,
+                    MAX_VARIABLE / 1024,
                     shorter(name, settings, rendered, ungranted)
                 ),
             );
@@ -224,13 +224,13 @@ pub(super) fn closing_line(
     settings: &Settings,
     endpoints: &Endpoints,
     flow: Flow,
-    presented: &Presented,
+    endpoint: &AgentEndpoint,
     tools: &[ToolName],
 ) -> String {
     let region = endpoints
         .region
         .map(|region| format!(", region `{region}`"));
-    let until = rfc3339(presented.expires_at).map(|at| format!(" until {at}"));
+    let until = rfc3339(endpoint.expires_at).map(|at| format!(" until {at}"));
     let condition = match settings.token_placement {
         TokenPlacement::Inline => String::new(),
         TokenPlacement::Env => {
@@ -246,7 +246,7 @@ pub(super) fn closing_line(
         flow,
         region.unwrap_or_default(),
         settings.request.agent,
-        presented.url,
+        endpoint.url,
         until.unwrap_or_default(),
         comma_list(tools.iter().map(ToolName::as_str)),
     )

@@ -9,7 +9,7 @@
     reason = "a panic is how each function reports a finding"
 )]
 
-mod readings;
+mod oracle;
 mod streams;
 
 use std::fs;
@@ -42,7 +42,7 @@ use crate::runner::{Environment, Log};
 use crate::text::secrets::{is_in, redact};
 use crate::text::{Quote, is_beyond_bmp, utf16_len};
 use crate::tool::ToolName;
-use readings::{READERS, glob};
+use oracle::{READERS, glob};
 pub use streams::sse;
 
 /// The only granted tool.
@@ -145,14 +145,13 @@ pub fn policy(data: &[u8]) {
         let Ok(rule) = policy.rule_for(&run) else {
             continue;
         };
-        let written =
-            readings::Rule::first(&text, event, reference).expect("a rule matches the run");
+        let written = oracle::Rule::first(&text, event, reference).expect("a rule matches the run");
         check_allowed(&rule, &written);
     }
 }
 
 /// Panics if a rule allows what is not written in it.
-fn check_allowed(rule: &Rule<'_>, written: &readings::Rule) {
+fn check_allowed(rule: &Rule<'_>, written: &oracle::Rule) {
     let tools = Patterns::parse([GRANTED]).expect("a name");
     let least = AccessRequest {
         tools: &tools,

@@ -6,7 +6,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use rmcp::model::RequestId;
 use secrecy::SecretString;
 
-use super::readings::{self, READERS};
+use super::oracle::{self, READERS};
 use super::{GRANTED, granted};
 use crate::gateway::inspect::Inspector;
 use crate::gateway::rewrite::{Events, with_granted_tools};
@@ -26,7 +26,7 @@ pub fn sse(data: &[u8]) {
     let passed = filtered(stream, size);
     let text = String::from_utf8_lossy(&passed);
     assert_eq!(text, String::from_utf8_lossy(&filtered(stream, whole)));
-    for event in readings::events(&passed) {
+    for event in oracle::events(&passed) {
         // The others read other keys as the same, as no client of MCP does.
         for reader in &READERS[..2] {
             for tool in reader.tools(&event) {
@@ -35,8 +35,8 @@ pub fn sse(data: &[u8]) {
         }
     }
     let others = |stream| {
-        let mut events = readings::events(stream);
-        events.retain(|event| readings::is_unambiguous(event) && !event.contains("result"));
+        let mut events = oracle::events(stream);
+        events.retain(|event| oracle::is_unambiguous(event) && !event.contains("result"));
         events
     };
     assert_eq!(others(stream), others(&passed));

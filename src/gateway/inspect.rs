@@ -16,7 +16,7 @@ use super::strict::folded;
 use crate::text::secrets::{Redactor, redact};
 
 /// The maximum length of a message that is not a result, in bytes.
-pub(super) const LARGEST_ERROR: usize = 64 * 1024;
+pub(super) const MAX_ERROR: usize = 64 * 1024;
 
 /// Looks through a response.
 pub(crate) struct Inspector {
@@ -49,11 +49,11 @@ impl Inspector {
             passed.extend(self.end(event)?);
         }
         let rest = if let Some(events) = &mut self.events {
-            let is_long = self.long.is_some() || events.pending() > LARGEST_ERROR;
+            let is_long = self.long.is_some() || events.pending() > MAX_ERROR;
             is_long.then(|| events.rest())
         } else {
             self.body.extend_from_slice(part);
-            let is_long = self.long.is_some() || self.body.len() > LARGEST_ERROR;
+            let is_long = self.long.is_some() || self.body.len() > MAX_ERROR;
             is_long.then(|| std::mem::take(&mut self.body))
         };
         if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
@@ -89,7 +89,7 @@ impl Inspector {
 
     /// The end of a message.
     fn end(&mut self, rest: Vec<u8>) -> Result<Vec<u8>, BoxError> {
-        if self.long.is_none() && rest.len() <= LARGEST_ERROR {
+        if self.long.is_none() && rest.len() <= MAX_ERROR {
             return Ok(inspected(rest, self.events.is_some()));
         }
         let mut passed = self.add_to_long(&rest)?;
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn what_repeats_no_secret_keeps_its_bytes() {
-        let long = "x".repeat(LARGEST_ERROR);
+        let long = "x".repeat(MAX_ERROR);
         let large = format!("{{\"id\":1, \"result\":{{\"x\":[1E2,\"{long}\"]}},\"more\":[ ]}}");
         let notice = format!("{{\"method\":\"x\",\"params\":{{\"x\":\"{long}\"}}}}");
         for message in [
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_long_error_has_no_text() {
-        let long = "x".repeat(LARGEST_ERROR);
+        let long = "x".repeat(MAX_ERROR);
         let text = error(&long);
         for message in [
             text.as_str(),
@@ -380,7 +380,7 @@ mod tests {
     /// Whatever parts of both are in one part of the stream.
     #[test]
     fn the_event_after_a_long_one_is_a_message_of_its_own() {
-        let long = result(&"x".repeat(LARGEST_ERROR), false);
+        let long = result(&"x".repeat(MAX_ERROR), false);
         let encoded = BASE64_STANDARD.encode(SECRET);
         for (next, expected) in [
             (result("done", false), "done"),
@@ -409,7 +409,7 @@ mod tests {
 
     #[test]
     fn an_error_after_a_long_result_does_not_pass() {
-        let long = "x".repeat(2 * LARGEST_ERROR);
+        let long = "x".repeat(2 * MAX_ERROR);
         let after = |key: &str| format!("{{\"result\":\"{long}\",\"{key}\":{{\"x\":1}}}}");
         assert!(passed_of(&after("more")).is_some());
         let broken = passed(&after("error"), false, 1000).unwrap_err();

@@ -10,15 +10,16 @@ use serde_json::value::RawValue;
 use super::memory::Reserved;
 use super::message::Message;
 use super::post::Post;
-use super::relay::{LARGEST_LIST, WHOLE_TIMEOUT, kept_json, relay_error, response_in, whole};
-use super::reply::{Body, EVENT_STREAM, error_message, has_type, json_text};
+use super::relay::{MAX_LIST, WHOLE_TIMEOUT, kept_json, relay_error, response_in, whole};
+use super::reply::{Body, error_message, has_type, json_text};
 use super::rewrite::{self, Page};
 use crate::mcp::error_text;
+use crate::mcp::headers::EVENT_STREAM;
 
 /// The maximum number of pages of the list of tools.
 const MAX_PAGES: usize = 250;
 /// The maximum length of `_meta` in a request for the list, in bytes: it is sent with each page.
-const LARGEST_META: usize = 64 * 1024;
+const MAX_META: usize = 64 * 1024;
 
 /// The parameters of a request for the list. Port gets nothing else, of which an agent can send any number.
 #[derive(Default, Deserialize)]
@@ -35,10 +36,7 @@ impl Params<'_> {
         let is_first = |cursor: &RawValue| matches!(cursor.get(), "null" | r#""""#);
         if !self.cursor.is_none_or(is_first) {
             Some("invalid cursor: the list has one page")
-        } else if self
-            .meta
-            .is_some_and(|meta| meta.get().len() > LARGEST_META)
-        {
+        } else if self.meta.is_some_and(|meta| meta.get().len() > MAX_META) {
             Some("`_meta` is larger than 64 KiB")
         } else {
             None
@@ -70,7 +68,7 @@ impl Post<'_> {
         let id = message.id.map_or("null", RawValue::get);
         let mut first: Option<Page> = None;
         let mut cursors: Vec<String> = Vec::new();
-        let (mut left, mut memory) = (LARGEST_LIST, Reserved::default());
+        let (mut left, mut memory) = (MAX_LIST, Reserved::default());
         loop {
             let request = params.request(id, cursors.last().map(String::as_str));
             let response = match self.send_body(request.into()).await {

@@ -12,9 +12,10 @@ use serde_json::Value;
 use super::rewrite::{Events, data};
 use super::scan::Scanner;
 use crate::mcp::error_text;
+use crate::mcp::headers::{EVENT_STREAM, JSON};
 
 /// The maximum length of a response that says it, in bytes.
-const LARGEST: usize = 8 * 1024;
+const MAX_LENGTH: usize = 8 * 1024;
 /// How long the beginning of a response may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -22,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const SESSION_NOT_FOUND: i64 = -32001;
 
 /// What servers write about a session that they do not know, in lower case.
-const LOST: [&str; 14] = [
+const LOST: &[&str] = &[
     "not found",
     "no valid",
     "not valid",
@@ -40,7 +41,7 @@ const LOST: [&str; 14] = [
 ];
 
 /// What servers write about a request that took too long, in lower case.
-const TIMED_OUT: [&str; 3] = ["timed out", "timeout", "time-out"];
+const TIMED_OUT: &[&str] = &["timed out", "timeout", "time-out"];
 
 /// Whether a response to a request in a session says that the session is lost. Also returns the response, with all of
 /// its body.
@@ -51,14 +52,14 @@ pub(super) async fn is_lost(response: reqwest::Response) -> (reqwest::Response, 
     }
     let kind = response.headers().get(CONTENT_TYPE);
     let is = |name: &str| kind.is_some_and(|kind| kind.as_bytes().starts_with(name.as_bytes()));
-    let is_stream = is("text/event-stream");
+    let is_stream = is(EVENT_STREAM);
     let is_short = || {
         response
             .content_length()
-            .is_some_and(|length| length <= LARGEST as u64)
+            .is_some_and(|length| length <= MAX_LENGTH as u64)
     };
     // A stream of which more can follow may wait for its first event, and then has begun in a session.
-    if status.is_success() && !(is("application/json") || is_stream && is_short()) {
+    if status.is_success() && !(is(JSON) || is_stream && is_short()) {
         return (response, false);
     }
     let (response, text) = beginning(response, TIMEOUT).await;
@@ -88,7 +89,7 @@ async fn beginning(response: reqwest::Response, limit: Duration) -> (reqwest::Re
     let mut rest = Box::pin(response.bytes_stream().fuse());
     let (mut chunks, mut text, mut message) = (Vec::new(), Vec::new(), Scanner::default());
     let reading = async {
-        while text.len() < LARGEST && !message.has_result {
+        while text.len() < MAX_LENGTH && !message.has_result {
             let Some(chunk) = rest.next().await else {
                 break;
             };
@@ -201,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_of_the_body_follows() {
-        let large = "x".repeat(3 * LARGEST);
+        let large = "x".repeat(3 * MAX_LENGTH);
         for (chunks, is_endless) in [
             (vec![large.as_str(), "y", "z"], false),
             (vec!["{", "\"error\":", "{}}"], false),
@@ -221,7 +222,7 @@ mod tests {
             let body = reqwest::Body::wrap_stream(stream::iter(chunks).chain(end));
             let response = http::Response::builder().status(400).body(body).unwrap();
             let (response, text) = beginning(response.into(), Duration::ZERO).await;
-            assert!(whole.starts_with(&text) && text.len() >= whole.len().min(LARGEST));
+            assert!(whole.starts_with(&text) && text.len() >= whole.len().min(MAX_LENGTH));
             let mut bytes = response.bytes_stream();
             let mut passed = Vec::new();
             while passed.len() < whole.len() {

@@ -17,21 +17,20 @@ use super::gate::{self, Action, Rejection, Sender};
 use super::memory::Relay;
 use super::message::{Message, is_stateless};
 use super::relay::{WHOLE_TIMEOUT, relay, relay_error, response_in, whole};
-use super::reply::{
-    Body, EVENT_STREAM, JSON, SESSION, empty, error_message, full, has_type, json_text, rejected,
-    returned,
-};
+use super::reply::{Body, empty, error_message, full, has_type, json_text, rejected, returned};
 use super::rewrite::{self, Events, RawObject};
 use super::scan::Scanner;
 use super::sessions::Session;
 use super::upstream::{UpstreamError, forwarded};
 use super::{Gateway, keys};
+use crate::mcp::headers::{EVENT_STREAM, JSON, SESSION};
 use crate::mcp::{PreflightError, error_text};
 use crate::text::Quote;
 use crate::text::secrets::is_any_in;
+use crate::tool::QuotedName;
 
 /// The maximum length of a response to `initialize` or `server/discover`, in bytes.
-const LARGEST_CONNECT: usize = 1024 * 1024;
+const MAX_CONNECT: usize = 1024 * 1024;
 /// The time limit for all pages of the list of tools.
 const LIST_TIMEOUT: Duration = Duration::from_mins(10);
 
@@ -145,7 +144,7 @@ impl Post<'_> {
     async fn call(&self, message: &Message<'_>) -> Response<Body> {
         let call = Call {
             session: self.label().to_owned(),
-            tool: Quote::new(message.tool.as_deref().unwrap_or_default()).to_string(),
+            tool: QuotedName::new(message.tool.as_deref().unwrap_or_default()),
             arguments: self.gateway.audit.arguments(message.arguments),
         };
         let gateway = self.gateway;
@@ -186,7 +185,7 @@ impl Post<'_> {
             return response;
         }
         let memory = &self.gateway.memory;
-        let read = whole(response, LARGEST_CONNECT, WHOLE_TIMEOUT, memory).await;
+        let read = whole(response, MAX_CONNECT, WHOLE_TIMEOUT, memory).await;
         let Ok((text, _reserved)) = read else {
             let error = "Port's response to the connection is too large or incomplete";
             let cause = PreflightError::Protocol(Quote::new(error));

@@ -15,14 +15,15 @@ use hyper::body::Frame;
 use super::Gateway;
 use super::audit::Outcome;
 use super::call::OngoingCall;
-use super::inspect::{Inspector, LARGEST_ERROR, without_secrets};
+use super::inspect::{Inspector, MAX_ERROR, without_secrets};
 use super::memory::{Memory, Relay, Reserved};
-use super::reply::{Body, BoxError, EVENT_STREAM, full, has_type, json_text, returned};
+use super::reply::{Body, BoxError, full, has_type, json_text, returned};
 use super::rewrite::{self, Events, RawObject};
+use crate::mcp::headers::EVENT_STREAM;
 use crate::text::without_command;
 
 /// The maximum length of a list of tools, and of an event that can contain one, in bytes.
-pub(super) const LARGEST_LIST: usize = 8 * 1024 * 1024;
+pub(super) const MAX_LIST: usize = 8 * 1024 * 1024;
 /// The time limit for the body of an error response.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time limit for the body of a response that the gateway reads whole.
@@ -101,7 +102,7 @@ impl Filter {
             let event = rewrite::with_granted_tools(&event, &self.gateway.grants);
             passed.extend(event.unwrap_or_default());
         }
-        if self.events.pending() > LARGEST_LIST {
+        if self.events.pending() > MAX_LIST {
             return Err("an event is too large".into());
         }
         Ok(passed.into())
@@ -122,7 +123,7 @@ pub(super) async fn relay_error(
     mut memory: Relay,
 ) -> (Response<Body>, String) {
     let head = head(&response);
-    let read = whole(response, LARGEST_ERROR, ERROR_TIMEOUT, memory.memory()).await;
+    let read = whole(response, MAX_ERROR, ERROR_TIMEOUT, memory.memory()).await;
     let (text, reserved) = read.unwrap_or_default();
     let redacted = without_secrets(&text).into_owned();
     memory.hold(reserved);
@@ -324,10 +325,10 @@ mod tests {
         let head = [Ok::<_, std::io::Error>("{\"jsonrpc\":\"2.0\",")];
         let body = reqwest::Body::wrap_stream(iter(head).chain(pending()));
         let response = http::Response::new(body).into();
-        let read = whole(response, LARGEST_LIST, Duration::ZERO, &memory).await;
+        let read = whole(response, MAX_LIST, Duration::ZERO, &memory).await;
         assert!(read.is_err());
         let response = http::Response::new("{}").into();
-        let (text, _) = whole(response, LARGEST_LIST, WHOLE_TIMEOUT, &memory)
+        let (text, _) = whole(response, MAX_LIST, WHOLE_TIMEOUT, &memory)
             .await
             .unwrap();
         assert_eq!(text, "{}");

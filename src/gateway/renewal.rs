@@ -19,12 +19,12 @@ use crate::port::{self, AuthMethod, Credentials, Endpoints, Flow, Token};
 use crate::text::secrets;
 
 /// The minimum time between two exchanges that rejected tokens cause.
-const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
+const MIN_INTERVAL: Duration = Duration::from_secs(30);
 /// How much earlier than known a token can expire: the `Date` of Port's response has a resolution of a second,
 /// and the response may have taken 10 seconds.
 const EXPIRY_TOLERANCE: Duration = Duration::from_secs(11);
 /// After a failed exchange, how long at least requests fail at once instead of waiting for another exchange.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
+const MIN_PAUSE: Duration = Duration::from_secs(5);
 /// The time limit of one renewal, including retries. Requests wait as long for it.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -45,7 +45,7 @@ struct Current {
     flow: Flow,
     last_exchange: Option<Exchange>,
     /// When a rejected token last caused an exchange.
-    last_replacement: Option<Instant>,
+    last_refresh: Option<Instant>,
 }
 
 /// An exchange that has ended.
@@ -84,7 +84,7 @@ impl Renewal {
                 valid_until: valid_until(&settings.token),
                 flow: settings.token.flow,
                 last_exchange: None,
-                last_replacement: None,
+                last_refresh: None,
             }),
         }
     }
@@ -103,7 +103,7 @@ impl Renewal {
         uninterrupted(async move {
             let mut current = this.current.lock().await;
             if current.expires_within(Duration::ZERO) {
-                this.renew(&mut current).await?;
+                this.refresh_expired(&mut current).await?;
             }
             Ok(current.token.clone())
         })
@@ -114,29 +114,29 @@ impl Renewal {
     ///
     /// # Errors
     /// When there is none, or a rejected token caused an exchange less than 30 seconds ago.
-    pub(super) async fn replace(
+    pub(super) async fn refresh_rejected(
         self: &Arc<Self>,
         rejected: &SecretString,
     ) -> Result<SecretString, RenewalError> {
         let (this, rejected) = (Arc::clone(self), rejected.clone());
-        uninterrupted(async move { this.replace_token(&rejected).await }).await
+        uninterrupted(async move { this.refresh(&rejected).await }).await
     }
 
-    async fn replace_token(&self, rejected: &SecretString) -> Result<SecretString, RenewalError> {
+    async fn refresh(&self, rejected: &SecretString) -> Result<SecretString, RenewalError> {
         let mut current = self.current.lock().await;
         let is_same = |token: &SecretString| token.expose_secret() == rejected.expose_secret();
         if is_same(&current.token) && current.expires_within(EXPIRY_TOLERANCE) {
             // It expired on its way to Port: nothing is wrong with the credentials.
-            self.renew(&mut current).await?;
+            self.refresh_expired(&mut current).await?;
         } else if is_same(&current.token) {
-            if let Some(error) = current.recent_failure(SHORTEST_INTERVAL) {
+            if let Some(error) = current.recent_failure(MIN_INTERVAL) {
                 return Err(RenewalError::Failed(error));
             }
-            let last = current.last_replacement;
-            if last.is_some_and(|at| at.elapsed() < SHORTEST_INTERVAL) {
+            let last = current.last_refresh;
+            if last.is_some_and(|at| at.elapsed() < MIN_INTERVAL) {
                 return Err(RenewalError::Rejected);
             }
-            current.last_replacement = Some(Instant::now());
+            current.last_refresh = Some(Instant::now());
             let flow = current.flow;
             self.exchange(&mut current, flow).await?;
             if is_same(&current.token) && self.auth_method == AuthMethod::Auto {
@@ -150,8 +150,8 @@ impl Renewal {
     }
 
     /// Renews a token that has expired.
-    async fn renew(&self, current: &mut Current) -> Result<(), RenewalError> {
-        match current.recent_failure(SHORTEST_PAUSE) {
+    async fn refresh_expired(&self, current: &mut Current) -> Result<(), RenewalError> {
+        match current.recent_failure(MIN_PAUSE) {
             Some(error) => Err(RenewalError::Failed(error)),
             None => self.exchange(current, current.flow).await,
         }

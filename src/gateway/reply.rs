@@ -1,7 +1,7 @@
 //! The parts of responses: bodies, headers, and errors of the gateway.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -9,16 +9,14 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::gate::Rejection;
+use crate::mcp::headers::{EVENT_STREAM, JSON};
 use crate::text::secrets::is_any_in;
 use crate::text::without_command;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) type Body = UnsyncBoxBody<Bytes, BoxError>;
-pub(super) const JSON: &str = "application/json";
-pub(super) const EVENT_STREAM: &str = "text/event-stream";
-pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// The headers of Port's responses that the agent gets.
-const RETURNED: [&str; 6] = [
+const RETURNED: &[&str] = &[
     "content-type",
     "cache-control",
     "x-accel-buffering",

@@ -11,11 +11,12 @@ use hyper::body::Incoming;
 use super::Gateway;
 use super::gate::Sender;
 use super::memory::{OutOfMemory, Reserved};
-use super::reply::{Body, JSON, has_type, rejection, text};
+use super::reply::{Body, has_type, rejection, text};
 use super::scan::Scanner;
+use crate::mcp::headers::JSON;
 
 /// The maximum length of a request body in bytes.
-const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
+const MAX_REQUEST: usize = 4 * 1024 * 1024;
 /// The time limit for a request body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -81,8 +82,8 @@ fn length(headers: &HeaderMap) -> Option<usize> {
 
 /// Reserves memory for the body of a request.
 pub(super) async fn memory(gateway: &Gateway, headers: &HeaderMap) -> OrRejected<Reserved> {
-    let length = length(headers).unwrap_or(LARGEST_REQUEST);
-    if length > LARGEST_REQUEST {
+    let length = length(headers).unwrap_or(MAX_REQUEST);
+    if length > MAX_REQUEST {
         return Err(too_large().into());
     }
     let memory = gateway.memory.request(length).await;
@@ -110,7 +111,7 @@ fn scanned(
 }
 
 async fn drain(body: impl hyper::body::Body<Data = Bytes, Error = hyper::Error> + Unpin) {
-    let mut body = Limited::new(body, 4 * LARGEST_REQUEST);
+    let mut body = Limited::new(body, 4 * MAX_REQUEST);
     let all = async { while let Some(Ok(_)) = body.frame().await {} };
     let _ = tokio::time::timeout(REQUEST_TIMEOUT, all).await;
 }
@@ -121,7 +122,7 @@ pub(super) async fn read(mut body: Incoming, headers: &HeaderMap) -> OrRejected<
     let read = async {
         while let Some(frame) = body.frame().await {
             let data = frame.map_err(drop)?.into_data().unwrap_or_default();
-            if bytes.len() + data.len() > LARGEST_REQUEST {
+            if bytes.len() + data.len() > MAX_REQUEST {
                 return Ok(Some(data));
             }
             bytes.extend_from_slice(&data);

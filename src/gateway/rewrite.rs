@@ -15,7 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::access::Grants;
 
 /// The capabilities of a server that the gateway passes on: it forwards the methods of no other.
-const PASSED_CAPABILITIES: [&str; 4] = ["tools", "tasks", "extensions", "experimental"];
+const PASSED_CAPABILITIES: &[&str] = &["tools", "tasks", "extensions", "experimental"];
 
 /// The extension whose clients read resources, which the gateway rejects.
 const RESOURCES_EXTENSION: &str = "io.modelcontextprotocol/ui";

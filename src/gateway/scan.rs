@@ -8,9 +8,9 @@ use super::message::is_id;
 use super::strict::folded;
 
 /// The maximum length of a key that is read, in bytes: longer than each key that matters, with all characters escaped.
-const LONGEST_KEY: usize = 64;
+const MAX_KEY: usize = 64;
 /// The maximum length of an id that is read, in bytes.
-const LONGEST_ID: usize = 1024;
+const MAX_ID: usize = 1024;
 
 /// What the bytes so far say.
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub(super) struct Scanner {
     is_in_result: bool,
     /// The number of keys that a parser could read as `id`.
     ids: usize,
-    /// The value of the last `id`, up to one byte more than [`LONGEST_ID`].
+    /// The value of the last `id`, up to one byte more than [`MAX_ID`].
     id: Vec<u8>,
     /// The first byte that is not whitespace.
     first: Option<u8>,
@@ -68,7 +68,7 @@ impl Scanner {
 
     /// Adds a byte, or what a long string has until its end. Returns the rest.
     fn add_some<'a>(&mut self, json: &'a [u8]) -> &'a [u8] {
-        let is_long = self.is_in_string && self.text.len() >= LONGEST_KEY;
+        let is_long = self.is_in_string && self.text.len() >= MAX_KEY;
         if is_long && !self.is_after_backslash && !self.is_in_id {
             let end = json
                 .iter()
@@ -86,7 +86,7 @@ impl Scanner {
     fn push(&mut self, byte: u8) {
         if self.is_in_id && !(self.depth == 1 && !self.is_in_string && matches!(byte, b',' | b'}'))
         {
-            if self.id.len() <= LONGEST_ID {
+            if self.id.len() <= MAX_ID {
                 self.id.push(byte);
             }
         } else {
@@ -102,7 +102,7 @@ impl Scanner {
                 b'\\' if !is_escaped => self.is_after_backslash = true,
                 _ => {}
             }
-            if self.text.len() < LONGEST_KEY {
+            if self.text.len() < MAX_KEY {
                 self.text.push(byte);
             }
             return;
@@ -184,7 +184,7 @@ impl Scanner {
 
     /// The id. `None` if there is none, or if parsers could disagree about it.
     pub(super) fn id(&self) -> Option<&RawValue> {
-        if self.has_more || self.is_in_id || self.ids != 1 || self.id.len() > LONGEST_ID {
+        if self.has_more || self.is_in_id || self.ids != 1 || self.id.len() > MAX_ID {
             return None;
         }
         let id: &RawValue = serde_json::from_slice(&self.id).ok()?;
@@ -245,7 +245,7 @@ mod tests {
             let id = scanner.id_of_request().map(RawValue::get);
             assert_eq!(id, expected, "{json}");
         }
-        for (length, is_read) in [(LONGEST_ID - 2, true), (LONGEST_ID - 1, false)] {
+        for (length, is_read) in [(MAX_ID - 2, true), (MAX_ID - 1, false)] {
             let json = format!(r#"{{"id":"{}","method":"x"}}"#, "x".repeat(length));
             assert_eq!(Scanner::of(json.as_bytes()).id().is_some(), is_read);
         }

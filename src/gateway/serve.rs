@@ -18,9 +18,9 @@ use crate::http::ProxySettings;
 use crate::text::secrets;
 
 /// The maximum length of the settings in bytes.
-const LARGEST_SETTINGS: u64 = 4 * 1024 * 1024;
+const MAX_SETTINGS: u64 = 4 * 1024 * 1024;
 /// The maximum length of the reply in bytes.
-pub(crate) const LARGEST_REPLY: usize = 64 * 1024;
+pub(crate) const MAX_REPLY: usize = 64 * 1024;
 
 /// The name by which containers reach their machine, if the engine or `--add-host` defines it.
 pub(crate) const HOST_OF_CONTAINERS: &str = "host.docker.internal";
@@ -121,10 +121,7 @@ async fn prepare() -> anyhow::Result<Started> {
 
 fn read_settings() -> Result<Settings, SettingsError> {
     let mut line = String::new();
-    let read = io::stdin()
-        .lock()
-        .take(LARGEST_SETTINGS)
-        .read_line(&mut line);
+    let read = io::stdin().lock().take(MAX_SETTINGS).read_line(&mut line);
     let line = SecretString::from(line);
     read.map_err(|_| SettingsError)?;
     Settings::parse(&line)
@@ -137,7 +134,7 @@ fn url_of(listener: &TcpListener) -> anyhow::Result<Url> {
 
 /// The maximum number of connections.
 const MAX_CONNECTIONS: u64 = 512;
-/// The descriptors for everything but connections of clients and their requests to Port: surplus connections, the audit, the
+/// The descriptors for everything but connections of clients and their requests to Port: reserve connections, the audit, the
 /// token, and lookups of host names.
 const OTHER_DESCRIPTORS: u64 = 96;
 

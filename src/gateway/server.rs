@@ -26,24 +26,25 @@ use super::attempt::{Failure, UNKNOWN_SESSION};
 use super::audit::End;
 use super::post::Post;
 use super::relay::hold;
-use super::reply::{Body, SESSION, json_response, text};
+use super::reply::{Body, json_response, text};
 use super::request::{OrRejected, RejectedRequest, check_type, memory, read, scan, unauthorized};
 use super::sessions::Session;
 use super::stream::{close, stream};
+use crate::mcp::headers::SESSION;
 use crate::text::well_formed;
 
 /// The path of the MCP server, as at Port.
 pub(crate) const PATH: &str = "/v1";
 /// The number of further connections, for the post phase.
-const SURPLUS_CONNECTIONS: usize = 32;
+const RESERVE_CONNECTIONS: usize = 32;
 /// How long a client without a key can keep a connection.
-const STRANGER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same for a surplus connection.
-const SURPLUS_TIMEOUT: Duration = Duration::from_secs(2);
+const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long any client can keep a reserve connection.
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time limit for the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum length of the headers of a request in bytes.
-const LARGEST_HEADERS: usize = 16 * 1024;
+const MAX_HEADERS: usize = 16 * 1024;
 /// The pause after a connection that could not be accepted: without a free descriptor, the next one cannot be either.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -90,7 +91,7 @@ impl Gateway {
         connections: &TaskTracker,
     ) -> Infallible {
         let regular = Arc::new(Semaphore::new(self.max_connections));
-        let all = Arc::new(Semaphore::new(self.max_connections + SURPLUS_CONNECTIONS));
+        let all = Arc::new(Semaphore::new(self.max_connections + RESERVE_CONNECTIONS));
         loop {
             let permit = Arc::clone(&all).acquire_owned().await;
             let Ok((stream, _)) = listener.accept().await else {
@@ -109,11 +110,11 @@ impl Gateway {
         let _ = stream.set_nodelay(true);
         let gateway = Arc::clone(&self);
         let client = Arc::new(client);
-        let stranger = async {
-            let limit = if client.is_surplus {
-                SURPLUS_TIMEOUT
+        let unauthenticated = async {
+            let limit = if client.is_reserve {
+                RESERVE_TIMEOUT
             } else {
-                STRANGER_TIMEOUT
+                UNAUTHENTICATED_TIMEOUT
             };
             tokio::time::sleep(limit).await;
             if client.is_known.load(Ordering::Relaxed) {
@@ -125,7 +126,7 @@ impl Gateway {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(LARGEST_HEADERS)
+            .max_buf_size(MAX_HEADERS)
             .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         // A broken connection concerns only its client.
@@ -136,7 +137,7 @@ impl Gateway {
                     self.audit.session_failed(failure);
                 }
             }
-            () = stranger => {}
+            () = unauthenticated => {}
             () = client.connection.cancelled() => {}
             () = self.closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
@@ -183,7 +184,7 @@ async fn respond(
             RejectedRequest::new(StatusCode::FORBIDDEN, error)
         }
         _ if is_stop => return Ok(stop(&gateway, &client, request.headers()).await),
-        PATH if client.is_surplus => surplus(&gateway, request).await,
+        PATH if client.is_reserve => reserve(&gateway, request).await,
         PATH => match mcp(&gateway, &client, request).await {
             Ok(response) => return Ok(response),
             Err(rejected) => *rejected,
@@ -203,7 +204,7 @@ struct Client {
     /// Whether it has sent a key.
     is_known: AtomicBool,
     /// Whether the gateway already has as many connections as it serves: only the post phase can use this one.
-    is_surplus: bool,
+    is_reserve: bool,
     /// Cancelled to end the connection.
     connection: CancellationToken,
     /// Held while the gateway waits for the end of the connection. `None` if the connection waits for the end of the gateway.
@@ -211,10 +212,10 @@ struct Client {
 }
 
 impl Client {
-    fn new(token: TaskTrackerToken, is_surplus: bool) -> Self {
+    fn new(token: TaskTrackerToken, is_reserve: bool) -> Self {
         Self {
             is_known: AtomicBool::new(false),
-            is_surplus,
+            is_reserve,
             connection: CancellationToken::new(),
             token: Mutex::new(Some(token)),
         }
@@ -274,7 +275,7 @@ async fn stop(gateway: &Gateway, client: &Client, headers: &HeaderMap) -> Respon
 
 /// A request of a connection that only the post phase can use. Its client stays unknown, so that the connection ends
 /// soon.
-async fn surplus(gateway: &Gateway, request: Request<Incoming>) -> RejectedRequest {
+async fn reserve(gateway: &Gateway, request: Request<Incoming>) -> RejectedRequest {
     let close = HeaderValue::from_static("close");
     let rejected = RejectedRequest::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections")
         .with(CONNECTION, close);

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 const MAX_SESSIONS: usize = 256;
 
 /// The maximum length of a body of `initialize` that is kept, in bytes.
-const LARGEST_INITIALIZE: usize = 16 * 1024;
+const MAX_INITIALIZE: usize = 16 * 1024;
 
 /// A session of an agent.
 pub(super) struct Session {
@@ -53,7 +53,7 @@ impl Sessions {
         let session = Session {
             label: label.clone(),
             // Copies: slices of the request would keep its whole buffer.
-            initialize: (initialize.len() <= LARGEST_INITIALIZE)
+            initialize: (initialize.len() <= MAX_INITIALIZE)
                 .then(|| Bytes::copy_from_slice(initialize)),
             headers: headers.iter().filter_map(copy).collect(),
             upstream: tokio::sync::Mutex::new(upstream.to_owned()),

@@ -9,9 +9,10 @@ use super::Gateway;
 use super::attempt::Failure;
 use super::memory::Relay;
 use super::relay::{Filter, relay};
-use super::reply::{Body, EVENT_STREAM, SESSION, has_type, text};
+use super::reply::{Body, has_type, text};
 use super::sessions::Session;
 use super::upstream::UpstreamError;
+use crate::mcp::headers::{EVENT_STREAM, SESSION};
 
 /// Forwards a stream of server messages, and reduces any list of tools that Port replays in it.
 pub(super) async fn stream(

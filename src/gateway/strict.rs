@@ -16,10 +16,10 @@ use crate::text::comma_list;
 const MAX_DEPTH: usize = 64;
 
 /// The keys of the envelope.
-const ENVELOPE_KEYS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+const ENVELOPE_KEYS: &[&str] = &["jsonrpc", "id", "method", "params", "result", "error"];
 
 /// The keys of the parameters that decide what a message does.
-const PARAMS_KEYS: [&str; 6] = [
+const PARAMS_KEYS: &[&str] = &[
     "name",
     "uri",
     "arguments",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, USER_AGENT};
 use http::{HeaderMap, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -15,6 +15,7 @@ use super::sessions::Session;
 use super::uninterrupted;
 use crate::http::{Http, NetworkError, StatusError};
 use crate::mcp::MCP_SERVER;
+use crate::mcp::headers::{JSON, SESSION};
 use crate::text::Quote;
 
 /// The time limit until a response begins. Streams have no time limit.
@@ -23,12 +24,10 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_mins(10);
 const REOPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The maximum number of tokens with which one request is sent.
-const MOST_TOKENS: usize = 3;
-
-const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const MAX_TOKENS: usize = 3;
 
 /// The headers of the agent that are forwarded, besides `mcp-param-*`.
-const FORWARDED: [&str; 9] = [
+const FORWARDED: &[&str] = &[
     "accept",
     "mcp-protocol-version",
     "mcp-method",
@@ -123,12 +122,12 @@ impl Upstream {
         session: Option<&str>,
     ) -> Result<reqwest::Response, UpstreamError> {
         let mut token = self.renewal.token().await?;
-        for _ in 0..MOST_TOKENS {
+        for _ in 0..MAX_TOKENS {
             let response = self.once(method, headers, body, session, &token).await?;
             if response.status() != StatusCode::UNAUTHORIZED {
                 return Ok(response);
             }
-            token = self.renewal.replace(&token).await?;
+            token = self.renewal.refresh_rejected(&token).await?;
         }
         Err(RenewalError::Rejected.into())
     }
@@ -155,9 +154,7 @@ impl Upstream {
             .header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
         if *method == Method::POST {
             // Never the agent's own header: with another charset, a server would read another message.
-            request = request
-                .header(CONTENT_TYPE, "application/json")
-                .body(body.clone());
+            request = request.header(CONTENT_TYPE, JSON).body(body.clone());
         }
         match tokio::time::timeout(RESPONSE_TIMEOUT, request.send()).await {
             Ok(Ok(response)) if response.status().is_redirection() => {

@@ -28,7 +28,7 @@ pub(crate) use network::{seconds, unexpected_server_hint};
 pub use proxy::ProxySettings;
 use proxy::Router;
 pub(crate) use proxy::{ALL_HOSTS, EXCEPTION_VARIABLES, PROXY_VARIABLES};
-use retry::MOST_ATTEMPTS;
+use retry::MAX_ATTEMPTS;
 pub(crate) use retry::Retry;
 pub(crate) use status::status_line;
 pub use status::{Service, StatusError, StatusKind};
@@ -37,7 +37,7 @@ use crate::text::Quote;
 
 /// The errors of hyper-util's `TunnelError`, which is not public, for a proxy that responds with status 407, and with another
 /// one than 200.
-const PROXY_REJECTIONS: [&str; 2] = [
+const PROXY_REJECTIONS: &[&str] = &[
     "tunnel error: proxy authorization required",
     "tunnel error: unsuccessful",
 ];
@@ -49,9 +49,9 @@ const MAX_IDLE: usize = 32;
 /// The time limit of a single attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The minimum time left for a further attempt.
-const SHORTEST_ATTEMPT: Duration = Duration::from_millis(250);
+const MIN_ATTEMPT: Duration = Duration::from_millis(250);
 /// The maximum size of a response in bytes.
-const LARGEST_BODY: usize = 1024 * 1024;
+const MAX_BODY: usize = 1024 * 1024;
 
 /// How to reach the network.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +69,7 @@ pub struct HttpSettings {
 
 /// The variables with which other programs choose the trusted certificate authorities. They decide which servers
 /// receive the credentials, and any earlier step can set them.
-pub const IGNORED_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+pub const IGNORED_VARIABLES: &[&str] = &["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// The HTTP client, and the deadline that its requests share.
 #[derive(Clone, Debug)]
@@ -178,7 +178,7 @@ impl Http {
             self.with_timeout(ATTEMPT_TIMEOUT, async {
                 let response = self.send(request, url).await?;
                 let (status, headers) = (response.status(), response.headers().clone());
-                let body = self.body(response, url, LARGEST_BODY).await?;
+                let body = self.body(response, url, MAX_BODY).await?;
                 Ok(Response {
                     status,
                     headers,
@@ -220,9 +220,9 @@ impl Http {
             let Some(Retry { reason, wait }) = should_retry(&outcome) else {
                 return (outcome, failed);
             };
-            let time_left = self.time_left().saturating_sub(SHORTEST_ATTEMPT);
+            let time_left = self.time_left().saturating_sub(MIN_ATTEMPT);
             let wait = retry::wait(wait, failed.len(), time_left);
-            match wait.filter(|_| failed.len() + 1 < MOST_ATTEMPTS) {
+            match wait.filter(|_| failed.len() + 1 < MAX_ATTEMPTS) {
                 Some(wait) => {
                     failed.push(reason);
                     sleep(wait).await;

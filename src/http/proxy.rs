@@ -21,10 +21,10 @@ use url::{Host, Url};
 /// The time limit for the response of a proxy that has rejected a tunnel before.
 const REJECTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum length of the first line of its response in bytes.
-const LARGEST_STATUS_LINE: u64 = 1024;
+const MAX_STATUS_LINE: u64 = 1024;
 
 /// The variables with a proxy's URL. The first four are used for https, in this order.
-pub(crate) const PROXY_VARIABLES: [&str; 6] = [
+pub(crate) const PROXY_VARIABLES: &[&str] = &[
     "https_proxy",
     "HTTPS_PROXY",
     "all_proxy",
@@ -216,7 +216,7 @@ impl Router {
             let mut stream = TcpStream::connect((host, port)).await?;
             stream.write_all(request.expose_secret().as_bytes()).await?;
             let mut line = Vec::new();
-            BufReader::new(stream.take(LARGEST_STATUS_LINE))
+            BufReader::new(stream.take(MAX_STATUS_LINE))
                 .read_until(b'\n', &mut line)
                 .await?;
             Ok::<_, io::Error>(line)

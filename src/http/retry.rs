@@ -9,7 +9,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use super::{NetworkError, StatusError};
 
 /// The maximum number of attempts, including the first.
-pub(super) const MOST_ATTEMPTS: usize = 5;
+pub(super) const MAX_ATTEMPTS: usize = 5;
 /// The backoff before the second attempt. It doubles with each further attempt.
 const BACKOFF: Duration = Duration::from_millis(250);
 /// The part of a requested wait, as a divisor, over which retries are spread.
@@ -19,7 +19,7 @@ const SPREAD: u32 = 4;
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// `x-ratelimit-reset` is documented both as seconds to wait and as a point in time. A larger number is
 /// a point in time.
-const LONGEST_RESET: u64 = 10_000;
+const MAX_RESET: u64 = 10_000;
 
 /// A reason to send a request again.
 pub(crate) struct Retry {
@@ -98,7 +98,7 @@ pub(super) fn requested_wait(
         return Some(AT_ONCE);
     }
     let reset = number("x-ratelimit-reset")?;
-    if reset <= LONGEST_RESET {
+    if reset <= MAX_RESET {
         Some(Duration::from_secs(reset))
     } else {
         let moment = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(reset))?;
@@ -122,7 +122,7 @@ pub(super) fn wait(
     let left = time_left
         .checked_sub(requested)
         .filter(|left| !left.is_zero())?;
-    let backoff = BACKOFF * (1 << failed_attempts.min(MOST_ATTEMPTS));
+    let backoff = BACKOFF * (1 << failed_attempts.min(MAX_ATTEMPTS));
     let spread = backoff.max(requested / SPREAD).min(left / 2);
     let random = getrandom::u32().unwrap_or(u32::MAX);
     Some(requested + spread.mul_f64(f64::from(random) / f64::from(u32::MAX)))
@@ -207,7 +207,7 @@ mod tests {
         #[test]
         fn a_wait_is_never_too_short_and_never_too_long(
             requested in option::of(0..100_000_u64),
-            failed in 0..MOST_ATTEMPTS,
+            failed in 0..MAX_ATTEMPTS,
             left in 0..200_000_u64,
         ) {
             let [requested, left] = [requested, Some(left)].map(|ms| ms.map(Duration::from_millis));

@@ -1,9 +1,9 @@
 //! Files that an input names.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
+use crate::file::{self, Links, ReadError};
 use crate::text::{as_given, without_mark};
 
 /// Why a file that an input names cannot be read.
@@ -57,23 +57,13 @@ pub(super) fn read_within(root: &Path, path: &str, limit: u64) -> Result<String,
 }
 
 /// Reads a text file, without a byte-order mark.
-pub(super) fn read(file: &Path, shown: &str, limit: u64) -> Result<String, FileError> {
-    let unreadable = |error| FileError::new(&error, shown);
-    let metadata = fs::metadata(file).map_err(unreadable)?;
-    if metadata.is_dir() {
-        return Err(FileError::Directory(as_given(shown)));
-    }
-    if !metadata.is_file() {
-        return Err(FileError::Special(as_given(shown)));
-    }
-    let mut bytes = Vec::new();
-    // The system reports no size for the files in `/proc`.
-    File::open(file)
-        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > limit {
-        return Err(FileError::TooLarge(limit));
-    }
+pub(super) fn read(path: &Path, shown: &str, limit: u64) -> Result<String, FileError> {
+    let bytes = file::read(path, limit, Links::Follow).map_err(|error| match error {
+        ReadError::Io(error) => FileError::new(&error, shown),
+        ReadError::Directory => FileError::Directory(as_given(shown)),
+        ReadError::Special => FileError::Special(as_given(shown)),
+        ReadError::TooLarge(limit) => FileError::TooLarge(limit),
+    })?;
     let text = String::from_utf8(bytes).map_err(|_| FileError::NotText(as_given(shown)))?;
     Ok(without_mark(&text).to_owned())
 }

@@ -10,7 +10,7 @@ use crate::runner::Environment;
 use crate::text::{Quote, invisible_in, nearest, secrets};
 
 /// Names of inputs in Port's own action and in older guides, and the inputs that replace them.
-const FORMER_NAMES: [(&str, &str); 4] = [
+const FORMER_NAMES: &[(&str, &str)] = &[
     ("baseurl", "api_url"),
     ("base_url", "api_url"),
     ("tools", "allowed_tools"),

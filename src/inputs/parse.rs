@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use super::error::ValueError;
 use super::file::{self, FileError};
-use crate::access::source::{LARGEST_POLICY, Location};
+use crate::access::source::{Location, MAX_POLICY};
 use crate::access::{PatternError, Patterns};
 use crate::agents::Agent;
 use crate::agents::config::Config;
@@ -22,9 +22,9 @@ use crate::text::{as_entry, as_given, comma_list_of, nearest, or_list, secrets, 
 
 /// The maximum size of a base configuration in bytes. It becomes part of a variable of the next step, which
 /// Linux limits to 128 KiB.
-const LARGEST_BASE_CONFIG: u64 = 64 * 1024;
+const MAX_BASE_CONFIG: u64 = 64 * 1024;
 /// The maximum size of a file of certificates in bytes.
-const LARGEST_CA_FILE: u64 = 1024 * 1024;
+const MAX_CA_FILE: u64 = 1024 * 1024;
 
 /// An error for a value that is safe to quote.
 fn invalid(value: &str, hint: impl Into<String>) -> ValueError {
@@ -228,7 +228,7 @@ pub(super) fn policy(value: &str, workspace: &Path) -> Result<PolicyLocation, Va
     if let Some(location) = Location::parse(value) {
         return Ok(PolicyLocation::Repository(location));
     }
-    match file::read_within(workspace, value, LARGEST_POLICY as u64) {
+    match file::read_within(workspace, value, MAX_POLICY as u64) {
         Ok(text) => Ok(PolicyLocation::Workspace {
             path: value.to_owned(),
             text,
@@ -270,13 +270,13 @@ pub(super) fn base_config(
 fn config_text(format: Format, value: &str, workspace: &Path) -> Result<String, FileError> {
     let value = without_mark(value);
     if format.is_text(value) {
-        return if value.len() as u64 <= LARGEST_BASE_CONFIG {
+        return if value.len() as u64 <= MAX_BASE_CONFIG {
             Ok(value.to_owned())
         } else {
-            Err(FileError::TooLarge(LARGEST_BASE_CONFIG))
+            Err(FileError::TooLarge(MAX_BASE_CONFIG))
         };
     }
-    match file::read_within(workspace, value, LARGEST_BASE_CONFIG) {
+    match file::read_within(workspace, value, MAX_BASE_CONFIG) {
         // It may be the configuration of another agent and contain a secret, so it is not quoted.
         Err(FileError::Missing(_) | FileError::Unreadable(..))
             if value.contains(|c: char| c.is_whitespace() || "{}\"'=,;".contains(c)) =>
@@ -301,7 +301,7 @@ pub(super) fn ca_certificates(
     } else if value.contains('\n') {
         Err(FileError::NotPath)
     } else {
-        file::read(&workspace.join(value), value, LARGEST_CA_FILE)
+        file::read(&workspace.join(value), value, MAX_CA_FILE)
     };
     let pem = pem.map_err(|error| invalid(error.to_string()))?;
     let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());

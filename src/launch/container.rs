@@ -19,7 +19,7 @@ use url::Url;
 use super::engine::{Engine, EngineError, has_ended};
 use super::network::{Network, port_key};
 use super::{EndError, Ended, Launched, Options, START_TIMEOUT, is_requested};
-use crate::gateway::serve::{LARGEST_REPLY, Reply};
+use crate::gateway::serve::{MAX_REPLY, Reply};
 use crate::gateway::settings::{Placement, Settings};
 use crate::gateway::{Counts, keys};
 use crate::http::seconds;
@@ -72,7 +72,7 @@ const STEP: (&str, &str) = ("port-mcp-action.gateway.step", "GITHUB_ACTION");
 ///
 /// # Errors
 /// When the Docker engine does not start the container, the gateway does not listen in time, or the state cannot
-/// be saved. The container is removed then.
+/// be saved. On error, the container is removed.
 pub(super) async fn start(
     engine: Option<SocketAddr>,
     options: &Options,
@@ -432,7 +432,7 @@ async fn pass_settings(
         input.write_all(line.expose_secret().as_bytes()).await?;
         input.flush().await?;
         let mut reply = Vec::new();
-        while !reply.contains(&b'\n') && reply.len() <= LARGEST_REPLY {
+        while !reply.contains(&b'\n') && reply.len() <= MAX_REPLY {
             match output.next().await {
                 Some(Ok(LogOutput::StdOut { message })) => reply.extend_from_slice(&message),
                 Some(Ok(_)) => {}

@@ -45,9 +45,9 @@ const SEARCHES: usize = 4;
 /// The time that a container has to stop, in seconds. The gateway ends within 3 seconds.
 const STOP_SECONDS: i32 = 4;
 /// The maximum length of a log that is read, in bytes.
-const LARGEST_LOG: usize = 14 * 1024 * 1024;
+const MAX_LOG: usize = 14 * 1024 * 1024;
 /// The maximum length of a response in bytes. A list of 1,000 containers has about 2 MB.
-const LARGEST_RESPONSE: u64 = 16 * 1024 * 1024;
+const MAX_RESPONSE: u64 = 16 * 1024 * 1024;
 
 /// A request in messages.
 const CHANGES: &str = "list the files of a container";
@@ -321,7 +321,7 @@ impl Engine {
                 if let LogOutput::StdOut { message } = output? {
                     bytes.extend_from_slice(&message);
                 }
-                if bytes.len() > LARGEST_LOG {
+                if bytes.len() > MAX_LOG {
                     break;
                 }
             }
@@ -357,7 +357,7 @@ async fn exchange(
     request: BollardRequest,
 ) -> Result<Response<Incoming>, bollard::errors::Error> {
     let (reader, writer) = tokio::io::split(stream);
-    let stream = tokio::io::join(reader.take(LARGEST_RESPONSE), writer);
+    let stream = tokio::io::join(reader.take(MAX_RESPONSE), writer);
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection.with_upgrades());
     Ok(sender.send_request(request).await?)

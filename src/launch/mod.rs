@@ -53,7 +53,7 @@ pub(crate) struct Launched {
 /// Starts a gateway, and saves for the post phase what [`stop`] needs.
 ///
 /// # Errors
-/// When it does not listen in time, or the state cannot be saved. Nothing is left then.
+/// When it does not listen in time, or the state cannot be saved. On error, no gateway remains.
 pub(crate) async fn start(
     options: &Options,
     settings: impl FnOnce(Placement) -> Settings,

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use url::Url;
 
 use super::{EndError, Ended, Launched, Options, START_TIMEOUT, is_requested};
-use crate::gateway::serve::{LARGEST_REPLY, Reply};
+use crate::gateway::serve::{MAX_REPLY, Reply};
 use crate::gateway::settings::{Placement, Settings};
 use crate::gateway::{Counts, keys};
 use crate::http::{Http, HttpSettings, NetworkError, seconds};
@@ -26,9 +26,9 @@ const STARTING: &str = "starting";
 /// The time limit for stopping the gateway, which ends within 3 seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum length of the gateway's counts in bytes.
-const LARGEST_COUNTS: usize = 1024 * 1024;
+const MAX_COUNTS: usize = 1024 * 1024;
 /// The maximum length of an audit that is read, in bytes.
-const LARGEST_AUDIT: u64 = 80 * 1024 * 1024;
+const MAX_AUDIT: u64 = 80 * 1024 * 1024;
 
 const HINT: &str =
     "\nhint: check the memory and the processes of the runner, then run the job again";
@@ -36,7 +36,7 @@ const HINT: &str =
 /// Starts a gateway.
 ///
 /// # Errors
-/// When the process does not start or does not listen in time, or the state cannot be saved. It is ended then.
+/// When the process does not start or does not listen in time, or the state cannot be saved. On error, the process is killed.
 pub(super) async fn start(
     options: &Options,
     settings: impl FnOnce(Placement) -> Settings,
@@ -115,7 +115,7 @@ async fn spawn(settings: &Settings) -> anyhow::Result<(Child, Url)> {
         drop(input);
         let output = process.stdout.take().context("the gateway has no output")?;
         let mut reply = String::new();
-        BufReader::new(output.take(LARGEST_REPLY as u64))
+        BufReader::new(output.take(MAX_REPLY as u64))
             .read_line(&mut reply)
             .await?;
         Reply::parse(&reply, settings.placement.listen.ip()).map_err(anyhow::Error::msg)
@@ -173,7 +173,7 @@ pub(super) async fn stop(environment: &Environment, log: &mut Log<'_>) -> Option
 /// Reads the audit for the post phase.
 fn read_audit(name: Option<&str>, environment: &Environment) -> anyhow::Result<String> {
     let name = name.context("the saved state names no audit")?;
-    let audit = temp::read(environment, name, LARGEST_AUDIT)?;
+    let audit = temp::read(environment, name, MAX_AUDIT)?;
     // A process that is killed can leave half a character.
     Ok(String::from_utf8_lossy(&audit).into_owned())
 }
@@ -205,7 +205,7 @@ async fn request_stop(url: &Url, key: &SecretString) -> Result<Counts, StopError
     let stopped = http.with_timeout(STOP_TIMEOUT, async {
         let response = http.send(request, url).await?;
         let status = response.status();
-        let body = http.body(response, url, LARGEST_COUNTS).await?;
+        let body = http.body(response, url, MAX_COUNTS).await?;
         Ok::<_, NetworkError>((status, body))
     });
     match stopped.await {

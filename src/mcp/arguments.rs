@@ -6,13 +6,13 @@ use serde_json::Value;
 use crate::text::Quote;
 
 /// The maximum number of arguments that are read of one tool.
-const MOST: usize = 1_000;
+const MAX_ARGUMENTS: usize = 1_000;
 
 /// The maximum depth. A schema can refer to itself.
-const DEEPEST: usize = 12;
+const MAX_DEPTH: usize = 12;
 
 /// The maximum number of schemas that are read of one tool.
-const MOST_SCHEMAS: usize = 20_000;
+const MAX_SCHEMAS: usize = 20_000;
 
 /// An argument, or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub fn of_schema(schema: &JsonObject) -> Vec<Argument> {
     let mut reader = Reader {
         root: schema,
         found: Vec::new(),
-        left: MOST_SCHEMAS,
+        left: MAX_SCHEMAS,
         ancestors: vec![schema],
     };
     reader.object(schema, &[]);
@@ -72,7 +72,10 @@ impl<'a> Reader<'a> {
 
     fn argument(&mut self, schema: &'a Value, path: &[String], is_required: bool) {
         let is_known = |known: &Argument| known.path == path;
-        if self.found.len() >= MOST || path.len() > DEEPEST || self.found.iter().any(is_known) {
+        if self.found.len() >= MAX_ARGUMENTS
+            || path.len() > MAX_DEPTH
+            || self.found.iter().any(is_known)
+        {
             return;
         }
         let branches = schema
@@ -258,7 +261,7 @@ mod tests {
             "properties": {"a": {"$ref": "#"}, "b": {"allOf": [{"$ref": "#/properties/b"}]}},
             "anyOf": [{"$ref": "#/anyOf/0"}],
         });
-        assert!(of_schema(schema.as_object().unwrap()).len() <= MOST);
+        assert!(of_schema(schema.as_object().unwrap()).len() <= MAX_ARGUMENTS);
         // Any JSON, as libraries describe it.
         let any = json!({
             "properties": {"v": {"type": "array", "items": {"$ref": "#/$defs/any"}}},
@@ -268,7 +271,7 @@ mod tests {
                 {"type": "object", "properties": {"a": {"$ref": "#/$defs/any"}, "b": {"$ref": "#/$defs/any"}}},
             ]}},
         });
-        assert!(of_schema(any.as_object().unwrap()).len() <= MOST);
+        assert!(of_schema(any.as_object().unwrap()).len() <= MAX_ARGUMENTS);
         // Each level refers twice to the next one.
         let mut levels = serde_json::Map::new();
         for level in 0..40 {

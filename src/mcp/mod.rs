@@ -6,6 +6,7 @@
 
 pub mod arguments;
 mod error;
+pub(crate) mod headers;
 pub(crate) mod transport;
 
 use std::collections::HashMap;
@@ -40,7 +41,7 @@ const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The time limit for closing a session. A session that is not closed expires on the server.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum number of pages of the tool list.
-const MOST_PAGES: usize = 250;
+const MAX_PAGES: usize = 250;
 
 /// The MCP server, as the agent will connect to it.
 #[derive(Clone, Copy, Debug)]
@@ -241,7 +242,7 @@ async fn list(client: &Client, transport: &Transport) -> Result<Vec<Tool>, Prefl
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut cursors: Vec<String> = Vec::new();
     let mut cursor = None;
-    for _ in 0..MOST_PAGES {
+    for _ in 0..MAX_PAGES {
         let params = PaginatedRequestParams::default().with_cursor(cursor);
         let page = client.list_tools(Some(params)).await.map_err(|error| {
             let recorded = transport.last_response().error;
@@ -266,7 +267,7 @@ async fn list(client: &Client, transport: &Transport) -> Result<Vec<Tool>, Prefl
         cursors.push(next.clone());
         cursor = Some(next);
     }
-    Err(PreflightError::TooLong(format!("{MOST_PAGES} pages")))
+    Err(PreflightError::TooLong(format!("{MAX_PAGES} pages")))
 }
 
 fn list_error(error: &ServiceError) -> String {

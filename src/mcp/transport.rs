@@ -26,23 +26,20 @@ use url::Url;
 
 use super::Server;
 use super::error::{MCP_SERVER, PreflightError};
+use super::headers::{EVENT_STREAM, JSON, SESSION};
 use crate::http::{self, Http, NetworkError, StatusError, StatusKind, Trace};
 use crate::text::{Quote, well_formed};
 
 /// The time limit of one request, until its response begins.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum size of all responses together, in bytes.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// The maximum number of values in one response: a small value needs a hundred times as much memory as its text.
-const MOST_VALUES: usize = 500_000;
+const MAX_VALUES: usize = 500_000;
 /// The maximum number of messages other than responses: pings, progress, logs.
-const MOST_MESSAGES: isize = 100;
+const MAX_MESSAGES: isize = 100;
 /// The maximum size of an error response in bytes.
-const LARGEST_ERROR: usize = 64 * 1024;
-
-const EVENT_STREAM: &str = "text/event-stream";
-const JSON: &str = "application/json";
-const SESSION: &str = "mcp-session-id";
+const MAX_ERROR: usize = 64 * 1024;
 
 /// A connection to one server. It records the last error, since the SDK wraps errors in its own types.
 #[derive(Clone)]
@@ -80,8 +77,8 @@ impl Transport {
             headers,
             token: server.token.clone(),
             last: Arc::default(),
-            bytes_left: Arc::new(AtomicUsize::new(MOST_BYTES)),
-            messages_left: Arc::new(AtomicIsize::new(MOST_MESSAGES)),
+            bytes_left: Arc::new(AtomicUsize::new(MAX_BYTES)),
+            messages_left: Arc::new(AtomicIsize::new(MAX_MESSAGES)),
         })
     }
 
@@ -89,8 +86,8 @@ impl Transport {
     pub(crate) fn reset(&self) -> Self {
         Self {
             last: Arc::default(),
-            bytes_left: Arc::new(AtomicUsize::new(MOST_BYTES)),
-            messages_left: Arc::new(AtomicIsize::new(MOST_MESSAGES)),
+            bytes_left: Arc::new(AtomicUsize::new(MAX_BYTES)),
+            messages_left: Arc::new(AtomicIsize::new(MAX_MESSAGES)),
             ..self.clone()
         }
     }
@@ -204,7 +201,7 @@ impl Transport {
                 _ if this.messages_left.fetch_sub(1, Ordering::Relaxed) > 0 => {
                     return Some(Ok(event));
                 }
-                _ => PreflightError::TooLong(format!("{MOST_MESSAGES} other messages")),
+                _ => PreflightError::TooLong(format!("{MAX_MESSAGES} other messages")),
             };
             Some(Err(this.record_event(error)))
         });
@@ -234,7 +231,7 @@ impl Transport {
         request: Option<RequestId>,
     ) -> Outcome<StreamableHttpPostResponse> {
         let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = self.body(response, LARGEST_ERROR).await.unwrap_or_default();
+        let bytes = self.body(response, MAX_ERROR).await.unwrap_or_default();
         let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let error = StatusError::new(&MCP_SERVER, status, &headers, Quote::new(error_text(&body)));
         // A server that does not support the lifecycle responds in this form; the ID can be missing.
@@ -265,8 +262,8 @@ pub(crate) fn error_text(body: &Value) -> &str {
 
 fn parse(json: &[u8]) -> Result<ServerJsonRpcMessage, PreflightError> {
     let values = json.iter().filter(|byte| b"[{,".contains(byte)).count();
-    if values > MOST_VALUES {
-        return Err(PreflightError::TooLong(format!("{MOST_VALUES} values")));
+    if values > MAX_VALUES {
+        return Err(PreflightError::TooLong(format!("{MAX_VALUES} values")));
     }
     serde_json::from_slice(&well_formed(json)).map_err(|error| not_mcp(json, &error))
 }
@@ -321,7 +318,7 @@ fn unexpected_response(id: &RequestId) -> PreflightError {
 }
 
 fn too_many_bytes() -> PreflightError {
-    PreflightError::TooLong(format!("{} MiB", MOST_BYTES / 1024 / 1024))
+    PreflightError::TooLong(format!("{} MiB", MAX_BYTES / 1024 / 1024))
 }
 
 impl StreamableHttpClient for Transport {
@@ -361,9 +358,9 @@ impl StreamableHttpClient for Transport {
             let error = Quote::new(&format!("{status} without a body"));
             return Err(self.record(PreflightError::Protocol(error)));
         }
-        let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let header = |name| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let session = header(SESSION);
-        let kind = header(CONTENT_TYPE.as_str()).unwrap_or_default();
+        let kind = header(CONTENT_TYPE).unwrap_or_default();
         match kind
             .split(';')
             .next()
@@ -377,7 +374,7 @@ impl StreamableHttpClient for Transport {
                 session,
             )),
             JSON => {
-                let body = self.body(response, MOST_BYTES).await?;
+                let body = self.body(response, MAX_BYTES).await?;
                 let message = parse(&body).map_err(|error| self.record(error))?;
                 let response = response_to(&request_id, message).map_err(|no| match no {
                     NoResponse::Other(id) => self.record(unexpected_response(&id)),

@@ -68,7 +68,7 @@ pub(crate) const READ_ONLY: &str = "x-read-only-mode";
 pub(crate) const ALLOWED_ACTIONS: &str = "x-allowed-actions-to-run";
 
 /// Port's hosts. Those in `getport.io` are former names, which Port's clients and guides still use.
-const HOSTS: [(&str, Region, Service); 12] = [
+const HOSTS: &[(&str, Region, Service)] = &[
     ("api.port.io", Region::Eu, Service::Api),
     ("api.getport.io", Region::Eu, Service::Api),
     ("mcp.port.io", Region::Eu, Service::Mcp),
@@ -84,7 +84,7 @@ const HOSTS: [(&str, Region, Service); 12] = [
 ];
 
 /// Port's domains: its hosts, its documentation, and its websites.
-const DOMAINS: [&str; 2] = ["port.io", "getport.io"];
+const DOMAINS: &[&str] = &["port.io", "getport.io"];
 
 /// Whether `host` is in one of Port's domains.
 pub(crate) fn owns(host: &str) -> bool {
@@ -222,7 +222,7 @@ enum Destination {
 
 /// Names of the loopback interface in `/etc/hosts` of the usual systems. Names below `localhost` are reserved for it
 /// ([RFC 6761](https://www.rfc-editor.org/rfc/rfc6761#section-6.3)).
-const LOOPBACK_NAMES: [&str; 6] = [
+const LOOPBACK_NAMES: &[&str] = &[
     "localhost",
     "localhost.localdomain",
     "localhost4",

@@ -2,7 +2,7 @@
 //! names.
 
 /// Former names that follow no pattern, and their replacements.
-const REPLACED: [(&str, &str); 15] = [
+const REPLACED: &[(&str, &str)] = &[
     ("get_blueprint", "list_blueprints"),
     ("get_blueprints", "list_blueprints"),
     ("get_scorecard", "list_scorecards"),
@@ -22,7 +22,7 @@ const REPLACED: [(&str, &str); 15] = [
 ];
 
 /// Tools of 2025 that were removed without a replacement.
-const REMOVED: [&str; 2] = ["describe_organization", "invoke_ai_agent"];
+const REMOVED: &[&str] = &["describe_organization", "invoke_ai_agent"];
 
 /// Whether the tool `name` was removed without a replacement.
 #[must_use]

@@ -4,13 +4,12 @@
 //! the variables of the run show the cause.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::{Environment, Format};
+use crate::file::{self, Links};
 
 /// The most likely cause of an empty secret. Its text is a hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,20 +116,11 @@ fn is_fork(environment: &Environment) -> bool {
 }
 
 /// How much of an event or a workflow is read, in bytes. GitHub limits an event to 25 MiB.
-const LARGEST: u64 = 32 * 1024 * 1024;
+const MAX_FILE: u64 = 32 * 1024 * 1024;
 
-/// The text of a regular file. Reading a pipe could block forever.
 fn read_text(path: &Path) -> Option<String> {
-    if !fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let mut text = String::new();
-    File::open(path)
-        .ok()?
-        .take(LARGEST)
-        .read_to_string(&mut text)
-        .ok()?;
-    Some(text)
+    let bytes = file::read(path, MAX_FILE, Links::Follow).ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 /// What the workflow file of the run shows.

@@ -25,7 +25,7 @@ pub const SUMMARY_FILE: &str = "summary_file";
 /// The SHA-256 digest of that file.
 pub const SUMMARY_DIGEST: &str = "summary_digest";
 
-const NAMES: [&str; 8] = [
+const NAMES: &[&str] = &[
     CONFIG_FILE,
     GATEWAY_AUDIT,
     GATEWAY_NAME,
@@ -44,7 +44,7 @@ pub const NOTHING: &str = "none";
 /// # Errors
 /// As for [`files::set`].
 pub fn clear(environment: &Environment) -> anyhow::Result<()> {
-    let nothing = NAMES.map(|name| (name, NOTHING.into()));
+    let nothing: Vec<_> = NAMES.iter().map(|name| (*name, NOTHING.into())).collect();
     save(environment, &nothing)
 }
 

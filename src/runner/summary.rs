@@ -12,13 +12,13 @@ use crate::text::secrets::{hexadecimal, redact};
 use crate::text::{Quote, comma_list_of, longest_backticks};
 
 /// The maximum size of the summary in bytes. GitHub drops the whole summary of a step above 1 MiB.
-const LARGEST: usize = 512 * 1024;
+const MAX_SECTION: usize = 512 * 1024;
 
 /// The maximum size of all sections of a step in bytes: a little below GitHub's.
 const MAX_TOTAL: usize = 1000 * 1024;
 
-/// The maximum size of a kept section in bytes. A table ends with the row after [`LARGEST`].
-const LARGEST_KEPT: u64 = 2 * LARGEST as u64;
+/// The maximum size of a kept section in bytes. A table ends with the row after [`MAX_SECTION`].
+const MAX_KEPT: u64 = 2 * MAX_SECTION as u64;
 
 /// Whether the value of the input `summary` asks for a job summary. A value that is not valid does: it is an error
 /// elsewhere.
@@ -122,7 +122,7 @@ impl Summary {
             headings.join(" | "),
             ":--|".repeat(N)
         );
-        while self.0.len() < LARGEST
+        while self.0.len() < MAX_SECTION
             && let Some(row) = rows.next()
         {
             let cells = row.map(|cell| cell.markdown());
@@ -169,7 +169,7 @@ impl Summary {
     pub fn kept(environment: &Environment) -> Self {
         let saved = |name: &str| state::get(environment, name);
         let text = saved(state::SUMMARY_FILE).and_then(|name| {
-            let text = temp::read(environment, name, LARGEST_KEPT)
+            let text = temp::read(environment, name, MAX_KEPT)
                 .ok()
                 .and_then(|text| String::from_utf8(text).ok());
             let _ = temp::remove(environment, name);

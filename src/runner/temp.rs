@@ -1,7 +1,7 @@
 //! Files for the next steps of the job, in the runner's temporary directory.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::Environment;
+use crate::file::{self, Links};
 
 const DISK_HINT: &str = "\nhint: check the free space and the permissions of the directory";
 
@@ -213,26 +214,7 @@ fn give_to_owner(_file: &File, _directory: &Path) -> io::Result<()> {
 /// When the name is not of such a file, or the file is missing or larger than `limit` bytes.
 pub fn read(environment: &Environment, name: &str, limit: u64) -> anyhow::Result<Vec<u8>> {
     let path = Directory::find(environment)?.path.join(own_name(name)?);
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-
-        // Opening a pipe could block forever.
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.custom_flags(flags.bits().cast_signed());
-    }
-    let file = options.open(&path)?;
-    if !file.metadata()?.is_file() {
-        bail!("it is not a file");
-    }
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        bail!("it is larger than {limit} bytes");
-    }
-    Ok(bytes)
+    Ok(file::read(&path, limit, Links::Reject)?)
 }
 
 /// Removes a file that [`create`] wrote, by the name that it returned. Returns whether the file existed.

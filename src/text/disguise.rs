@@ -12,39 +12,39 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::secrets::{self, SHORTEST, Unchanged, hashes, unique_parts};
+use super::secrets::{self, MIN_LENGTH, Unchanged, hashes, unique_parts};
 
 /// The number of levels of nested encodings that are decoded.
-const MOST_LAYERS: usize = 3;
+const MAX_LAYERS: usize = 3;
 
 /// The number of letters and digits of a secret, one after the other, that count as the secret.
 const ENOUGH: usize = 16;
 
 /// The minimum number of letters and digits in a piece of a secret that is written in pieces. Shorter pieces of a secret
 /// are in any text.
-const SHORTEST_PIECE: usize = 4;
+const MIN_PIECE: usize = 4;
 
 /// The maximum number of letters and digits between two pieces.
-const LARGEST_GAP: usize = 24;
+const MAX_GAP: usize = 24;
 
 /// The minimum length, in bytes, of decoded text that is searched.
 const LEGIBLE: usize = 6;
 
 /// The minimum length, in bytes, of a run of characters that is decoded.
-const SHORTEST_RUN: usize = 12;
+const MIN_RUN: usize = 12;
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true)
     .with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 
-/// Secrets, prepared for the search. Those with fewer than [`SHORTEST`] characters are not searched for.
+/// Secrets, prepared for the search. Those with fewer than [`MIN_LENGTH`] characters are not searched for.
 pub struct Search {
     secrets: Vec<SecretString>,
     /// How many letters and digits of each form, one after the other, count as the secret. A form is a part of a secret,
     /// reduced to letters and digits: as it is, in ROT13, or backwards.
     counts: Vec<usize>,
-    /// By its hash, where a piece of [`SHORTEST_PIECE`] letters and digits is: the number of the form, and the offset.
+    /// By its hash, where a piece of [`MIN_PIECE`] letters and digits is: the number of the form, and the offset.
     places: HashMap<u64, Vec<(usize, usize)>, BuildHasherDefault<Unchanged>>,
 }
 
@@ -59,7 +59,7 @@ impl Search {
         };
         for secret in secrets {
             let secret = secret.expose_secret().trim();
-            if secret.chars().count() >= SHORTEST {
+            if secret.chars().count() >= MIN_LENGTH {
                 search.secrets.push(secret.into());
                 search.add_forms(secret);
             }
@@ -70,7 +70,7 @@ impl Search {
     /// Of a secret with shared parts, only what is unique is searched for. A short part next to them can be a word.
     fn add_forms(&mut self, secret: &str) {
         let parts = unique_parts(secret);
-        let least = if parts.len() > 1 { ENOUGH } else { SHORTEST };
+        let least = if parts.len() > 1 { ENOUGH } else { MIN_LENGTH };
         for part in parts
             .into_iter()
             .map(letters)
@@ -78,7 +78,7 @@ impl Search {
         {
             let backwards = part.chars().rev().collect();
             for form in [rot13(&part), backwards, part] {
-                for (offset, hash) in hashes(form.as_bytes(), SHORTEST_PIECE) {
+                for (offset, hash) in hashes(form.as_bytes(), MIN_PIECE) {
                     self.places
                         .entry(hash)
                         .or_default()
@@ -94,7 +94,7 @@ impl Search {
     /// base64, base32, hexadecimal, octal, or binary, or as numbers, and in most combinations of these.
     #[must_use]
     pub fn finds(&self, text: &str) -> bool {
-        !self.secrets.is_empty() && self.finds_in(text, MOST_LAYERS)
+        !self.secrets.is_empty() && self.finds_in(text, MAX_LAYERS)
     }
 
     fn finds_in(&self, text: &str, layers: usize) -> bool {
@@ -114,9 +114,9 @@ impl Search {
     fn finds_pieces(&self, text: &[u8]) -> bool {
         // By the end of a piece in its form: its end in the text, and the number of letters and digits up to there.
         let mut ends: HashMap<(usize, usize), (usize, usize)> = HashMap::new();
-        for (start, hash) in hashes(text, SHORTEST_PIECE) {
+        for (start, hash) in hashes(text, MIN_PIECE) {
             for &(form, offset) in self.places.get(&hash).into_iter().flatten() {
-                let (end, offset_end) = (start + SHORTEST_PIECE, offset + SHORTEST_PIECE);
+                let (end, offset_end) = (start + MIN_PIECE, offset + MIN_PIECE);
                 let is_long = self.counts[form] == ENOUGH;
                 let longer = ends
                     .get(&(form, offset_end - 1))
@@ -124,11 +124,9 @@ impl Search {
                     .map(|(_, count)| count + 1);
                 let next = ends
                     .get(&(form, offset))
-                    .filter(|(before, _)| {
-                        is_long && *before <= start && start - before <= LARGEST_GAP
-                    })
-                    .map(|(_, count)| count + SHORTEST_PIECE);
-                let count = longer.max(next).unwrap_or(SHORTEST_PIECE);
+                    .filter(|(before, _)| is_long && *before <= start && start - before <= MAX_GAP)
+                    .map(|(_, count)| count + MIN_PIECE);
+                let count = longer.max(next).unwrap_or(MIN_PIECE);
                 if count >= self.counts[form] {
                     return true;
                 }
@@ -198,7 +196,7 @@ fn decoded(text: &str) -> impl Iterator<Item = String> {
             .collect();
         found.push(legible(&numbers));
     }
-    found.into_iter().filter(|text| text.len() >= SHORTEST)
+    found.into_iter().filter(|text| text.len() >= MIN_LENGTH)
 }
 
 /// The parts of `bytes` that are readable text. Text that is not encoded decodes to no readable text.
@@ -214,7 +212,7 @@ fn legible(bytes: &[u8]) -> String {
 
 fn runs(text: &str, is: impl Fn(char) -> bool) -> impl Iterator<Item = &str> {
     text.split(move |c| !is(c))
-        .filter(|run| run.len() >= SHORTEST_RUN)
+        .filter(|run| run.len() >= MIN_RUN)
 }
 
 fn numbers(digits: &str, width: usize, radix: u32) -> Vec<u8> {

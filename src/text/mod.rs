@@ -14,14 +14,14 @@ use secrets::redact;
 
 /// The maximum length of a quote in characters: enough for Port's error messages, and short enough for an
 /// annotation.
-const LONGEST_QUOTE: usize = 300;
+const MAX_QUOTE: usize = 300;
 
 /// The maximum length of the text that a quote keeps, in bytes: longer than the text that it shows, so that
 /// a secret that is registered later can still be recognized as a whole.
-const LONGEST_KEPT: usize = 4096;
+const MAX_KEPT: usize = 4096;
 
 /// The maximum length of the text that is read, in bytes. The rest is not shown, even if this contains only spaces.
-const LONGEST_READ: usize = 64 * 1024;
+const MAX_READ: usize = 64 * 1024;
 
 /// Untrusted text that is safe to print: one line of at most 300 characters, without secrets and without
 /// control or bidirectional characters.
@@ -35,8 +35,8 @@ impl Quote {
     /// Quotes `text`.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let is_cut = text.len() > LONGEST_READ;
-        let redacted = redact(&text[..text.floor_char_boundary(LONGEST_READ)]);
+        let is_cut = text.len() > MAX_READ;
+        let redacted = redact(&text[..text.floor_char_boundary(MAX_READ)]);
         let visible = redacted
             .chars()
             .map(|c| if is_visible(c) { c } else { ' ' });
@@ -46,12 +46,12 @@ impl Quote {
             let was_space = std::mem::replace(&mut is_space, c.is_whitespace());
             !(is_space && was_space)
         }) {
-            if line.len() >= LONGEST_KEPT {
+            if line.len() >= MAX_KEPT {
                 break;
             }
             line.push(if c.is_whitespace() { ' ' } else { c });
         }
-        if is_cut && line.len() < LONGEST_KEPT {
+        if is_cut && line.len() < MAX_KEPT {
             // Its last word can be the beginning of a secret.
             line.truncate(line.rfind(' ').unwrap_or_default());
         }
@@ -64,7 +64,7 @@ impl Quote {
     #[must_use]
     pub fn of_name(name: &str) -> Self {
         let is_plain = |c: char| is_visible(c) && !c.is_whitespace() && !is_blank(c);
-        let start = &name[..name.floor_char_boundary(LONGEST_KEPT)];
+        let start = &name[..name.floor_char_boundary(MAX_KEPT)];
         if start.chars().all(is_plain) || redact(start) != start {
             return Self::new(name);
         }
@@ -85,7 +85,7 @@ impl Quote {
 impl fmt::Display for Quote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = redact(&self.0);
-        match text.char_indices().nth(LONGEST_QUOTE) {
+        match text.char_indices().nth(MAX_QUOTE) {
             Some((end, _)) => write!(f, "{}…", &text[..end]),
             None => f.write_str(&text),
         }
@@ -112,7 +112,7 @@ pub fn verbatim(value: &str) -> Result<&str, String> {
     let length = value.chars().count();
     let reason = if let Some(c) = value.chars().find(|c| is_beyond_bmp(*c)) {
         format!("it contains U+{:04X}", u32::from(c))
-    } else if length > LONGEST_QUOTE {
+    } else if length > MAX_QUOTE {
         format!("it has {length} characters")
     } else if redact(value) != value {
         "it contains a secret".to_owned()
@@ -350,17 +350,14 @@ mod tests {
     #[test]
     fn a_secret_at_the_cut_is_redacted_as_a_whole() {
         secrets::register(&SecretString::from("s3cr3t-value-of-some-length"));
-        let text = format!(
-            "{}s3cr3t-value-of-some-length",
-            "x".repeat(LONGEST_QUOTE - 5)
-        );
+        let text = format!("{}s3cr3t-value-of-some-length", "x".repeat(MAX_QUOTE - 5));
         let quote = Quote::new(&text).to_string();
         assert!(!quote.contains("s3cr"), "{quote}");
     }
 
     #[test]
     fn a_secret_that_is_registered_after_the_quote_is_not_shown() {
-        let text = format!("{}late-registered-value", "x".repeat(LONGEST_QUOTE - 5));
+        let text = format!("{}late-registered-value", "x".repeat(MAX_QUOTE - 5));
         let quote = Quote::new(&text);
         secrets::register(&SecretString::from("late-registered-value"));
         assert!(!quote.to_string().contains("late-"), "{quote}");
@@ -374,7 +371,7 @@ mod tests {
         let long = "\u{1f600}".repeat(100);
         let text = comma_list([long.as_str(), &long]);
         assert_eq!(text, format!("`{long}`, and 1 more"));
-        let longest = "\u{1f600}".repeat(LONGEST_QUOTE);
+        let longest = "\u{1f600}".repeat(MAX_QUOTE);
         assert_eq!(comma_list([longest.as_str(), "a"]), "`a`, and 1 more");
         assert_eq!(comma_list([longest.as_str()]), "1 too long to show");
         assert_eq!(or_list(&["a", "b", "c"]), "`a`, `b`, or `c`");
@@ -411,7 +408,7 @@ mod tests {
             as_entry("password: x"),
             "an entry that is not shown (it has 11 characters)"
         );
-        let long = "x".repeat(LONGEST_QUOTE + 1);
+        let long = "x".repeat(MAX_QUOTE + 1);
         assert_eq!(
             as_given(&long),
             "a text that is not shown (it has 301 characters)"
@@ -474,7 +471,7 @@ mod tests {
             secrets::register(&SecretString::from(secret.clone()));
             let quote = Quote::new(&format!("{before}{secret}{after}")).to_string();
             prop_assert!(!quote.contains(&secret));
-            prop_assert!(quote.chars().count() <= LONGEST_QUOTE + 1);
+            prop_assert!(quote.chars().count() <= MAX_QUOTE + 1);
             prop_assert!(quote.chars().all(is_visible));
         }
     }

@@ -11,7 +11,7 @@ use crate::text::{Quote, nearest};
 
 /// The events that start a workflow
 /// ([reference](https://docs.github.com/actions/reference/events-that-trigger-workflows)).
-const EVENTS: [&str; 40] = [
+const EVENTS: &[&str] = &[
     "branch_protection_rule",
     "check_run",
     "check_suite",
@@ -55,7 +55,7 @@ const EVENTS: [&str; 40] = [
 ];
 
 /// The prefixes of all refs for which GitHub runs workflows.
-const REFS: [&str; 3] = ["refs/heads/", "refs/tags/", "refs/pull/"];
+const REFS: &[&str] = &["refs/heads/", "refs/tags/", "refs/pull/"];
 
 /// Every rule or condition that can never match, one clause each, and where it is. Without the rules that are invalid.
 pub(super) fn lint(rules: &[Option<Entry>]) -> Vec<(Vec<Step>, String)> {
@@ -160,7 +160,7 @@ fn no_event(pattern: &str) -> Option<String> {
     if EVENTS.iter().any(|event| is_match("event", pattern, event)) {
         return None;
     }
-    Some(match nearest(pattern, EVENTS) {
+    Some(match nearest(pattern, EVENTS.iter().copied()) {
         Some(near) => format!("there is no such event (did you mean `{near}`?)"),
         None => "there is no such event".to_owned(),
     })

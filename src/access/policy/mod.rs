@@ -219,7 +219,7 @@ impl Policy {
         let rules = File::readable_rules(text);
         let without_effect: Vec<Problem> = lint::lint(&rules)
             .into_iter()
-            .take(problems::MOST_PROBLEMS)
+            .take(problems::MAX_PROBLEMS)
             .map(|(path, problem)| Problem::without_effect(without_mark(text), &path, problem))
             .collect();
         match parsed {
@@ -453,9 +453,9 @@ mod tests {
         ");
     }
 
-    /// K40: everything at once, each problem at its place, with its reason, and with no guess from another level.
+    /// Everything at once, each problem at its place, with its reason, and with no guess from another level.
     #[test]
-    fn k40_all_problems_are_reported_at_once() {
+    fn all_problems_are_reported_at_once() {
         let text = r#"version: 2
 name: x
 contact: "two\nlines"

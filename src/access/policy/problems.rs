@@ -60,13 +60,13 @@ const EFFECT_HINT: &str =
     "correct or remove it: a run that does not match falls through to the rules below";
 
 /// The maximum number of problems that are reported.
-pub(super) const MOST_PROBLEMS: usize = 50;
+pub(super) const MAX_PROBLEMS: usize = 50;
 
 /// The maximum length of `contact` in characters.
-const LONGEST_CONTACT: usize = 200;
+const MAX_CONTACT: usize = 200;
 
 /// Keys of the format before version 1, and what replaced them.
-const FORMER_KEYS: [(&str, &str, &str); 2] = [
+const FORMER_KEYS: &[(&str, &str, &str)] = &[
     ("ceiling", "`allow`", "rename `ceiling` to `allow`"),
     (
         "read_only",
@@ -196,7 +196,7 @@ struct Finder {
 impl Finder {
     fn add(&mut self, problem: impl Into<String>, hint: &'static str) {
         // Each position is searched for in the whole text.
-        if self.found.len() < MOST_PROBLEMS {
+        if self.found.len() < MAX_PROBLEMS {
             self.found.push((self.path.clone(), problem.into(), hint));
         }
     }
@@ -325,8 +325,8 @@ impl Finder {
             return self.expected("a string");
         };
         let is_line = !contact.trim().is_empty() && !contact.contains(char::is_control);
-        if !is_line || contact.chars().count() > LONGEST_CONTACT {
-            let what = format!("`contact` is not one line of at most {LONGEST_CONTACT} characters");
+        if !is_line || contact.chars().count() > MAX_CONTACT {
+            let what = format!("`contact` is not one line of at most {MAX_CONTACT} characters");
             self.add(what, "write whom to ask, such as `#platform on Slack`");
         }
     }

@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::{CALL, COUNTS, FAILURE, GAP, REJECTION, RENEWAL, SESSION, SESSION_FAILED, STOP};
 use crate::gateway::attempt::Failure;
+use crate::tool::QuotedName;
 
 /// The maximum number of granted tools with counts of their own.
 const MAX_TOOLS: usize = 200;
-/// The same for other tools. An agent can request any name.
+/// The maximum number of other tools with counts of their own. An agent can request any name.
 const MAX_REJECTED: usize = 100;
 /// What counts as one tool beyond the maximum.
 pub(super) const OTHERS: &str = "(others)";
@@ -66,7 +67,7 @@ pub(crate) struct Counts {
     pub(crate) missing: u64,
     /// The counts by tool.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) tools: BTreeMap<String, ToolCounts>,
+    pub(crate) tools: BTreeMap<QuotedName, ToolCounts>,
 }
 
 impl Counts {
@@ -83,7 +84,7 @@ impl Counts {
                 (Some(COUNTS), Some(tool)) => {
                     let of_tool =
                         serde_json::from_value(event["counts"].clone()).unwrap_or_default();
-                    tools.insert(tool.to_owned(), of_tool);
+                    tools.insert(QuotedName::recorded(tool), of_tool);
                 }
                 (Some(STOP), _) => {
                     counts = serde_json::from_value(event).unwrap_or_default();
@@ -122,12 +123,12 @@ impl Counts {
             }
             (RENEWAL, _) => self.renewals += 1,
             (CALL, Some(tool)) => {
-                let of_tool = self.tool(tool, true);
+                let of_tool = self.tool(&QuotedName::recorded(tool), true);
                 of_tool.calls += 1;
                 of_tool.errors += u64::from(event["outcome"] != "result");
                 of_tool.slowest = of_tool.slowest.max(number("milliseconds"));
             }
-            (REJECTION, Some(tool)) => self.tool(tool, false).rejected += 1,
+            (REJECTION, Some(tool)) => self.tool(&QuotedName::recorded(tool), false).rejected += 1,
             (REJECTION, None) => self.rejected += 1,
             (GAP, _) => match event["of"].as_str() {
                 Some(of) => {
@@ -139,16 +140,20 @@ impl Counts {
         }
     }
 
-    /// The counts of a tool by its quoted name.
-    pub(super) fn tool(&mut self, name: &str, is_granted: bool) -> &mut ToolCounts {
+    /// The counts of a tool, which is granted or not.
+    pub(super) fn tool(&mut self, name: &QuotedName, is_granted: bool) -> &mut ToolCounts {
         let limit = if is_granted { MAX_TOOLS } else { MAX_REJECTED };
         let others = self
             .tools
             .values()
             .filter(|counts| (counts.calls > 0) == is_granted);
         let is_counted = self.tools.contains_key(name) || others.count() < limit;
-        let name = if is_counted { name } else { OTHERS };
-        self.tools.entry(name.to_owned()).or_default()
+        let name = if is_counted {
+            name.clone()
+        } else {
+            QuotedName::recorded(OTHERS)
+        };
+        self.tools.entry(name).or_default()
     }
 
     /// Whether an agent connected.

@@ -25,9 +25,10 @@ use super::attempt::Failure;
 use crate::access::Grants;
 use crate::text::secrets::redact;
 use crate::text::{Quote, without_command, written};
+use crate::tool::QuotedName;
 
 /// The maximum length of a line in bytes.
-const LARGEST_LINE: usize = 8 * 1024;
+const MAX_LINE: usize = 8 * 1024;
 /// What a line contains in place of arguments that are too long for it.
 const TOO_LONG: &str = "too long";
 /// The maximum number of argument names in a line.
@@ -131,11 +132,12 @@ impl Audit {
             ];
             line(START, map(fields))
         };
-        let names = granted
+        let names: Vec<QuotedName> = granted
             .names()
-            .map(|name| Quote::of_name(name.as_str()).to_string());
-        let mut text = of_tools(names.collect());
-        if text.len() > LARGEST_LINE {
+            .map(|name| QuotedName::new(name.as_str()))
+            .collect();
+        let mut text = of_tools(json!(names));
+        if text.len() > MAX_LINE {
             text = of_tools(granted.names().len().into());
         }
         self.write(&text);
@@ -218,7 +220,7 @@ impl Audit {
 
     /// Writes that a message was rejected.
     pub(super) fn rejection(&self, session: &str, method: &str, tool: Option<&str>, reason: &str) {
-        let tool = tool.map(|tool| Quote::of_name(tool).to_string());
+        let tool = tool.map(QuotedName::new);
         self.count(|counts| match &tool {
             Some(tool) => counts.tool(tool, false).rejected += 1,
             None => counts.rejected += 1,
@@ -228,7 +230,7 @@ impl Audit {
             ("method", Quote::new(method).to_string().into()),
             ("reason", Quote::new(reason).to_string().into()),
         ];
-        let tool = tool.map(|tool| ("tool", tool.into()));
+        let tool = tool.map(|tool| ("tool", json!(tool)));
         self.event(REJECTION, fields.into_iter().chain(tool));
     }
 
@@ -266,7 +268,7 @@ impl Audit {
             text_of(&line)
         };
         let mut text = line(&call.arguments);
-        if text.len() > LARGEST_LINE {
+        if text.len() > MAX_LINE {
             text = line(&too_long);
         }
         self.write(&ended(text));
@@ -282,7 +284,7 @@ impl Audit {
             return names.0.into();
         }
         match arguments.get() {
-            text if text.len() > LARGEST_LINE => TOO_LONG.into(),
+            text if text.len() > MAX_LINE => TOO_LONG.into(),
             text => redact(text).into_owned().into(),
         }
     }
@@ -299,7 +301,7 @@ impl Audit {
         counts.missing = sinks.iter().map(Sink::missing).max().unwrap_or_default();
         let tools = std::mem::take(&mut counts.tools);
         let of_tools = tools.iter().map(|(tool, counts)| {
-            let fields = [("tool", tool.as_str().into()), ("counts", json!(counts))];
+            let fields = [("tool", json!(tool)), ("counts", json!(counts))];
             line(COUNTS, map(fields))
         });
         let totals = match json!(counts) {
@@ -366,7 +368,7 @@ struct CallLine<'a> {
     time: String,
     event: &'static str,
     session: &'a str,
-    tool: &'a str,
+    tool: &'a QuotedName,
     outcome: &'static str,
     milliseconds: u64,
     bytes: u64,
@@ -388,7 +390,7 @@ fn line(name: &str, mut fields: Map<String, Value>) -> String {
     let mut line = map([("time", now().into()), ("event", name.into())]);
     line.append(&mut fields);
     let mut text = text_of(&line);
-    if text.len() > LARGEST_LINE {
+    if text.len() > MAX_LINE {
         line.insert("arguments".to_owned(), TOO_LONG.into());
         text = text_of(&line);
     }
@@ -433,7 +435,6 @@ impl<'de> Deserialize<'de> for Names {
 /// A call that was forwarded.
 pub(super) struct Call {
     pub(super) session: String,
-    /// The quoted name.
-    pub(super) tool: String,
+    pub(super) tool: QuotedName,
     pub(super) arguments: Value,
 }

@@ -8,9 +8,9 @@ use crate::text::Quote;
 
 /// The maximum length of what goes to the log of a container, in bytes, besides the last lines. The engine keeps all of it
 /// (`MAX_LOG` in `src/launch/container.rs`): nothing that an agent does can remove the first lines.
-const LARGEST_LOG: usize = 8 * 1024 * 1024;
-/// The same for a file.
-const LARGEST_FILE: usize = 64 * 1024 * 1024;
+const MAX_AUDIT_LOG: usize = 8 * 1024 * 1024;
+/// The maximum length of what goes to a file, in bytes, besides the last lines.
+const MAX_FILE: usize = 64 * 1024 * 1024;
 
 /// A file, or the log of a container. A line of the audit is in it whole or not at all, and missing lines are counted.
 pub(crate) struct Sink {
@@ -31,12 +31,12 @@ enum Out {
 impl Sink {
     /// The log of a container, which is the standard output of its process.
     pub(crate) fn log() -> Self {
-        Self::new(Out::Log(io::stdout()), LARGEST_LOG)
+        Self::new(Out::Log(io::stdout()), MAX_AUDIT_LOG)
     }
 
     /// A file that is open for appending, and to which nothing else writes.
     pub(crate) fn file(file: File) -> Self {
-        Self::new(Out::File(file), LARGEST_FILE)
+        Self::new(Out::File(file), MAX_FILE)
     }
 
     fn new(out: Out, left: usize) -> Self {

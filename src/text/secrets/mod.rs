@@ -34,7 +34,7 @@ pub const REDACTED: &str = "***";
 
 /// The minimum length, in characters, of a secret that is searched for in other inputs and in
 /// encodings. A shorter one occurs in ordinary text by chance.
-pub const SHORTEST: usize = 8;
+pub const MIN_LENGTH: usize = 8;
 
 static REGISTRY: RwLock<Vec<Pattern>> = RwLock::new(Vec::new());
 
@@ -90,7 +90,7 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 }
 
 /// Whether `text` contains `secret`, which need not be registered, in any notation. Always false
-/// for a secret with fewer than [`SHORTEST`] characters.
+/// for a secret with fewer than [`MIN_LENGTH`] characters.
 #[must_use]
 pub fn is_in(secret: &SecretString, text: &str) -> bool {
     let pattern = Pattern::new(secret.expose_secret().trim());
@@ -101,7 +101,7 @@ pub fn is_in(secret: &SecretString, text: &str) -> bool {
     !found.is_empty()
 }
 
-/// Whether `text` contains a registered secret of at least [`SHORTEST`] characters. For text that
+/// Whether `text` contains a registered secret of at least [`MIN_LENGTH`] characters. For text that
 /// is used, not only shown.
 pub fn is_any_in(text: &str) -> bool {
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);

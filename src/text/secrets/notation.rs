@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 
 /// The number of levels of nested escapes that are recognized, such as JSON in a string of JSON.
-const MOST_NESTED: usize = 8;
+const MAX_NESTED: usize = 8;
 
 /// `text` in a string of JSON, without the quotation marks.
 pub(super) fn in_json(text: &str) -> String {
@@ -71,7 +71,7 @@ pub(super) fn written(text: &str, c: char, mut ends: impl FnMut(usize)) {
     }
     match first {
         '\\' => {
-            let backslashes = text.bytes().take(MOST_NESTED).take_while(|b| *b == b'\\');
+            let backslashes = text.bytes().take(MAX_NESTED).take_while(|b| *b == b'\\');
             for escapes in 1..=backslashes.count() {
                 if escapes > 1 && c == '\\' {
                     ends(escapes);
@@ -88,7 +88,7 @@ pub(super) fn written(text: &str, c: char, mut ends: impl FnMut(usize)) {
                 }
             }
         }
-        '%' => (0..MOST_NESTED)
+        '%' => (0..MAX_NESTED)
             .filter_map(|depth| percent(text, c, depth))
             .for_each(ends),
         '&' => entities(text, c, ends),
@@ -150,7 +150,7 @@ fn percent(text: &str, c: char, depth: usize) -> Option<usize> {
 /// Calls `ends` with the length of each notation of `c` in HTML and XML, including HTML in HTML.
 fn entities(text: &str, c: char, mut ends: impl FnMut(usize)) {
     let mut rest = &text[1..];
-    for _ in 0..MOST_NESTED {
+    for _ in 0..MAX_NESTED {
         let Some(name) = entity_name(rest) else {
             return;
         };

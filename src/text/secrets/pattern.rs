@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::notation::{hexadecimal, in_json, may_begin, stems, written};
-use super::{Dense, SHORTEST};
+use super::{Dense, MIN_LENGTH};
 
 /// The number of levels of nested JSON, beginning with none, in which a stream is redacted.
-const MOST_NESTED_JSON: usize = 4;
+const MAX_NESTED_JSON: usize = 4;
 
 /// At most this many characters at either end of a secret in base64 also depend on the neighboring
 /// text.
@@ -64,7 +64,7 @@ impl Pattern {
         };
         if pattern.is_long() {
             let mut json = secret.to_owned();
-            for _ in 0..MOST_NESTED_JSON {
+            for _ in 0..MAX_NESTED_JSON {
                 pattern.json.push(json.clone());
                 json = in_json(&json);
             }
@@ -81,7 +81,7 @@ impl Pattern {
     }
 
     pub(super) fn is_long(&self) -> bool {
-        self.plain.chars().count() >= SHORTEST
+        self.plain.chars().count() >= MIN_LENGTH
     }
 
     /// Adds the start and the end of each occurrence in `text`.
@@ -198,7 +198,7 @@ pub(in crate::text) fn hashes(bytes: &[u8], length: usize) -> impl Iterator<Item
 pub fn is_public(line: &str) -> bool {
     let parts = unique_parts(line);
     let has_letters = |part: &&str| part.contains(char::is_alphanumeric);
-    let may_be_secret = parts.len() == 1 && line.chars().count() >= SHORTEST;
+    let may_be_secret = parts.len() == 1 && line.chars().count() >= MIN_LENGTH;
     !may_be_secret && !parts.iter().any(has_letters)
 }
 

@@ -18,7 +18,7 @@ use crate::runner::temp::NewFile;
 use crate::runner::{Environment, Log, Run, files, state};
 
 /// What the agent presents, and where.
-pub(super) struct Presented {
+pub(super) struct AgentEndpoint {
     /// The server that the agent connects to.
     pub(super) url: Url,
     /// The URL of a gateway for other containers.
@@ -41,7 +41,7 @@ pub(super) struct Granted<'a> {
     pub(super) grants: &'a Grants,
 }
 
-impl Presented {
+impl AgentEndpoint {
     /// As the connection of the step requires.
     ///
     /// # Errors
