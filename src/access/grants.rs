@@ -27,6 +27,7 @@ impl Grants {
     }
 
     /// The names of the granted tools.
+    #[must_use]
     pub fn names(&self) -> impl ExactSizeIterator<Item = &ToolName> {
         self.0.keys()
     }

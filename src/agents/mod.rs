@@ -448,8 +448,11 @@ impl Server<'_> {
 
 /// Tools in a list of an agent's command line.
 fn comma_separated(tools: &[Notation]) -> String {
-    let names: Vec<&str> = tools.iter().map(|Notation(name)| name.as_str()).collect();
-    names.join(",")
+    tools
+        .iter()
+        .map(|Notation(name)| name.as_str())
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// A variable in the syntax of shells and of most agents.

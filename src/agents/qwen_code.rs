@@ -81,7 +81,7 @@ fn is_yolo(mode: &Value, _: &Given<'_>) -> bool {
 
 /// A list of rules that includes one for a tool that runs programs.
 fn names_shell(rules: &Value, _: &Given<'_>) -> bool {
-    lists_one_of(rules, &SHELLS)
+    lists_one_of(rules, SHELLS)
 }
 
 fn add_server(server: &Server<'_>, config: &mut Config) {

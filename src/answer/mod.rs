@@ -114,7 +114,7 @@ pub async fn run(environment: &Environment, log: &mut Log<'_>) -> anyhow::Result
     let is_long = |secret: &SecretString| secret.expose_secret().chars().count() >= MIN_LENGTH;
     let is_searched = secrets.iter().any(is_long);
     let judgment = Judgment {
-        agent: choice("agent", agent, &Agent::ALL)?.to_string(),
+        agent: choice("agent", agent, Agent::ALL)?.to_string(),
         server: inputs.server_name.unwrap_or_else(|| "port".to_owned()),
         file: file.into(),
         audit: match &inputs.audit_file {

@@ -149,9 +149,10 @@ impl<'a> Message<'a> {
 
 /// Whether a request says in its headers that it uses a version of MCP without sessions.
 pub(super) fn is_stateless(headers: &HeaderMap) -> bool {
-    let version = headers.get("mcp-protocol-version");
-    let version = version.and_then(|version| version.to_str().ok());
-    version.is_some_and(|version| version >= STATELESS)
+    headers
+        .get("mcp-protocol-version")
+        .and_then(|version| version.to_str().ok())
+        .is_some_and(|version| version >= STATELESS)
 }
 
 /// Whether a value can be the id of a request.

@@ -253,20 +253,22 @@ fn opened(text: &str, headers: &HeaderMap) -> Result<(), PreflightError> {
     if result.is_some_and(|result| RawObject::parse(result.get()).is_some()) {
         return Ok(());
     }
-    let response = response.and_then(|response| serde_json::from_str(&response.to_string()).ok());
-    let response: Value = response.unwrap_or_default();
-    if !response["error"].is_null() {
-        let error = match response["error"]["code"].as_i64() {
-            Some(code) => format!("error {code}: {}", error_text(&response)),
-            None => error_text(&response).to_owned(),
+    let value: Value = response
+        .and_then(|response| serde_json::from_str(&response.to_string()).ok())
+        .unwrap_or_default();
+    if !value["error"].is_null() {
+        let error = match value["error"]["code"].as_i64() {
+            Some(code) => format!("error {code}: {}", error_text(&value)),
+            None => error_text(&value).to_owned(),
         };
         return Err(PreflightError::Protocol(Quote::new(&error)));
     }
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let kind = String::from_utf8_lossy(kind.unwrap_or(b"no Content-Type"));
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .map_or(&b"no Content-Type"[..], HeaderValue::as_bytes);
     Err(if is_stream || has_type(headers, JSON) {
         PreflightError::Protocol(Quote::new("it contains no result"))
     } else {
-        PreflightError::NotMcp(Quote::new(&kind))
+        PreflightError::NotMcp(Quote::new(&String::from_utf8_lossy(kind)))
     })
 }

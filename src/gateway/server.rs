@@ -299,11 +299,11 @@ async fn mcp(
     };
     match parts.method {
         Method::POST => {
-            let memory = match check_type(&parts.headers) {
+            let reserved = match check_type(&parts.headers) {
                 Ok(()) => memory(gateway, &parts.headers).await,
                 Err(rejected) => Err(rejected),
             };
-            let mut memory = match memory {
+            let mut memory = match reserved {
                 Ok(memory) => memory,
                 Err(rejected) => return Err(rejected.to(&scan(body).await).into()),
             };
@@ -361,8 +361,9 @@ fn session(gateway: &Gateway, headers: &HeaderMap) -> OrRejected<Option<Arc<Sess
     let Some(id) = headers.get(SESSION) else {
         return Ok(None);
     };
-    let found = id.to_str().ok().and_then(|id| gateway.sessions.get(id));
-    found
+    id.to_str()
+        .ok()
+        .and_then(|id| gateway.sessions.get(id))
         .map(Some)
         .ok_or_else(|| RejectedRequest::new(StatusCode::NOT_FOUND, UNKNOWN_SESSION).into())
 }

@@ -151,8 +151,8 @@ impl Strict {
     /// Whether every parser that knows a key of the envelope or the parameters reads it as this one, or as none.
     fn check_key<E: serde::de::Error>(self, key: &str) -> Result<(), E> {
         let keys: &[&str] = match self.scope {
-            Scope::Envelope => &ENVELOPE_KEYS,
-            Scope::Params => &PARAMS_KEYS,
+            Scope::Envelope => ENVELOPE_KEYS,
+            Scope::Params => PARAMS_KEYS,
             Scope::Other => return Ok(()),
         };
         if keys.contains(&key) {
@@ -192,7 +192,12 @@ impl fmt::Display for Expected {
 /// A key as the most lenient parser compares it: up to a NUL, as in C; without `-` and `_`, as in Go's JSON v2; and
 /// without the case of Unicode letters: `ſ` is an `s`, and the Kelvin sign a `k`.
 pub(super) fn folded(key: &str) -> String {
-    let key = key.split('\0').next().unwrap_or_default();
-    let letters: String = key.chars().filter(|c| c.is_alphanumeric()).collect();
-    letters.to_uppercase().to_lowercase()
+    key.split('\0')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .collect::<String>()
+        .to_uppercase()
+        .to_lowercase()
 }

@@ -80,27 +80,32 @@ pub(super) fn check(
         );
     }
     if !agent.sends_headers && !is_gateway {
-        let limited = [
-            ("read_only", limits.read_only == Some(true)),
-            (
-                "allowed_actions",
-                limits
-                    .allowed_actions
-                    .is_some_and(|actions| *actions != Actions::All),
+        check_limits(agent, limits, errors);
+    }
+}
+
+/// Adds an error for each limit that an agent cannot pass on, because it sends no headers.
+fn check_limits(agent: &Agent, limits: &Limits<'_>, errors: &mut InputErrors) {
+    let limited = [
+        ("read_only", limits.read_only == Some(true)),
+        (
+            "allowed_actions",
+            limits
+                .allowed_actions
+                .is_some_and(|actions| *actions != Actions::All),
+        ),
+    ];
+    for (input, _) in limited.into_iter().filter(|(_, is_limited)| *is_limited) {
+        errors.add(
+            input,
+            format!("is not supported by `{agent}`, which cannot send the required header"),
+            format!(
+                "{}set `read_only: false` and `allowed_actions: '*'`, so that only `allowed_tools` \
+                 limits the agent; or use an agent that sends headers: {}",
+                gateway(agent),
+                or_list(&Agent::filter(|agent| agent.sends_headers))
             ),
-        ];
-        for (input, _) in limited.into_iter().filter(|(_, is_limited)| *is_limited) {
-            errors.add(
-                input,
-                format!("is not supported by `{agent}`, which cannot send the required header"),
-                format!(
-                    "{}set `read_only: false` and `allowed_actions: '*'`, so that only `allowed_tools` \
-                     limits the agent; or use an agent that sends headers: {}",
-                    gateway(agent),
-                    or_list(&Agent::filter(|agent| agent.sends_headers))
-                ),
-            );
-        }
+        );
     }
 }
 

@@ -130,10 +130,9 @@ fn endpoints(region: Option<Region>, api: Url, mcp: Url) -> Endpoints {
 /// Port's clients accept the API's URL with or without its version, which is added to each request. Port's guides for `curl`
 /// name the URL of the token exchange.
 fn without_version(mut url: Url) -> Url {
-    let path = url.path().trim_end_matches('/');
-    let path = path.strip_suffix("/auth/access_token").unwrap_or(path);
-    let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
-    url.set_path(&path);
+    let without = |path: &str, suffix| path.strip_suffix(suffix).unwrap_or(path).to_owned();
+    let base = without(url.path().trim_end_matches('/'), "/auth/access_token");
+    url.set_path(&without(&base, "/v1"));
     url
 }
 

@@ -124,7 +124,7 @@ impl Request {
 }
 
 fn agent(inputs: &mut Inputs) -> Option<&'static Agent> {
-    inputs.parse("agent", |v| parse::one_of(v, &Agent::ALL))
+    inputs.parse("agent", |v| parse::one_of(v, Agent::ALL))
 }
 
 /// `requested` has the other inputs that the agent must support. `None` if an input is invalid.
@@ -289,8 +289,7 @@ pub(crate) fn choice<T: Copy + Display>(
     all: &[T],
 ) -> Result<T, InputErrors> {
     let mut errors = InputErrors::default();
-    let found = errors.check(input, parse::one_of(value, all));
-    found.ok_or(errors)
+    errors.check(input, parse::one_of(value, all)).ok_or(errors)
 }
 
 #[cfg(test)]

@@ -128,9 +128,12 @@ fn list(value: &str) -> Result<Vec<String>, ValueError> {
             )
         });
     }
-    let entries = value.split([',', '\n', '\r']).map(str::trim);
-    let entries = entries.filter(|entry| !entry.is_empty());
-    Ok(entries.map(str::to_owned).collect())
+    Ok(value
+        .split([',', '\n', '\r'])
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Patterns for tools. Without the preflight check (`verify`), only names.
@@ -180,10 +183,9 @@ pub(super) fn actions(value: &str) -> Result<Actions, Vec<ValueError>> {
     if entries == ["*"] {
         return Ok(Actions::All);
     }
-    let invalid = entries
+    let errors: Vec<ValueError> = entries
         .iter()
-        .filter(|entry| !Actions::is_identifier(entry));
-    let errors: Vec<ValueError> = invalid
+        .filter(|entry| !Actions::is_identifier(entry))
         .map(|entry| {
             ValueError::new(
                 format!(
@@ -302,10 +304,9 @@ pub(super) fn ca_certificates(
         Err(FileError::NotPath)
     } else {
         file::read(&workspace.join(value), value, MAX_CA_FILE)
-    };
-    let pem = pem.map_err(|error| invalid(error.to_string()))?;
-    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
-    match certificates.collect::<Result<Vec<_>, _>>() {
+    }
+    .map_err(|error| invalid(error.to_string()))?;
+    match CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => Err(invalid("contains no PEM certificate".to_owned())),
     }

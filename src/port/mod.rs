@@ -155,7 +155,11 @@ pub struct Endpoints {
     pub mcp: Url,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field")]
+#[expect(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes the field"
+)]
 fn by_name<S: Serializer>(region: &Option<Region>, serializer: S) -> Result<S::Ok, S::Error> {
     region.map(Region::name).serialize(serializer)
 }

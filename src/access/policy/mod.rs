@@ -285,7 +285,7 @@ impl Rule<'_> {
         if self.allow.has_every_action() {
             tools
         } else {
-            tools.without(&RUNS_EVERYTHING)
+            tools.without(RUNS_EVERYTHING)
         }
     }
 }

@@ -63,8 +63,9 @@ pub(super) fn written(text: &str, c: char, mut ends: impl FnMut(usize)) {
     }
     if c.is_whitespace() {
         // A quote replaces whitespace with one space, and a form writes a space as a plus sign.
-        let end = text.find(|c: char| !c.is_whitespace() && c != '+');
-        let end = end.unwrap_or(text.len());
+        let end = text
+            .find(|c: char| !c.is_whitespace() && c != '+')
+            .unwrap_or(text.len());
         if end > 0 {
             ends(end);
         }

@@ -172,8 +172,8 @@ impl Hasher for Unchanged {
 
 /// The start and the hash of each part of [`PART`] bytes.
 fn parts(text: &str) -> impl Iterator<Item = (usize, u64)> {
-    let parts = hashes(text.as_bytes(), PART);
-    parts.filter(|(from, _)| text.is_char_boundary(*from) && text.is_char_boundary(from + PART))
+    hashes(text.as_bytes(), PART)
+        .filter(|(from, _)| text.is_char_boundary(*from) && text.is_char_boundary(from + PART))
 }
 
 /// The start and the hash of each part of `length` bytes. Each hash follows from the previous one (Rabin-Karp).
@@ -181,16 +181,19 @@ pub(in crate::text) fn hashes(bytes: &[u8], length: usize) -> impl Iterator<Item
     const BASE: u64 = 0x0100_0000_01b3;
     let first = (0..length).fold(1_u64, |power, _| power.wrapping_mul(BASE));
     let mut hash = 0_u64;
-    let hashes = bytes.iter().enumerate().map(move |(end, byte)| {
-        let gone = end
-            .checked_sub(length)
-            .map_or(0, |at| u64::from(bytes[at]) + 1);
-        hash = hash.wrapping_mul(BASE).wrapping_add(u64::from(*byte) + 1);
-        hash = hash.wrapping_sub(gone.wrapping_mul(first));
-        (end + 1, hash)
-    });
-    let parts = hashes.skip(length.saturating_sub(1));
-    parts.map(move |(end, hash)| (end - length, hash))
+    bytes
+        .iter()
+        .enumerate()
+        .map(move |(end, byte)| {
+            let gone = end
+                .checked_sub(length)
+                .map_or(0, |at| u64::from(bytes[at]) + 1);
+            hash = hash.wrapping_mul(BASE).wrapping_add(u64::from(*byte) + 1);
+            hash = hash.wrapping_sub(gone.wrapping_mul(first));
+            (end + 1, hash)
+        })
+        .skip(length.saturating_sub(1))
+        .map(move |(end, hash)| (end - length, hash))
 }
 
 /// Whether a line of a secret is no secret: a line around the key of a PEM, or a bracket of JSON.
@@ -222,8 +225,8 @@ pub(in crate::text) fn unique_parts(secret: &str) -> Vec<&str> {
 fn shared_header(text: &str) -> Option<(usize, usize)> {
     text.match_indices("eyJ").find_map(|(from, _)| {
         let to = from + text[from..].find('.')?;
-        let header = BASE64_URL_SAFE_NO_PAD.decode(&text[from..to]).ok()?;
-        let header: serde_json::Value = serde_json::from_slice(&header).ok()?;
+        let json = BASE64_URL_SAFE_NO_PAD.decode(&text[from..to]).ok()?;
+        let header: serde_json::Value = serde_json::from_slice(&json).ok()?;
         header["alg"].is_string().then_some((from, to + 1))
     })
 }
@@ -231,8 +234,8 @@ fn shared_header(text: &str) -> Option<(usize, usize)> {
 /// The start and the end of the first or the last line of a PEM.
 fn shared_line(text: &str) -> Option<(usize, usize)> {
     const DASHES: &str = "-----";
-    let begins = ["BEGIN ", "END "].into_iter();
-    begins
+    ["BEGIN ", "END "]
+        .into_iter()
         .filter_map(|word| {
             let from = text.find(&format!("{DASHES}{word}"))?;
             let label = from + DASHES.len() + word.len();

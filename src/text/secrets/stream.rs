@@ -25,8 +25,11 @@ impl Redactor {
 
     fn take(&mut self, part: &[u8], is_end: bool) -> Vec<u8> {
         let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
-        let secrets = registry.iter().flat_map(|pattern| &pattern.json);
-        let secrets: Vec<&[u8]> = secrets.map(String::as_bytes).collect();
+        let secrets: Vec<&[u8]> = registry
+            .iter()
+            .flat_map(|pattern| &pattern.json)
+            .map(String::as_bytes)
+            .collect();
         let mut bytes = std::mem::take(&mut self.held);
         bytes.extend_from_slice(part);
         let (passed, until) = redact_parts(&secrets, &bytes, is_end);
