@@ -13,10 +13,11 @@ ENV RUSTFLAGS="-C target-feature=+crt-static" \
 # src/ do not rebuild them. The members and targets in tests/ and the benchmark are not compiled,
 # but Cargo requires their manifests and files.
 COPY Cargo.toml Cargo.lock ./
+COPY examples/quickstart/Cargo.toml examples/quickstart/
 COPY tests/runner-double/Cargo.toml tests/runner-double/
 COPY tests/fake-port/Cargo.toml tests/fake-port/
 RUN mkdir -p benches src tests/faults tests/runner-double/src tests/fake-port/src \
-    && touch benches/tools.rs tests/faults/main.rs src/lib.rs tests/runner-double/src/lib.rs tests/fake-port/src/lib.rs \
+    && touch benches/tools.rs examples/quickstart/main.rs tests/faults/main.rs src/lib.rs tests/runner-double/src/lib.rs tests/fake-port/src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked --bin port-mcp
 

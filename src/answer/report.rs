@@ -29,7 +29,7 @@ pub(super) enum Connection {
     Established,
     /// It had none. The text says what the file contains about the server.
     Missing(String),
-    /// The agent reports only results of tools, and there is none of the server's.
+    /// The agent reports only results of tools, and the server has none.
     Unproven,
     /// The file contains only the answer.
     Unknown,

@@ -56,7 +56,8 @@ struct TestCase {
 #[serde(rename_all = "lowercase")]
 enum Expectation {
     Allowed,
-    Refused,
+    #[serde(rename = "refused")]
+    Denied,
 }
 
 #[derive(Debug, Deserialize)]
@@ -209,7 +210,7 @@ fn evaluate(policy: &Policy, test: &TestCase, request: &Request) -> Result<(), S
         (Expectation::Allowed, Err(reason)) => {
             return Err(format!("it is not allowed: {reason}"));
         }
-        (Expectation::Refused, Ok(())) => {
+        (Expectation::Denied, Ok(())) => {
             let rule = rule.map_or_else(String::new, |rule| format!(" by {}", rule.title));
             return Err(format!("it is allowed{rule}"));
         }

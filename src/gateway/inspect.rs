@@ -68,7 +68,7 @@ impl Inspector {
         pending == 0 && self.body.is_empty() && self.long.is_none()
     }
 
-    /// What is left at the end of the response.
+    /// What remains at the end of the response.
     ///
     /// # Errors
     /// As [`Inspector::push`].

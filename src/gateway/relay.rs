@@ -242,7 +242,7 @@ fn chunks(
     })
 }
 
-/// How many turns of the scheduler the connection to Port gets to hand over what it has read.
+/// How many turns of the scheduler the connection to Port gets to pass on what it has read.
 const TURNS: usize = 3;
 
 /// Gets what Port has sent already, without waiting for more: the last part of a response and its end leave together.

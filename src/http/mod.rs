@@ -342,7 +342,7 @@ impl Http {
         } else if find::<std::io::Error>(error)
             .is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused)
         {
-            NetworkError::Refused
+            NetworkError::ConnectionRefused
         } else if error.is_connect() {
             NetworkError::Connect(detail)
         } else if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {

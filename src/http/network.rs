@@ -16,7 +16,7 @@ pub enum NetworkError {
     #[error("the host name could not be resolved ({0})")]
     Dns(Quote),
     #[error("connection refused")]
-    Refused,
+    ConnectionRefused,
     #[error("connection failed ({0})")]
     Connect(Quote),
     #[error("the proxy {proxy} could not connect ({detail})")]
@@ -57,7 +57,7 @@ impl NetworkError {
                 "check the spelling of `api_url` and `mcp_url`; on a self-hosted runner, check that its \
                  DNS resolves {host}, or set an HTTPS proxy for the runner"
             ),
-            Self::Refused | Self::Connect(_) => format!(
+            Self::ConnectionRefused | Self::Connect(_) => format!(
                 "check that the runner can reach {host} on port {}: a firewall may block it, or the \
                  runner may need a proxy in `https_proxy`",
                 url.port_or_known_default().unwrap_or_default()

@@ -30,7 +30,7 @@ const PROGRAM_OF_IMAGE: &str = "/port-mcp";
 const WINDOWS: &str = "`connection: gateway` is not available on Windows yet\n\
                        hint: use a Linux or macOS runner, or another `connection`";
 
-/// What the step decides about its gateway, besides what it hands over.
+/// What the step decides about its gateway, besides what it passes to it.
 pub(crate) struct Options {
     /// Whether the audit also goes to a file for the next steps.
     pub(crate) has_audit_file: bool,

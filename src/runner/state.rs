@@ -1,7 +1,7 @@
 //! What the main phase saves for the post phase.
 //!
 //! The runner passes it on as `STATE_<name>`. A variable of that name, which any step can set, loses against a saved
-//! value, so the main phase saves every name. Whoever reads a value checks it all the same: a main phase that did not
+//! value, so the main phase saves every name. A value is checked when it is read all the same: a main phase that did not
 //! start saved nothing.
 
 use secrecy::SecretString;

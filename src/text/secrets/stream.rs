@@ -18,7 +18,7 @@ impl Redactor {
         self.take(part, false)
     }
 
-    /// What is left at the end of the stream.
+    /// What remains at the end of the stream.
     pub fn finish(&mut self) -> Vec<u8> {
         self.take(&[], true)
     }

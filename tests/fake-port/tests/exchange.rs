@@ -53,7 +53,7 @@ fn claims(token: &str) -> Value {
 }
 
 #[tokio::test]
-async fn each_flow_hands_out_one_token_until_it_lapses() {
+async fn each_flow_returns_one_token_until_it_expires() {
     let port = FakePort::start();
     let rest_token = port.token(Flow::Rest);
     let oauth_token = port.token(Flow::Oauth);
@@ -120,9 +120,9 @@ async fn a_token_may_be_any_text() {
 }
 
 #[tokio::test]
-async fn wrong_requests_are_refused_in_the_words_of_port() {
+async fn wrong_requests_are_rejected_in_the_words_of_port() {
     let port = FakePort::start();
-    let refused =
+    let rejected =
         |error: &str, message: &str| json!({"ok": false, "error": error, "message": message});
 
     assert_eq!(
@@ -136,7 +136,7 @@ async fn wrong_requests_are_refused_in_the_words_of_port() {
         .await,
         (
             401,
-            refused(
+            rejected(
                 "invalid_credentials",
                 "Invalid credentials supplied to the generate token API"
             )
@@ -146,7 +146,7 @@ async fn wrong_requests_are_refused_in_the_words_of_port() {
         read(rest(&port, &json!({"clientId": "someone"})).await).await,
         (
             422,
-            refused(
+            rejected(
                 "invalid_request",
                 "body must have required property 'clientSecret'"
             )
@@ -158,7 +158,7 @@ async fn wrong_requests_are_refused_in_the_words_of_port() {
         read(rest(&port, &body).await).await,
         (
             422,
-            refused(
+            rejected(
                 "invalid_request",
                 "body must NOT have additional properties"
             )
@@ -304,7 +304,7 @@ async fn faults_and_the_record_are_there_for_other_processes() {
 }
 
 #[tokio::test]
-async fn a_fault_that_cannot_be_sent_is_refused() {
+async fn a_fault_that_cannot_be_sent_is_rejected() {
     let port = FakePort::start();
     let url = format!("{}/control/fault", port.api_url());
     for (fault, wrong) in [

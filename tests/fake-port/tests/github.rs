@@ -1,4 +1,4 @@
-//! GitHub's contents endpoint, which hands out an organization's policy.
+//! GitHub's contents endpoint, which returns an organization's policy.
 
 #![expect(
     clippy::unwrap_used,
@@ -39,7 +39,7 @@ async fn raw(request: RequestBuilder) -> Response {
     request.header("accept", raw).send().await.unwrap()
 }
 
-fn refused(status: u16, message: &str, documentation: &str) -> (u16, Value) {
+fn rejected(status: u16, message: &str, documentation: &str) -> (u16, Value) {
     let documentation = format!("https://docs.github.com/{documentation}");
     let body = json!({
         "message": message,
@@ -50,7 +50,7 @@ fn refused(status: u16, message: &str, documentation: &str) -> (u16, Value) {
 }
 
 fn not_found() -> (u16, Value) {
-    refused(
+    rejected(
         404,
         "Not Found",
         "rest/repos/contents#get-repository-content",
@@ -115,7 +115,7 @@ async fn a_reference_chooses_the_version() {
     }
     assert_eq!(
         json(get(port.github_url(), &format!("{file}?ref=v3"))).await,
-        refused(404, "No commit found for the ref v3", "v3/repos/contents/")
+        rejected(404, "No commit found for the ref v3", "v3/repos/contents/")
     );
 }
 
@@ -166,13 +166,13 @@ async fn what_may_not_be_seen_does_not_exist() {
         "acme/policies/contents/README.md",
     ] {
         let wrong = get(port.github_url(), path).bearer_auth("ghs_wrong");
-        assert_eq!(json(wrong).await, refused(401, "Bad credentials", "rest"));
+        assert_eq!(json(wrong).await, rejected(401, "Bad credentials", "rest"));
         let right = get(port.github_url(), path).bearer_auth(GITHUB_TOKEN);
         assert_eq!(raw(right).await.status(), 200);
     }
     assert_eq!(
         json(get(port.github_url(), "acme/policies/commits/main")).await,
-        refused(404, "Not Found", "rest")
+        rejected(404, "Not Found", "rest")
     );
 }
 

@@ -186,7 +186,7 @@ async fn read_only_mode_hides_what_writes_but_perhaps_not_what_runs() {
 async fn only_allowed_actions_run() {
     let port = FakePort::start();
     let restart = json!({"actionIdentifier": "restart_service"});
-    for (allowed, refused) in [
+    for (allowed, rejected) in [
         (None, false),
         (Some(""), true),
         (Some("scaffold_service"), true),
@@ -195,7 +195,7 @@ async fn only_allowed_actions_run() {
         let headers = allowed.map(|list| ("x-allowed-actions-to-run", list));
         let connection = connect(&port, headers.as_slice()).await;
         let (text, is_error) = call(&connection, "run_action", restart.clone()).await;
-        assert_eq!(is_error, refused, "{allowed:?}: {text}");
+        assert_eq!(is_error, rejected, "{allowed:?}: {text}");
     }
 }
 
