@@ -236,7 +236,7 @@ pub const WARNINGS: &[(&str, &str)] = &[
     ),
     ("The audit of the gateway lacks lines", "audit-incomplete"),
     ("The gateway ended … after its start", "gateway-lifetime"),
-    ("The gateway ended before the job did", "gateway-ended"),
+    ("The gateway exited before the job did", "gateway-ended"),
     (
         "The gateway was stopped, but the numbers of its calls are incomplete",
         "gateway-numbers-incomplete",

@@ -28,7 +28,7 @@ pub(super) const AGENT: Agent = Agent {
     function_name: tool_name,
     cli_args,
     limits: Some(
-        "Claude Code's list is a permission. `--disallowedTools` hides the other tools that the \
+        "Claude Code treats the list as permissions. `--disallowedTools` hides the other tools that the \
          server offers now, but not a tool that it adds later: that tool runs if the workflow skips \
          permissions.",
     ),

@@ -125,51 +125,27 @@ impl Cli {
         }
         match self.command {
             // It ends by itself: running requests may finish, and the audit ends with the counts.
-            Command::Gateway => {
-                gateway::serve::run(cancelled).await?;
-                Ok(Outcome::Done)
-            }
+            Command::Gateway => gateway::serve::run(cancelled).await?,
             // What it did not remove would remain, and its work is short.
-            Command::Cleanup => {
-                cleanup::run(environment, log).await?;
-                Ok(Outcome::Done)
+            Command::Cleanup => cleanup::run(environment, log).await?,
+            Command::Connect => return until(cancelled, connect::run(environment, log)).await,
+            Command::Answer => {
+                let answered = async { Ok(answer::run(environment, log).await?) };
+                return until(cancelled, answered).await;
             }
-            command => tokio::select! {
-                biased;
-                () = cancelled => Ok(Outcome::Cancelled),
-                result = command.run_to_end(environment, log) => result,
-            },
-        }
-    }
-}
-
-impl Command {
-    async fn run_to_end(
-        self,
-        environment: &Environment,
-        log: &mut Log<'_>,
-    ) -> Result<Outcome, Error> {
-        match self {
-            Self::Connect => connect::run(environment, log).await?,
-            Self::Cleanup => cleanup::run(environment, log).await?,
-            Self::Gateway => gateway::serve::run(std::future::pending()).await?,
-            Self::Answer => answer::run(environment, log).await?,
-            Self::Tools(tools) => {
+            Command::Tools(tools) => {
                 log.for_command(tools.format, words);
-                let ended = tools.run(environment, log).await;
-                return ended.or_else(|error| match error {
-                    Error::Inputs(_) | Error::Policy(_) => {
-                        error.report(log);
-                        Ok(Outcome::Undecided)
-                    }
-                    error => Err(error),
-                });
+                return tokio::select! {
+                    biased;
+                    () = cancelled => Ok(Outcome::Cancelled),
+                    ended = tools.run(environment, log) => ended,
+                };
             }
-            Self::Policy(command) => {
+            Command::Policy(command) => {
                 log.for_command(command.format(), command.words());
                 return Ok(command.run(environment, log));
             }
-            Self::Completions { shell } => {
+            Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "port-mcp", &mut script);
                 let script = String::from_utf8_lossy(&script);
@@ -177,6 +153,18 @@ impl Command {
             }
         }
         Ok(Outcome::Done)
+    }
+}
+
+/// Does `work` until `cancelled` resolves.
+async fn until(
+    cancelled: impl Future<Output = ()>,
+    work: impl Future<Output = Result<(), Error>>,
+) -> Result<Outcome, Error> {
+    tokio::select! {
+        biased;
+        () = cancelled => Ok(Outcome::Cancelled),
+        ended = work => ended.map(|()| Outcome::Done),
     }
 }
 

@@ -61,15 +61,25 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    /// Lists the tools, one per line.
+    /// Lists the tools, one per line. Reports itself that a request or a policy is invalid: then nothing is decided.
     ///
     /// # Errors
-    /// As for a step with this request.
+    /// Other errors, as for a step with this request.
     pub(super) async fn run(
         self,
         environment: &Environment,
         log: &mut Log<'_>,
     ) -> Result<Outcome, Error> {
+        match self.list(environment, log).await {
+            Err(error @ (Error::Inputs(_) | Error::Policy(_))) => {
+                error.report(log);
+                Ok(Outcome::Undecided)
+            }
+            ended => ended,
+        }
+    }
+
+    async fn list(self, environment: &Environment, log: &mut Log<'_>) -> Result<Outcome, Error> {
         let policy = match self.local_policy() {
             Ok(policy) => policy,
             Err(error) => {

@@ -242,11 +242,11 @@ pub(super) fn closing_line(
         n => format!("{n} tools"),
     };
     format!(
-        "Authenticated to Port (`{}`{}). Granted `{}` {count} of {}{}{condition}: {}.",
+        "Authenticated to Port (`{}`{}). Granted {count} on {} to `{}`{}{condition}: {}.",
         flow,
         region.unwrap_or_default(),
-        settings.request.agent,
         endpoint.url,
+        settings.request.agent,
         until.unwrap_or_default(),
         comma_list(tools.iter().map(ToolName::as_str)),
     )
@@ -273,7 +273,7 @@ pub(super) fn summary(
     };
     let mut summary = Summary::new("Port MCP");
     let is_gateway = settings.request.connection == Connection::Gateway;
-    let server = format!("{} as {}", endpoints.mcp, settings.server_name);
+    let server = format!("{} at {}", settings.server_name, endpoints.mcp);
     let actions = match &decision.actions {
         Actions::Only(actions) if !actions.is_empty() => Cell::untrusted(&actions.join(", ")),
         all_or_none => Cell::text(all_or_none),

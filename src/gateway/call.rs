@@ -56,6 +56,7 @@ impl OngoingCall {
 impl Drop for OngoingCall {
     fn drop(&mut self) {
         let outcome = self.outcome.or(self.response.outcome);
+        // The end of the gateway also drops the response, and then the agent did not give up the call.
         let cut = if self.closing.is_cancelled() {
             Outcome::Unknown
         } else {
@@ -94,6 +95,8 @@ impl ResponseReader {
         while !json.is_empty() {
             json = self.message.add_object(json);
             if self.message.is_complete() {
+                // Requests and notifications of the server can precede the response (transports, sending messages, 6): they
+                // have neither `result` nor `error`.
                 let message = std::mem::take(&mut self.message);
                 let outcome = if message.has_error || message.is_error_result {
                     Some(Outcome::Error)

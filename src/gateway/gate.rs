@@ -56,7 +56,7 @@ pub(crate) enum Rejection {
 }
 
 impl Rejection {
-    /// The error code of JSON-RPC 2.0 and of MCP.
+    /// The error code of JSON-RPC 2.0 (5.1) and, for headers, of MCP (2026-07-28, transports).
     pub(super) fn code(&self) -> i64 {
         match self {
             Self::Parse(_) => -32700,
@@ -125,6 +125,7 @@ pub(crate) fn decide(
     grants: &Grants,
 ) -> Result<Action, Rejection> {
     check_headers(message, headers)?;
+    // A client waits for no response to it (JSON-RPC 2.0, 4.1), but a server could run one with the method of a request.
     if message.is_notification() {
         return Ok(match message.kind {
             Kind::Notification => Action::Forward,

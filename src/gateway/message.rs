@@ -197,6 +197,7 @@ impl Envelope<'_> {
         }
         let problem = match (&self.method, self.result, self.error) {
             (Some(_), None, None) => return Ok(()),
+            // An error has none if the request could not be read (JSON-RPC 2.0, 5).
             (None, Some(_), None) if self.id.is_none() => "a response must have an `id`",
             (None, Some(_), None) | (None, None, Some(_)) if self.params.is_none() => return Ok(()),
             (None, None, None) => "`method`, `result`, or `error` is required",

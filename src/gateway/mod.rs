@@ -4,6 +4,11 @@
 //! sets the token and Port's headers, lets only granted tools pass, renews the token when it expires, and
 //! records every call.
 //!
+//! Comments name the sections of MCP's
+//! [transports](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports), of
+//! [JSON-RPC 2.0](https://www.jsonrpc.org/specification), and of
+//! [event streams](https://html.spec.whatwg.org/multipage/server-sent-events.html).
+//!
 //! | module | contents |
 //! |---|---|
 //! | `server` | the HTTP server for the agent: connections, and who may send requests |

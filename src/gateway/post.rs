@@ -194,6 +194,7 @@ impl Post<'_> {
         };
         let opened = opened(&text, &headers);
         let is_stream = has_type(&headers, EVENT_STREAM);
+        // A response in a stream can follow other messages, which pass as they are.
         let rewritten = if is_stream {
             let mut events = Events::default();
             let mut bytes = Vec::new();
@@ -216,6 +217,7 @@ impl Post<'_> {
             attempt.fail(Failure::invalid(&error, status, url));
             return response;
         }
+        // Only the response to `initialize` can open a session (transports, session management, 1).
         let id = headers
             .get(SESSION)
             .filter(|_| opens_session)

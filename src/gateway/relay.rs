@@ -46,11 +46,13 @@ pub(super) async fn relay(
         return response;
     }
     let relayed = head(&response);
+    // Port accepted the call and returns nothing (transports, sending messages, 4): a request should get a response.
     let is_empty = [StatusCode::ACCEPTED, StatusCode::NO_CONTENT].contains(&response.status());
     if let Some(call) = call.as_mut().filter(|_| is_empty) {
         call.end(Outcome::Unknown);
     }
     let is_stream = has_type(response.headers(), EVENT_STREAM);
+    // The stream owns the call: it is dropped when the client disconnects, and nothing else tells so.
     let state = (Box::pin(chunks(response, Some(memory))), call, filter);
     let stream =
         futures_util::stream::unfold(state, move |(mut bytes, mut call, mut filter)| async move {
@@ -210,6 +212,7 @@ fn chunks(
             if let Some(memory) = &mut memory {
                 memory.next().await?;
             }
+            // A client is only slow while something for it is kept: a wait for Port may take as long as Port takes.
             let next = match (bytes.next().now_or_never(), &mut memory) {
                 (Some(next), _) => next,
                 (None, None) => bytes.next().await,
@@ -224,6 +227,7 @@ fn chunks(
                 let rest = Bytes::from(inspector.finish()?);
                 return Ok((!rest.is_empty()).then_some((rest, None)));
             };
+            // The agent gets the error, and need not know the address of Port.
             let chunk = chunk.map_err(reqwest::Error::without_url)?;
             let passed = inspector.push(&chunk)?;
             if let Some(memory) = &mut memory {

@@ -203,3 +203,20 @@ impl Current {
         (last.ended_at.elapsed() < pause).then(|| failure.text.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `benches/rate-limits` simulates a day of many jobs with these rules.
+    #[test]
+    fn the_simulation_uses_the_same_numbers() {
+        let source = include_str!("../../benches/rate-limits");
+        for constant in [
+            format!("const RENEWAL_TIMEOUT = {};", TIMEOUT.as_secs()),
+            format!("const MIN_PAUSE = {};", MIN_PAUSE.as_secs()),
+        ] {
+            assert!(source.contains(&constant), "{constant}");
+        }
+    }
+}

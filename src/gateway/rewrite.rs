@@ -290,6 +290,8 @@ impl Events {
         if is_first {
             self.is_comment = byte == b':';
         }
+        // Event streams, 9.2.6: an empty line ends an event. A CR ends a line at once, without a wait for an LF: on a slow
+        // stream, that can be the beginning of the next event.
         let is_end = match byte {
             b'\n' if is_after_cr => is_first,
             b'\n' | b'\r' => !std::mem::take(&mut self.is_in_line) || self.is_comment,

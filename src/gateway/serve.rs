@@ -45,7 +45,7 @@ impl Reply {
             Ok(Self::Url(url)) if url.host_str() == Some(&address.to_string()) => Ok(url),
             Ok(Self::Url(url)) => Err(format!("it replied that it listens at {url}")),
             Ok(Self::Error(error)) => Err(error),
-            Err(_) => Err("it ended without a reply".to_owned()),
+            Err(_) => Err("it exited without replying".to_owned()),
         }
     }
 }

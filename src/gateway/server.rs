@@ -90,6 +90,7 @@ impl Gateway {
         listener: &TcpListener,
         connections: &TaskTracker,
     ) -> Infallible {
+        // Two limits: an agent that takes all regular connections must not keep the post phase from stopping the gateway.
         let regular = Arc::new(Semaphore::new(self.max_connections));
         let all = Arc::new(Semaphore::new(self.max_connections + RESERVE_CONNECTIONS));
         loop {
@@ -309,6 +310,7 @@ async fn mcp(
             };
             let mut body = read(body, &parts.headers).await?;
             memory.shrink(body.len());
+            // Parsers disagree about half of a surrogate pair, so Port gets what the gate has read.
             if let Cow::Owned(text) = well_formed(&body) {
                 body = text.into();
             }

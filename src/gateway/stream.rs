@@ -21,17 +21,13 @@ pub(super) async fn stream(
     session: Option<&Arc<Session>>,
     memory: Relay,
 ) -> Response<Body> {
-    let sent = gateway
-        .upstream
-        .send(Method::GET, headers, Bytes::new(), session);
     // The first request of an agent that only knows the transport before streamable HTTP.
     let is_attempt = session.is_none() && gateway.audit.is_unused();
-    let url = &gateway.upstream.url;
-    let response = match sent.await {
+    let response = match send(gateway, Method::GET, headers, session).await {
         Ok(response) => response,
         Err(error) => {
             if is_attempt {
-                let failure = Failure::no_response(&error, url);
+                let failure = Failure::no_response(&error, &gateway.upstream.url);
                 gateway.audit.session_failed(failure);
             }
             return no_response(gateway, session, &error);
@@ -45,11 +41,13 @@ pub(super) async fn stream(
         let status = response.status();
         let failure = match status {
             StatusCode::METHOD_NOT_ALLOWED => Failure::other_transport(status),
-            _ => Failure::status(status, response.headers(), "", url),
+            _ => Failure::status(status, response.headers(), "", &gateway.upstream.url),
         };
         gateway.audit.session_failed(failure);
     }
     let mut response = relay(response, None, None, memory).await;
+    // A server answers a GET with a stream or with a 405, and clients know nothing else (transports, listening for
+    // messages, 3).
     if response.status().is_success() {
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     }
@@ -63,19 +61,28 @@ pub(super) async fn close(
     session: Option<&Arc<Session>>,
     memory: Relay,
 ) -> Response<Body> {
-    let sent = gateway
-        .upstream
-        .send(Method::DELETE, headers, Bytes::new(), session);
-    let response = match sent.await {
+    let response = match send(gateway, Method::DELETE, headers, session).await {
         Ok(response) => response,
         Err(error) => return no_response(gateway, session, &error),
     };
+    // With a 405, Port says that clients cannot end a session (transports, session management, 5): it goes on.
     if let Some(id) = headers.get(SESSION).and_then(|id| id.to_str().ok())
         && response.status() != StatusCode::METHOD_NOT_ALLOWED
     {
         gateway.sessions.close(id);
     }
     relay(response, None, None, memory).await
+}
+
+/// Sends a request without a message.
+async fn send(
+    gateway: &Gateway,
+    method: Method,
+    headers: &HeaderMap,
+    session: Option<&Arc<Session>>,
+) -> Result<reqwest::Response, UpstreamError> {
+    let upstream = &gateway.upstream;
+    upstream.send(method, headers, Bytes::new(), session).await
 }
 
 /// Port did not respond to a request without a message.

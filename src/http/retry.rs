@@ -139,6 +139,24 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000;
 
+    /// `benches/rate-limits` simulates a day of many jobs with these rules.
+    #[test]
+    fn the_simulation_uses_the_same_numbers() {
+        let source = include_str!("../../benches/rate-limits");
+        for constant in [
+            format!("const MAX_ATTEMPTS = {MAX_ATTEMPTS};"),
+            format!("const BACKOFF = {};", BACKOFF.as_secs_f64()),
+            format!("const SPREAD = 1 / {SPREAD};"),
+            format!("const AT_ONCE_WAIT = {};", AT_ONCE.as_secs()),
+            format!(
+                "const MIN_ATTEMPT = {};",
+                crate::http::MIN_ATTEMPT.as_secs_f64()
+            ),
+        ] {
+            assert!(source.contains(&constant), "{constant}");
+        }
+    }
+
     fn wait(status: u16, headers: &[(&'static str, &str)]) -> Option<u64> {
         let headers = headers
             .iter()

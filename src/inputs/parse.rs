@@ -28,7 +28,7 @@ const MAX_CA_FILE: u64 = 1024 * 1024;
 
 /// An error for a value that is safe to quote.
 fn invalid(value: &str, hint: impl Into<String>) -> ValueError {
-    ValueError::new(format!("is {}", as_given(value)), hint)
+    ValueError::new(format!("is invalid: {}", as_given(value)), hint)
 }
 
 /// A client ID, a client secret, or a token. Finds what is wrong with it before it is sent.

@@ -136,7 +136,7 @@ pub(crate) enum EndError {
     Lifetime(String),
     /// It ended before the post phase.
     #[error(
-        "The gateway ended before the job did, so later calls failed: {0}. Check whether a step ended it, \
+        "The gateway exited before the job did, so later calls failed: {0}. Check whether a step ended it, \
          or whether the memory of the runner was exhausted."
     )]
     Early(String),
