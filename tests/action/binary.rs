@@ -1,164 +1,29 @@
-//! The binary action: the JavaScript in `binary/`, in a made-up release. Its binary is a shell script on a
-//! mirror, which listens on loopback, or the real binary in a file.
+//! The binary action: the JavaScript in `binary/`, in a made-up release. Its binary is a shell script on a mirror, or the
+//! real binary in a file.
 
 #![cfg(unix)]
 
+mod release;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 use fake_port::{Endpoint, Fault};
-use runner_double::{Finished, Job, Phase, Program, Running};
+use runner_double::{Finished, Job, Phase, Running};
 use tempfile::TempDir;
 
 use crate::gateway::Gateway;
-use crate::harness::{Step, annotations, errors};
+use crate::harness::{BINARY, Step, annotations, errors};
 use crate::hostile::environment::{FORGED, forge};
 
-const FILE: &str = "port-mcp-linux-x64";
+use release::{FILE, Mirror, Release, script};
 
 /// The secrets in the addresses below. No log may contain them.
 const SECRETS: [&str; 3] = ["alice", "hunter2", "sesame"];
 
 const ECHO: &str = "echo \"ran: $*\"";
-
-/// A shell script. The shell stops reading at `exit`. The rest makes the download large enough to be
-/// interrupted.
-fn script(commands: &str) -> Vec<u8> {
-    let mut script = format!("#!/bin/sh\n{commands}\nexit\n").into_bytes();
-    script.resize(1 << 20, b'#');
-    script
-}
-
-fn digest(contents: &[u8]) -> String {
-    let mut program = Command::new("sh")
-        .args([
-            "-c",
-            "if command -v sha256sum >&2; then sha256sum; else shasum -a 256; fi",
-        ])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    program.stdin.take().unwrap().write_all(contents).unwrap();
-    let printed = String::from_utf8(program.wait_with_output().unwrap().stdout).unwrap();
-    printed[..64].to_owned()
-}
-
-/// The directory of the action at the commit of a release.
-struct Release {
-    directory: TempDir,
-    digest: String,
-}
-
-impl Release {
-    fn of(binary: &[u8]) -> Self {
-        let directory = TempDir::new().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("binary");
-        for name in ["main.js", "post.js", "binary.js"] {
-            fs::copy(source.join(name), directory.path().join(name)).unwrap();
-        }
-        let digest = digest(binary);
-        let url = format!("https://github.com/acme/port-mcp-action/releases/download/v1/{FILE}");
-        let assets = directory.path().join("assets");
-        fs::write(assets, format!("{digest} {url}\n")).unwrap();
-        Self { directory, digest }
-    }
-
-    fn program(&self) -> Program {
-        Program::javascript(self.directory.path())
-    }
-}
-
-/// A file server whose response depends on the first part of the path.
-struct Mirror {
-    address: SocketAddr,
-    /// The head of each request, sent before its response.
-    requests: Receiver<String>,
-    /// Sends the second half of one held response.
-    resume: Sender<()>,
-}
-
-impl Mirror {
-    fn start(binary: Vec<u8>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (sender, requests) = channel();
-        let (resume, gate) = channel();
-        let (binary, gate) = (Arc::new(binary), Arc::new(Mutex::new(gate)));
-        thread::spawn(move || {
-            for (number, stream) in listener.incoming().enumerate() {
-                let (binary, sender, gate) = (binary.clone(), sender.clone(), Arc::clone(&gate));
-                // The client may have been stopped before the response.
-                thread::spawn(move || {
-                    Self::respond(&stream.unwrap(), number, &binary, &sender, &gate).ok()
-                });
-            }
-        });
-        Self {
-            address,
-            requests,
-            resume,
-        }
-    }
-
-    fn respond(
-        mut stream: &TcpStream,
-        number: usize,
-        binary: &[u8],
-        sender: &Sender<String>,
-        gate: &Mutex<Receiver<()>>,
-    ) -> std::io::Result<()> {
-        let mut head = String::new();
-        let mut reader = BufReader::new(stream);
-        while reader.read_line(&mut head)? > 2 {}
-        let kind = head.split(['/', '?', ' ']).nth(2).unwrap_or_default();
-        let (status, body): (_, &[u8]) = match kind {
-            "missing" => ("404 Not Found", b"no such file"),
-            "other" => ("200 OK", b"another file"),
-            "empty" => ("200 OK", b""),
-            _ => ("200 OK", binary),
-        };
-        let is_held = kind == "held";
-        // A connection that breaks twice, or always.
-        let is_broken = number < 2 || head.contains("always");
-        let is = |fault: &str| is_broken && kind == fault;
-        let (is_silent, is_short) = (is("silent"), is("short"));
-        sender.send(head).ok();
-        if is_silent {
-            return Ok(());
-        }
-        write!(
-            stream,
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        )?;
-        let (half, rest) = body.split_at(body.len() / 2);
-        stream.write_all(half)?;
-        if is_short {
-            return Ok(());
-        }
-        if is_held {
-            gate.lock().unwrap().recv().ok();
-        }
-        stream.write_all(rest)
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    fn downloads(&self) -> usize {
-        self.requests.try_iter().count()
-    }
-}
 
 /// A job that uses the binary action of the release.
 struct BinaryAction {
@@ -307,7 +172,7 @@ fn only_error(finished: &Finished) -> String {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn m6_four_jobs_that_share_a_directory_all_run() {
+fn four_jobs_that_share_a_directory_all_run() {
     let mut action = BinaryAction::new();
     for _ in 0..15 {
         action = action.with_empty_temp();
@@ -321,7 +186,7 @@ fn m6_four_jobs_that_share_a_directory_all_run() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn m6_an_unfinished_download_does_not_affect_other_jobs() {
+fn an_unfinished_download_does_not_affect_other_jobs() {
     let action = BinaryAction::new();
     let [whole, held] = ["", "/held"].map(|path| action.mirror.url(path));
     let action = action.with_mirror(&held);
@@ -338,7 +203,7 @@ fn m6_an_unfinished_download_does_not_affect_other_jobs() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn m6_a_valid_file_is_not_downloaded_again() {
+fn a_valid_file_is_not_downloaded_again() {
     let action = BinaryAction::new();
     assert_ran(&action.run());
     assert_eq!(action.mirror.downloads(), 1);
@@ -348,7 +213,7 @@ fn m6_a_valid_file_is_not_downloaded_again() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn m6_a_partial_file_is_replaced() {
+fn a_partial_file_is_replaced() {
     BinaryAction::new()
         .with_kept(&script(ECHO)[..1000], 0o755)
         .assert_replaced();
@@ -357,7 +222,7 @@ fn m6_a_partial_file_is_replaced() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn m6_a_changed_file_is_not_run_but_replaced() {
+fn a_changed_file_is_not_run_but_replaced() {
     let changed = b"#!/bin/sh\necho changed\n";
     BinaryAction::new()
         .with_kept(changed, 0o755)
@@ -370,7 +235,7 @@ fn m6_a_changed_file_is_not_run_but_replaced() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn m6_a_file_without_its_execute_bit_is_replaced() {
+fn a_file_without_its_execute_bit_is_replaced() {
     BinaryAction::new()
         .with_kept(&script(ECHO), 0o644)
         .assert_replaced();
@@ -378,7 +243,7 @@ fn m6_a_file_without_its_execute_bit_is_replaced() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn m6_directories_and_links_are_replaced_and_links_are_not_followed() {
+fn directories_and_links_are_replaced_and_links_are_not_followed() {
     let action = BinaryAction::new();
     fs::create_dir_all(action.kept().join("a/b")).unwrap();
     action.assert_replaced();
@@ -397,7 +262,7 @@ fn m6_directories_and_links_are_replaced_and_links_are_not_followed() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn m6_a_download_with_the_wrong_digest_is_rejected() {
+fn a_download_with_the_wrong_digest_is_rejected() {
     for kind in ["/other", "/empty"] {
         for left in [None, Some(&b"left"[..])] {
             let mut action = BinaryAction::new();
@@ -419,7 +284,7 @@ fn m6_a_download_with_the_wrong_digest_is_rejected() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn m6_failed_downloads_leave_no_files() {
+fn failed_downloads_leave_no_files() {
     for kind in ["/missing", "/other", "/empty"] {
         let action = BinaryAction::new();
         let address = action.mirror.url(kind);
@@ -444,7 +309,7 @@ fn m6_failed_downloads_leave_no_files() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn l8_credentials_of_a_mirror_are_not_shown() {
+fn credentials_of_a_mirror_are_not_shown() {
     let action = BinaryAction::new();
     let host = action.mirror.address.to_string();
     let mut action = action;
@@ -512,7 +377,7 @@ fn l8_credentials_of_a_mirror_are_not_shown() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn l8_credentials_of_a_proxy_are_not_shown() {
+fn credentials_of_a_proxy_are_not_shown() {
     for proxy in [
         "sesame://alice:hunter2@127.0.0.1:1",
         "sesame://alice:it'shunter2@127.0.0.1:1",
@@ -528,7 +393,7 @@ fn l8_credentials_of_a_proxy_are_not_shown() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn l8_an_annotation_contains_no_command() {
+fn an_annotation_contains_no_command() {
     let name = "50%0A\r\n::error::x\n##[add-mask]Linux";
     let text = BinaryAction::new().variable("RUNNER_OS", name).fail();
     assert!(text.contains(name), "{text:?}");
@@ -536,7 +401,7 @@ fn l8_an_annotation_contains_no_command() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn l8_the_mirror_receives_the_credentials_and_the_query_of_its_address() {
+fn the_mirror_receives_the_credentials_and_the_query_of_its_address() {
     let action = BinaryAction::new();
     let address = format!(
         "http://alice:hunter2@{}/files/?sv=1&sig=a/b%2B",
@@ -552,7 +417,7 @@ fn l8_the_mirror_receives_the_credentials_and_the_query_of_its_address() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn u_missing_variables_of_the_runner_are_named() {
+fn missing_variables_of_the_runner_are_named() {
     let all = ["RUNNER_OS", "RUNNER_ARCH", "RUNNER_TEMP"];
     for name in all {
         let empty = BinaryAction::new().variable(name, "").fail();
@@ -624,7 +489,7 @@ fn the_post_phase_replaces_a_binary_that_a_step_has_changed() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn k70_the_post_phase_needs_no_network() {
+fn the_post_phase_needs_no_network() {
     for is_cached in [false, true] {
         let action = BinaryAction::new();
         assert_ran(&action.run());
@@ -643,7 +508,7 @@ fn k70_the_post_phase_needs_no_network() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn k68_a_broken_download_is_repeated() {
+fn a_broken_download_is_repeated() {
     for path in ["/silent", "/short"] {
         let action = BinaryAction::new();
         let address = action.mirror.url(path);
@@ -662,7 +527,7 @@ fn k68_a_broken_download_is_repeated() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn k69_every_failure_is_an_annotation() {
+fn every_failure_is_an_annotation() {
     let action = BinaryAction::new();
     let bin = TempDir::new().unwrap();
     let curl = bin.path().join("curl");
@@ -689,7 +554,7 @@ fn k69_every_failure_is_an_annotation() {
 
 #[test]
 #[ignore = "requires Node.js 20 or later"]
-fn k71_a_mirror_with_spaces_around_it_counts_and_one_with_a_fragment_does_not() {
+fn a_mirror_with_spaces_around_it_counts_and_one_with_a_fragment_does_not() {
     let action = BinaryAction::new();
     let address = format!(" {}\n", action.mirror.url(""));
     assert_ran(&action.with_mirror(&address).run());
@@ -835,7 +700,7 @@ struct RealBinary {
 
 impl RealBinary {
     fn new() -> Self {
-        let binary = env!("CARGO_BIN_EXE_port-mcp");
+        let binary = BINARY;
         let release = Release::of(&fs::read(binary).unwrap());
         symlink(binary, release.directory.path().join(FILE)).unwrap();
         let mirror = format!("file://{}", release.directory.path().display());
@@ -915,7 +780,7 @@ async fn the_post_phase_stops_the_gateway_and_reports_the_calls() {
     ] {
         assert!(post.summary.contains(row), "{}", post.summary);
     }
-    let ping = gateway.client.get(gateway.url()).send().await;
+    let ping = gateway.http.get(gateway.url()).send().await;
     assert!(ping.is_err(), "it is gone");
 }
 

@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use port_mcp_action::agents::{Agent, Effect, Finding};
 use port_mcp_action::port::is_same_server;
+use port_mcp_action::tool::ToolName;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use url::Url;
 
 fn agent(name: &str) -> &'static Agent {
-    let mut agents = Agent::ALL.into_iter();
+    let mut agents = Agent::ALL.iter();
     agents.find(|agent| agent.to_string() == name).unwrap()
 }
 
@@ -21,7 +22,7 @@ fn findings(name: &str, base: &Value, ours: &Url) -> Vec<Finding> {
         _ => base.to_string(),
     };
     let config = agent.parse_base_config(&text).unwrap();
-    let tools = ["list_blueprints".to_owned()];
+    let tools = [ToolName::new("list_blueprints").unwrap()];
     agent.findings("port", &tools, &config, &|url| is_same_server(url, ours))
 }
 

@@ -266,9 +266,24 @@ pub(crate) fn annotations(finished: &Finished, kind: &str) -> String {
     texts.join("\n\n")
 }
 
+/// The binary of this machine.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_port-mcp");
+
+/// The program under test: the image that `PORT_MCP_IMAGE` names, otherwise the binary of this machine.
 pub(crate) fn program() -> Program {
-    Program::image_from("PORT_MCP_IMAGE")
-        .unwrap_or_else(|| Program::binary(env!("CARGO_BIN_EXE_port-mcp")))
+    Program::image_from("PORT_MCP_IMAGE").unwrap_or_else(|| Program::binary(BINARY))
+}
+
+/// The binary of this machine, started by a shell after `script`.
+pub(crate) fn after(script: &str) -> Program {
+    Program::wrapped(["sh", "-c", &format!("{script}; exec \"$0\" \"$@\""), BINARY])
+}
+
+/// The names of our files in the temporary directory of a job.
+pub(crate) fn ours(job: &Job) -> Vec<String> {
+    let entries = job.temp().read_dir().unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("port-mcp-")).collect()
 }
 
 /// Runs the binary without a runner, as a user does in a terminal. Returns its exit status, and its output with the
@@ -282,7 +297,7 @@ pub(crate) fn port_mcp_with(
     arguments: &[&str],
     variables: &[(&str, &str)],
 ) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
+    let output = Command::new(BINARY)
         .args(arguments)
         .env_clear()
         .envs(variables.iter().copied())

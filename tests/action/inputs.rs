@@ -1,206 +1,175 @@
-//! Inputs: all errors are reported at once, before any request is sent.
+//! Inputs: their names, their notations, and the hints of their errors.
 
-use crate::harness::{Step, annotations, assert_snapshot, errors};
+use std::process::Command;
+
+use fake_port::FakePort;
+
+use crate::harness::{Step, annotations};
 
 #[test]
-fn an_invisible_character_is_named() {
-    for (name, value, code) in [
-        ("region", "e\u{200b}u", "U+200B"),
-        ("timeout", "60s\u{202e}", "U+202E"),
-        ("allowed_tools", "\u{feff}list_*", "U+FEFF"),
-        ("mcp_url", "https://mcp.port.io/v1\u{ad}", "U+00AD"),
+fn variables_with_the_prefix_of_inputs_are_errors_only_if_they_resemble_an_input() {
+    let step = Step::new()
+        .variable("INPUT_TAG", "v1")
+        .variable("INPUT_PROMPT", "x")
+        .variable("INPUT_NODE_VERSION", "24");
+    assert_eq!(
+        annotations(&step.succeed(), "warning")
+            .matches("INPUT")
+            .count(),
+        0
+    );
+    for (near, meant) in [
+        ("INPUT_ALLOWED_TOOL", "allowed_tools"),
+        ("INPUT_READONLY", "read_only"),
     ] {
-        let errors = Step::new().input(name, value).fail();
-        let expected = format!("input `{name}` contains an invisible character ({code})\n");
-        assert!(errors.contains(&expected), "{errors}");
+        let errors = Step::new().variable(near, "x").fail();
+        assert!(
+            errors.contains(&format!("did you mean `{meant}`?")),
+            "{errors}"
+        );
     }
 }
 
-/// The runner passes the default if the step does not set the input.
+/// The runner passes the default of an input that the step does not set.
 #[test]
-fn an_empty_text_for_all_tools_is_warned_of() {
-    let warnings = annotations(
-        &Step::new().input("allowed_tools", " ").succeed(),
-        "warning",
-    );
-    assert!(
-        warnings.contains("Input `allowed_tools` is empty, so its default `*` is used."),
-        "{warnings}"
-    );
-    let unset = annotations(&Step::new().succeed(), "warning");
-    assert!(!unset.contains("is empty"), "{unset}");
+fn a_misspelled_input_is_an_error_whatever_the_default_of_the_right_one() {
+    for (near, meant, default) in [
+        ("allowed_tool", "allowed_tools", "*"),
+        ("readonly", "read_only", "true"),
+        ("connections", "connection", "direct"),
+        ("require_conection", "require_connection", "false"),
+        ("githubtoken", "github_token", "ghs_token-of-the-job"),
+    ] {
+        let step = Step::new().input(near, "x").input(meant, default);
+        let errors = step.fail();
+        assert!(
+            errors.contains(&format!("did you mean `{meant}`?")),
+            "{errors}"
+        );
+    }
 }
 
 #[test]
-fn a_secret_in_another_input_is_one_error() {
-    let step = Step::new();
-    let secret = step.port.client_secret().to_owned();
-    let errors = step.input("client_id", secret).fail();
+fn variables_for_other_programs_do_not_stop_a_step_whose_inputs_are_right() {
+    let run = Step::new()
+        .variable(
+            "INPUT_PORT_CLIENT_SECRET",
+            "another-s3cret-of-another-program",
+        )
+        .variable("INPUT_CLIENT-ID", "x")
+        .variable("INPUT_BASEURL", "https://example.com")
+        .succeed();
+    assert_eq!(annotations(&run, "warning"), "");
+}
+
+#[test]
+fn values_are_case_insensitive() {
+    let step = Step::behind_a_proxy(FakePort::builder());
+    let run = step.input("region", "US").succeed();
+    assert!(run.log().contains("region `us`"));
+    Step::new()
+        .input("agent", "Claude-Code")
+        .input("connection", "DIRECT")
+        .input("token_placement", "Env")
+        .input("auth_method", "API")
+        .succeed();
+}
+
+#[test]
+fn a_json_array_is_a_list() {
+    let run = Step::new()
+        .input("allowed_tools", r#"["list_entities", "list_blueprints"]"#)
+        .succeed();
+    assert_eq!(
+        run.outputs["tools"],
+        r#"["list_blueprints","list_entities"]"#
+    );
+    let run = Step::new()
+        .input("allowed_tools", "[\n  \"list_*\",\n  \"!list_p*\"\n]")
+        .input("allowed_actions", r#"["deploy","restart"]"#)
+        .succeed();
+    assert!(run.outputs["mcp_config"].contains(r#""x-allowed-actions-to-run":"deploy,restart""#));
+    for wrong in [r#"["a""#, "[1]", "[list_entities]"] {
+        let errors = Step::new().input("allowed_tools", wrong).fail();
+        assert!(
+            errors.contains("starts like a JSON array, but is not an array of strings"),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn a_variable_that_spells_an_input_in_lower_case_changes_nothing() {
+    // The runner writes the names in upper case: the other one is a variable of an earlier step.
+    let step = Step::new().variable("INPUT_client_id", "another");
+    step.variable("INPUT_Region", "mars").succeed();
+}
+
+#[test]
+fn directories_and_pipes_are_named_in_the_error() {
+    let step = || {
+        let step = Step::new().file("directory/x", "");
+        let pipe = step.job.workspace().join("pipe");
+        assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        step
+    };
+    for input in ["base_config", "policy", "ca_certificate"] {
+        let errors = step().input(input, "directory").fail();
+        assert!(
+            errors.contains("names `directory`, which is a directory"),
+            "{input}: {errors}"
+        );
+        let errors = step().input(input, "pipe").fail();
+        assert!(
+            errors.contains("names `pipe`, which is a pipe"),
+            "{input}: {errors}"
+        );
+        let errors = step().input(input, "missing").fail();
+        assert!(errors.contains("which does not exist"), "{input}: {errors}");
+        let errors = step().input(input, "directory/x/y").fail();
+        assert!(errors.contains("which does not exist"), "{input}: {errors}");
+    }
+}
+
+#[test]
+fn an_action_with_characters_that_are_invalid_in_a_header_is_rejected() {
+    for name in ["déployer_service", "deploy service", "部署"] {
+        let errors = Step::new().input("allowed_actions", name).fail();
+        assert!(
+            errors.contains("which is not a valid identifier of an action"),
+            "{errors}"
+        );
+        assert!(errors.contains("ASCII letters"), "{errors}");
+    }
+}
+
+/// On GitHub, or with `act`.
+#[test]
+fn the_hint_for_an_empty_secret_is_about_the_runner() {
+    let empty = |name: &str, value: &str| {
+        let step = Step::new().input("client_secret", "").variable(name, value);
+        step.fail()
+    };
+    let errors = empty("ACT", "true");
     assert!(
-        errors.contains("input `client_id` contains the client secret"),
+        errors.contains("hint: pass the secret to act with `--secret NAME`"),
         "{errors}"
     );
-    assert!(!errors.contains("is empty"), "{errors}");
-}
-
-#[test]
-fn very_many_errors_are_not_all_shown() {
-    let tools: Vec<String> = (0..3000).map(|number| format!("listed_{number}")).collect();
-    let run = Step::new().input("allowed_tools", tools.join(",")).run();
-    assert_eq!(errors(&run).matches("is not available").count(), 50);
-    assert!(run.log().contains("2950 more errors are not shown."));
-}
-
-#[test]
-fn each_invalid_input_has_an_annotation() {
-    let step = Step::new()
-        .input("region", "europe")
-        .input("api_url", "http://api.port.io")
-        .input("mcp_url", "https://user:pass@mcp.port.io/v1")
-        .input("auth_method", "o-auth")
-        .input("allowed_tools", "list_?, mcp__port__get_page, a b")
-        .input("read_only", "yes")
-        .input("allowed_actions", "deploy, two words")
-        .input("policy", "acme/.github/port-mcp.yml")
-        .input("github_token", "ghs token")
-        .input("agent", "claude")
-        .input("connection", "gateway")
-        .input("token_placement", "file")
-        .input("server_name", "Port Prod")
-        .input("base_config", "{\"mcpServers\": {},\n  \"broken\": }")
-        .input("config_file", "1")
-        .input("min_validity", "10")
-        .input("timeout", "1h")
-        .input("ca_certificate", "certs/missing.pem")
-        .input("summary", "on")
-        .input("verify", "no");
-    let run = step.run();
-    assert_snapshot!("every_mistake.log", run.log());
-    assert_eq!(run.exit, Some(1));
-    assert!(step.port.received().is_empty());
-}
-
-#[test]
-fn unknown_inputs_are_rejected_with_a_suggestion() {
-    let step = Step::new()
-        .input("allowed_tool", "list_blueprints")
-        .input("readOnly", "false")
-        .input("polcy", "port-mcp.yml")
-        .input("prompt", "hello");
-    assert_snapshot!(step.fail(), @"
-    input `allowed_tool` is not an input of this action
-    hint: did you mean `allowed_tools`?
-    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-not-an-input-of-this-action
-
-    input `polcy` is not an input of this action
-    hint: did you mean `policy`?
-    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-not-an-input-of-this-action
-
-    input `readonly` is not an input of this action
-    hint: did you mean `read_only`?
-    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input--is-not-an-input-of-this-action
-    ");
-}
-
-#[test]
-fn k36_what_is_no_credential_is_not_sent() {
-    for (value, problem) in [
-        ("\"s3cret-value-in-quotes\"", "is in quotes"),
-        ("'s3cret-value-in-quotes'", "is in quotes"),
-        ("{\"clientSecret\": \"s3cret-value\"}", "is JSON"),
-        ("$PORT_CLIENT_SECRET", "is the name of a variable"),
-        ("${PORT_CLIENT_SECRET}", "is the name of a variable"),
-        ("$env:PORT_CLIENT_SECRET", "is the name of a variable"),
-        ("%PORT_CLIENT_SECRET%", "is the name of a variable"),
-        (
-            "${{ secrets.PORT_CLIENT_SECRET }}",
-            "contains an expression that was not evaluated",
-        ),
-    ] {
-        for input in ["client_id", "client_secret"] {
-            let step = Step::new().input(input, value);
-            let errors = step.fail();
-            let expected = format!("input `{input}` {problem}");
-            assert!(errors.starts_with(&expected), "{value}: {errors}");
-            assert!(!errors.contains("s3cret"), "{errors}");
-            assert!(step.port.received().is_empty());
-        }
-    }
-}
-
-/// Port's guides for `curl` name this URL.
-#[test]
-fn k35_the_url_of_the_token_exchange_is_accepted_as_api_url() {
-    for suffix in ["/v1/auth/access_token", "/v1/auth/access_token/", "/v1", ""] {
-        let step = Step::new();
-        let url = format!("{}{suffix}", step.port.api_url());
-        let step = step.input("api_url", url);
-        step.succeed();
-    }
-}
-
-#[test]
-fn empty_inputs_have_defaults_and_booleans_are_those_of_yaml() {
-    let step = Step::new()
-        .input("region", "")
-        .input("allowed_tools", "")
-        .input("read_only", "True")
-        .input("summary", "FALSE")
-        .input("timeout", " ");
-    let run = step.succeed();
-    assert!(run.outputs["allowed_tools"].starts_with("mcp__port__list_blueprints,"));
-    assert_eq!(run.summary, "");
-}
-
-#[test]
-fn an_empty_list_of_tools_is_an_error() {
-    assert_snapshot!(Step::new().input("allowed_tools", ",").fail(), @"
-    input `allowed_tools` lists no tools
-    hint: use tool names, globs (`list_*`), and exclusions (`!delete_*`), separated by commas or newlines, or a JSON array
-    see: https://github.com/acme/port-mcp-action/blob/v1/docs/troubleshooting.md#input-allowed_tools
-    ");
-}
-
-#[test]
-fn a_base_configuration_must_be_inside_the_workspace() {
-    let step = Step::new();
-    let outside = step.job.temp().join("outside.json");
-    std::fs::write(&outside, "{}").unwrap();
-    let errors = step.input("base_config", outside.to_str().unwrap()).fail();
+    let errors = empty("ACT", "");
     assert!(
-        errors.contains("which is outside the workspace"),
-        "{errors}"
-    );
-
-    let step = Step::new().input("base_config", "link.json");
-    std::os::unix::fs::symlink(
-        // This file also exists in the image.
-        "/proc/self/status",
-        step.job.workspace().join("link.json"),
-    )
-    .unwrap();
-    let errors = step.fail();
-    assert!(
-        errors.contains("which is outside the workspace"),
+        errors.contains("hint: set the secret for this repository"),
         "{errors}"
     );
 }
 
 #[test]
-fn a_base_configuration_of_another_shape_is_rejected() {
-    for (text, expected) in [
-        ("[]", "must be a JSON object"),
-        (
-            "{\"mcpServers\": []}",
-            "contains a key `mcpServers` whose value is not an object",
-        ),
-        ("{\"mcpServers\": {", "unexpected end at line 1, column 16"),
-        (
-            "missing.json",
-            "names the file `missing.json`, which does not exist",
-        ),
-    ] {
-        let errors = Step::new().input("base_config", text).fail();
-        assert!(errors.contains(expected), "{errors}");
+fn a_name_that_an_agent_reserves_is_rejected() {
+    for name in ["workspace", "ide", "computer-use"] {
+        let errors = Step::new().input("server_name", name).fail();
+        assert!(errors.contains("which `claude-code` reserves"), "{errors}");
     }
+    Step::new()
+        .input("agent", "codex")
+        .input("server_name", "workspace")
+        .succeed();
 }

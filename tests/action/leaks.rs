@@ -9,6 +9,7 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
+use fake_port::client::{self, block_on};
 use fake_port::{Builder, Endpoint, FakePort, Fault, GITHUB_TOKEN, Token, Tool};
 use port_mcp_action::agents::Agent;
 use proptest::prelude::*;
@@ -421,12 +422,8 @@ fn no_secret_leaves_a_gateway() {
 /// Calls tools through the gateway, with the texts in every place. The response of a server that repeats
 /// secrets, in an error or in a result, reaches the agent without them.
 fn call(case: &Case, step: &Step, url: &str, key: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let agent = client::Agent::new(url, key);
+    block_on(async {
         for (number, text) in case.texts.iter().enumerate() {
             if number == 0 {
                 step.port.fault(Endpoint::Mcp, Fault::Echo);
@@ -435,25 +432,29 @@ fn call(case: &Case, step: &Step, url: &str, key: &str) {
                 let text = format!("{} {}", case.token, json!({"secret": case.secret}));
                 let content = json!([{"type": "text", "text": text}]);
                 let result = json!({"jsonrpc": "2.0", "id": 2, "result": {"content": content}});
-                step.port.fault(Endpoint::Mcp, Fault::status(200).json(result));
+                step.port
+                    .fault(Endpoint::Mcp, Fault::status(200).json(result));
             }
             let body = json!({
                 "jsonrpc": "2.0", "id": text, "method": if number == 3 { text } else { "tools/call" },
                 "params": {"name": if number == 1 { text } else { "list_blueprints" }, "arguments": {text: text}},
             });
-            let request = client.post(url).bearer_auth(key).body(body.to_string());
-            let request = request.header("content-type", "application/json");
-            let response = request.header("accept", "application/json, text/event-stream");
-            let response = response.send().await.unwrap().text().await.unwrap();
+            let response = agent.raw(&body.to_string()).await.1;
             let value = serde_json::from_str(&response).unwrap_or(Value::Null);
             let result = value["result"]["content"][0]["text"].as_str();
-            assert!(number != 2 || result.is_none_or(|text| text.contains("***")), "{value}");
+            assert!(
+                number != 2 || result.is_none_or(|text| text.contains("***")),
+                "{value}"
+            );
             let response = format!("{response}\n{}", result.unwrap_or_default());
             // The agent may already know a secret that is in its own texts.
             let own = body.to_string();
             for secret in [&case.secret, &case.token] {
                 let is_new = !own.contains(secret.as_str());
-                assert!(!is_new || !response.contains(secret.as_str()), "the agent got {secret:?}: {response}");
+                assert!(
+                    !is_new || !response.contains(secret.as_str()),
+                    "the agent got {secret:?}: {response}"
+                );
             }
         }
     });

@@ -3,6 +3,7 @@
 use port_mcp_action::Connection;
 use port_mcp_action::agents::format::Format;
 use port_mcp_action::agents::{Agent, AgentOutputs, Server, TokenPlacement};
+use port_mcp_action::tool::ToolName;
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
@@ -34,7 +35,7 @@ fn render(
         token: &"t0ken".into(),
         transport: connection.into(),
         token_placement,
-        tools: &["list_blueprints".to_owned()],
+        tools: &[ToolName::new("list_blueprints").unwrap()],
         ungranted: &["delete_entity".to_owned()],
     };
     agent.render(&server, agent.parse_base_config(base).unwrap())

@@ -7,20 +7,29 @@ use std::path::{Path, PathBuf};
 const IMPORTS: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("connection", &[]),
+    ("file", &[]),
+    ("tool", &["text"]),
     ("troubleshooting", &["text"]),
     ("http", &["text"]),
     ("port", &["http", "text"]),
     ("mcp", &["http", "text"]),
-    ("agents", &["connection", "text"]),
-    ("access", &["connection", "http", "mcp", "port", "text"]),
-    ("runner", &["text", "troubleshooting"]),
-    ("gateway", &["http", "mcp", "port", "text"]),
+    ("agents", &["connection", "text", "tool"]),
+    (
+        "access",
+        &["connection", "http", "mcp", "port", "text", "tool"],
+    ),
+    ("runner", &["file", "text", "troubleshooting"]),
+    (
+        "gateway",
+        &["access", "http", "mcp", "port", "text", "tool"],
+    ),
     (
         "inputs",
         &[
             "access",
             "agents",
             "connection",
+            "file",
             "http",
             "port",
             "runner",
@@ -44,10 +53,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "port",
             "runner",
             "text",
+            "tool",
         ],
     ),
     ("cleanup", &["error", "gateway", "launch", "runner", "text"]),
-    ("answer", &["agents", "inputs", "port", "runner", "text"]),
+    (
+        "answer",
+        &["agents", "file", "inputs", "port", "runner", "text"],
+    ),
     (
         "cli",
         &[

@@ -1,28 +1,12 @@
-//! The process: signals, arguments, and running without a runner.
+//! The process of this machine: arguments, running without a runner, and a signal at its start.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use fake_port::{Endpoint, Fault};
+use runner_double::Running;
 
-use crate::harness::{Step, assert_snapshot, port_mcp};
-
-#[test]
-fn a_cancelled_run_stops_at_once() {
-    let step = Step::new().variable("RUNNER_DEBUG", "1");
-    step.port.fault(Endpoint::Rest, Fault::Hang);
-    let running = step.spawn();
-    running.wait_for_line("requesting a token");
-    running.terminate();
-    let finished = running.wait();
-    assert_eq!(finished.exit, Some(130));
-    assert!(finished.outputs.is_empty());
-
-    step.port.fault(Endpoint::Rest, Fault::Hang);
-    let running = step.spawn();
-    running.wait_for_line("requesting a token");
-    running.interrupt();
-    assert_eq!(running.wait().exit, Some(130));
-}
+use crate::harness::{BINARY, Step, assert_snapshot, port_mcp};
 
 #[test]
 fn help_and_version() {
@@ -41,7 +25,7 @@ fn help_and_version() {
 #[test]
 fn running_without_a_runner_is_an_error() {
     let step = Step::new();
-    let output = Command::new(env!("CARGO_BIN_EXE_port-mcp"))
+    let output = Command::new(BINARY)
         .arg("connect")
         .env_clear()
         .envs([
@@ -62,4 +46,22 @@ fn running_without_a_runner_is_an_error() {
         "{text}"
     );
     assert!(text.contains("cargo run --example quickstart"), "{text}");
+}
+
+/// The signal handlers are installed first, so a signal right after the start ends the process. Docker starts a process too
+/// slowly for this test: `tests/e2e/run` tests signals to a container.
+#[test]
+fn a_signal_right_after_the_start_ends_the_step() {
+    for signal in [Running::terminate, Running::interrupt] {
+        for _ in 0..20 {
+            let step = Step::new();
+            step.port.fault(Endpoint::Rest, Fault::Hang);
+            let started = Instant::now();
+            let running = step.spawn();
+            signal(&running);
+            let run = running.wait();
+            assert!(matches!(run.exit, None | Some(130)), "{:?}", run.exit);
+            assert!(started.elapsed() < Duration::from_secs(5));
+        }
+    }
 }

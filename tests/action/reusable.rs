@@ -100,7 +100,7 @@ const ENTITIES: [&str; 6] = [
 ];
 
 #[test]
-fn k95_an_event_that_claude_code_does_not_support_is_an_error() {
+fn an_event_that_claude_code_does_not_support_is_an_error() {
     for event in ["push", "merge_group", "release", "workflow_call"] {
         let call = |agent| Call::new(agent).set("GITHUB_EVENT_NAME", event);
         call("claude-code").assert_error(&format!("does not support the event `{event}`"));
@@ -121,7 +121,7 @@ fn k95_an_event_that_claude_code_does_not_support_is_an_error() {
 }
 
 #[test]
-fn k95_a_user_without_write_access_is_an_error() {
+fn a_user_without_write_access_is_an_error() {
     let error = "does not start for `outsider`, who cannot write to this repository";
     for event in ENTITIES {
         let call = |agent| {
@@ -172,7 +172,7 @@ fn k95_a_user_without_write_access_is_an_error() {
 }
 
 #[test]
-fn k95_the_actor_of_the_upstream_run_needs_write_access() {
+fn the_actor_of_the_upstream_run_needs_write_access() {
     let call = |upstream| {
         let call = Call::new("claude-code").set("GITHUB_EVENT_NAME", "workflow_run");
         call.set("UPSTREAM_ACTOR", upstream)
@@ -193,7 +193,7 @@ fn k95_the_actor_of_the_upstream_run_needs_write_access() {
 }
 
 #[test]
-fn k95_a_bot_is_an_error_unless_it_is_allowed() {
+fn a_bot_is_an_error_unless_it_is_allowed() {
     for bot in ["renovate[bot]", "Copilot"] {
         for event in ["schedule", "issues"] {
             let call = |agent| {
@@ -237,7 +237,7 @@ fn k95_a_bot_is_an_error_unless_it_is_allowed() {
 }
 
 #[test]
-fn k95_without_an_answer_of_github_the_agents_action_decides() {
+fn without_an_answer_of_github_the_agents_action_decides() {
     for fault in [
         Fault::status(503).into(),
         Fault::status(403).into(),
@@ -260,7 +260,7 @@ fn k95_without_an_answer_of_github_the_agents_action_decides() {
 }
 
 #[test]
-fn k91_a_checkout_that_the_agent_cannot_use_is_an_error() {
+fn a_checkout_that_the_agent_cannot_use_is_an_error() {
     let call = |agent| Call::new(agent).set("CHECKOUT", "true");
     for agent in ["claude-code", "codex"] {
         call(agent).assert_allowed();
@@ -300,7 +300,7 @@ fn everything_that_is_wrong_with_a_call_is_said_at_once() {
 }
 
 #[test]
-fn k98_codex_needs_sudo() {
+fn codex_without_sudo_is_an_error() {
     let mut call = Call::new("codex");
     call.sudo = "exit 1";
     call.assert_error("requires a runner on which `sudo` needs no password");
@@ -325,12 +325,12 @@ fn inputs_in_hints() -> BTreeSet<String> {
             }
         }
     }
-    names.retain(|name| INPUTS.iter().any(|(input, _)| input == name));
+    names.retain(|name| INPUTS.iter().any(|input| input.name == *name));
     names
 }
 
 #[test]
-fn k49_callers_can_set_what_hints_tell_them_to_set() {
+fn callers_can_set_what_hints_tell_them_to_set() {
     // The workflow sets these itself, so no hint about them applies to a caller.
     let set_by_the_workflow = [
         "gateway_lifetime",

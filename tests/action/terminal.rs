@@ -103,9 +103,9 @@ fn the_tools_can_be_listed_before_the_first_run() {
     assert!(!text.contains("wrong-secret"), "{text}");
 }
 
-/// K45: people get the words of the command line, on standard error, and a link that they can open.
+/// People get the words of the command line, on standard error, and a link that they can open.
 #[test]
-fn k45_errors_speak_of_options_and_variables() {
+fn errors_speak_of_options_and_variables() {
     let files = Files::new(&[]);
     let (code, text) = port_mcp_with(
         &[
@@ -141,9 +141,9 @@ fn k45_errors_speak_of_options_and_variables() {
     }
 }
 
-/// K46: `tools` is a dry run of the grant.
+/// `tools` is a dry run of the grant.
 #[test]
-fn k46_a_request_can_be_tried() {
+fn the_tools_are_a_dry_run_of_the_grant() {
     let port = FakePort::builder().start();
     let files = Files::new(&[("port-mcp.yml", POLICY)]);
     let request = ["--allowed-tools", "list_*, run_action, !list_p*"];
@@ -210,9 +210,9 @@ fn k46_a_request_can_be_tried() {
     );
 }
 
-/// K46: the arguments of each tool, from the server.
+/// The arguments of each tool, from the server.
 #[test]
-fn k46_the_arguments_of_tools_are_listed() {
+fn the_arguments_of_each_tool_are_listed() {
     let port = FakePort::builder().start();
     let (code, text) = tools(
         &port,
@@ -238,9 +238,9 @@ fn k46_the_arguments_of_tools_are_listed() {
     assert_eq!(result[0]["arguments"][0]["path"][0], "actionIdentifier");
 }
 
-/// K40: everything that is wrong with a policy, with annotations on the file as the repository names it.
+/// Everything that is wrong with a policy, with annotations on the file as the repository names it.
 #[test]
-fn k40_a_policy_is_checked() {
+fn each_problem_of_a_policy_is_at_its_place() {
     let broken = POLICY
         .replace("version: 1", "version: 1\nname: x")
         .replace("[list_blueprints]", "[mcp__port__list_entities]")
@@ -277,9 +277,9 @@ fn k40_a_policy_is_checked() {
     );
 }
 
-/// K46: whether a policy allows a request is the exit status.
+/// Whether a policy allows a request is the exit status.
 #[test]
-fn k46_a_policy_is_explained() {
+fn the_exit_status_says_whether_a_policy_allows_a_request() {
     let files = Files::new(&[("port-mcp.yml", POLICY)]);
     let explain = |options: &[&str]| {
         let run = ["--repository", "acme/catalog", "--event", "schedule"];
@@ -373,7 +373,7 @@ fn the_policies_in_docs_do_what_they_say() {
 
 /// The expectations of a policy's owner, kept beside it.
 #[test]
-fn k46_a_policy_is_tested() {
+fn a_policy_is_tested_against_examples() {
     let tests = r#"
 policy: port-mcp.yml
 tests:
@@ -438,7 +438,7 @@ tests:
         ),
         (
             "policy: port-mcp.yml\ntests: [{name: a, expect: allowed, request: {agent: claude, region: x}}]",
-            "in `a`, input `agent` is `claude`: use",
+            "in `a`, input `agent` is invalid: `claude`: use",
         ),
     ] {
         let files = Files::new(&[("port-mcp.yml", POLICY), ("tests.yml", text)]);
@@ -609,10 +609,51 @@ fn a_test_file_is_read_strictly() {
 
 /// A policy of any size is checked in time: not each of its problems is shown.
 #[test]
-fn k40_many_problems_are_found_quickly() {
+fn many_problems_are_found_quickly() {
     let text = format!("version: 1\nrules: [{}]\n", "~,".repeat(50_000));
     let files = Files::new(&[("port-mcp.yml", &text)]);
     let (code, text) = policy(&files, "check", "port-mcp.yml", &[]);
     assert_eq!(code, Some(1));
     assert_eq!(text.matches("error[policy-invalid]").count(), 50);
+}
+
+#[test]
+fn rules_without_effect_are_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |text: &str| {
+        let file = directory.path().join("p.yml");
+        std::fs::write(&file, text).unwrap();
+        port_mcp(&["policy", "check", file.to_str().unwrap()])
+    };
+    let shown = directory.path().join("p.yml").display().to_string();
+    let rule =
+        |when: &str| format!("version: 1\nrules:\n- when: {when}\n  allow: {{tools: ['*']}}\n");
+    for (text, found) in [
+        (rule("{ref: main}"), "write the full ref"),
+        (
+            rule("{event: pull-request}"),
+            "did you mean `pull_request`?",
+        ),
+        (rule("{repository: catalog}"), "`owner/name`"),
+        (
+            rule("{}") + "- when: {event: push}\n  allow: {tools: ['*']}\n",
+            "rule 1 matches all of its runs first",
+        ),
+        (
+            "version: 1\nrules:\n- allow: {tools: [trigger_run], actions: [deploy]}\n".to_owned(),
+            "rule 1 does not allow `trigger_run`: this tool runs every action and workflow",
+        ),
+    ] {
+        let (code, output) = check(&text);
+        assert_eq!(code, Some(1), "{output}");
+        let header = format!("policy {shown} contains rules without effect (line ");
+        assert!(output.contains(&header), "{output}");
+        assert!(output.contains(found), "{output}");
+    }
+    let (code, output) = check(&rule("{ref: 'refs/heads/*', event: [push, schedule]}"));
+    assert_eq!(
+        (code, output.contains("is valid (1 rule)")),
+        (Some(0), true),
+        "{output}"
+    );
 }

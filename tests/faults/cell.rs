@@ -1,9 +1,10 @@
 //! One request with one fault: runs the action, and where it belongs to the gateway, an agent.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use fake_port::client::{Agent, block_on};
 use fake_port::{CLIENT_ID, CLIENT_SECRET, FakePort, Flow, GITHUB_TOKEN};
 use runner_double::{Finished, Job, Phase, Place, Program, Running};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -37,7 +38,7 @@ const TOLERANCE: Duration = Duration::from_secs(30);
 /// The memory that a process may allocate, in bytes. The kernel enforces it.
 const MEMORY: u64 = 96 << 20;
 /// How much of a response an agent reads, in bytes.
-const LARGEST_RESPONSE: u64 = 128 << 20;
+const MAX_RESPONSE: u64 = 128 << 20;
 
 /// What was seen of a cell.
 #[derive(Debug)]
@@ -228,21 +229,22 @@ impl Step {
 
     /// Calls a tool through the gateway, as an agent does, and returns what the agent receives.
     fn act(&self, finished: &Finished, request: Request, fault: Fault) -> String {
-        let agent = Agent {
-            address: finished.outputs["mcp_url"]
-                .strip_prefix("http://")
-                .and_then(|url| url.strip_suffix("/v1"))
-                .unwrap()
-                .parse()
-                .unwrap(),
-            key: finished.outputs["access_token"].clone(),
+        let agent = Agent::new(
+            &finished.outputs["mcp_url"],
+            &finished.outputs["access_token"],
+        );
+        let headers = if fault == Fault::Dns {
+            agent.headers()
+        } else {
+            block_on(agent.open())
         };
-        let session = (fault != Fault::Dns).then(|| agent.open());
         self.relay.expect_gateway();
         if request == Request::Renewal {
             self.port.expire_tokens();
         }
-        let mut response = agent.send(session.as_deref(), CALL);
+        let framing = format!("connection: close\r\ncontent-length: {}", CALL.len());
+        let response = agent.send_as(&headers, &framing, CALL);
+        let mut response = BufReader::new(response);
         let mut text = String::new();
         if Verdict::of(request, fault) == Verdict::UntilAgentEnds {
             self.relay.wait_for_hit();
@@ -289,55 +291,12 @@ impl Step {
     }
 }
 
-const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"agent","version":"1"}}}"#;
-const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_blueprints","arguments":{}}}"#;
-
-/// An agent that is connected to a gateway.
-struct Agent {
-    address: SocketAddr,
-    key: String,
-}
-
-impl Agent {
-    /// Opens a session, and returns its ID.
-    fn open(&self) -> String {
-        let mut text = String::new();
-        read(&mut self.send(None, INITIALIZE), &mut text);
-        let id = text
-            .lines()
-            .find_map(|line| line.strip_prefix("mcp-session-id: "))
-            .unwrap_or_else(|| panic!("no session: {text}"))
-            .to_owned();
-        let mut text = String::new();
-        read(&mut self.send(Some(&id), INITIALIZED), &mut text);
-        assert!(text.starts_with("HTTP/1.1 202"), "{text}");
-        id
-    }
-
-    /// Sends a message, and returns the connection with the response.
-    fn send(&self, session: Option<&str>, body: &str) -> BufReader<TcpStream> {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        let session = session
-            .map(|id| format!("mcp-session-id: {id}\r\n"))
-            .unwrap_or_default();
-        let head = format!(
-            "POST /v1 HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\
-             accept: application/json, text/event-stream\r\ncontent-type: application/json\r\n\
-             {session}content-length: {}\r\n\r\n{body}",
-            self.address,
-            self.key,
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        BufReader::new(stream)
-    }
-}
 
 /// Reads a response, up to a limit. It can end early.
 fn read(response: &mut BufReader<TcpStream>, text: &mut String) {
     let mut bytes = Vec::new();
     let _ = response.fill_buf();
-    let _ = response.take(LARGEST_RESPONSE).read_to_end(&mut bytes);
+    let _ = response.take(MAX_RESPONSE).read_to_end(&mut bytes);
     text.push_str(&String::from_utf8_lossy(&bytes));
 }

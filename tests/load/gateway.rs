@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use fake_port::client::{Agent, message};
 use fake_port::{Endpoint, FakePort, Fault, Flow, RateLimit, Tool};
 use futures_util::future::join_all;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response};
+use reqwest::header::HeaderMap;
 use runner_double::{Finished, Job, Phase};
 use serde_json::{Value, json};
 
@@ -27,14 +27,14 @@ const BETWEEN_REJECTIONS: usize = 400;
 /// The calls of one client between two sessions that Port forgets.
 const BETWEEN_LOST_SESSIONS: usize = 50;
 /// The maximum memory of the gateway in KiB.
-const MOST_MEMORY: u64 = 64 * 1024;
+const MAX_MEMORY: u64 = 64 * 1024;
 
 /// A step with a gateway. Dropping it stops the gateway, also after a failed test.
 struct Gateway {
     port: FakePort,
     job: Job,
     run: Finished,
-    client: Client,
+    agent: Agent,
 }
 
 impl Drop for Gateway {
@@ -71,51 +71,13 @@ impl Gateway {
         ];
         let run = job.step(&program(), Phase::Main, &inputs);
         assert_eq!(run.exit, Some(0), "{}", run.log());
-        let client = Client::builder().no_proxy().build().unwrap();
+        let agent = Agent::new(&run.outputs["mcp_url"], &run.outputs["access_token"]);
         Self {
             port,
             job,
             run,
-            client,
+            agent,
         }
-    }
-
-    async fn post(&self, headers: &HeaderMap, body: &Value) -> Response {
-        let request = self.client.post(&self.run.outputs["mcp_url"]);
-        let request = request.headers(headers.clone()).body(body.to_string());
-        request.send().await.unwrap()
-    }
-
-    /// Opens a session, and returns the headers of its requests.
-    async fn open(&self) -> HeaderMap {
-        let bearer = format!("Bearer {}", self.run.outputs["access_token"]);
-        let mut headers = HeaderMap::from_iter(
-            [
-                (AUTHORIZATION, bearer.as_str()),
-                (HeaderName::from_static("content-type"), "application/json"),
-                (
-                    HeaderName::from_static("accept"),
-                    "application/json, text/event-stream",
-                ),
-                (
-                    HeaderName::from_static("mcp-protocol-version"),
-                    "2025-06-18",
-                ),
-            ]
-            .map(|(name, value)| (name, HeaderValue::from_str(value).unwrap())),
-        );
-        let initialize = json!({
-            "jsonrpc": "2.0", "id": 0, "method": "initialize",
-            "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
-        });
-        let response = self.post(&headers, &initialize).await;
-        assert_eq!(response.status(), 200);
-        let session = response.headers()["mcp-session-id"].clone();
-        response.text().await.unwrap();
-        headers.insert("mcp-session-id", session);
-        let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-        assert_eq!(self.post(&headers, &initialized).await.status(), 202);
-        headers
     }
 
     /// Calls the tool in a loop, and checks that every answer is the one to its call. Returns how long each
@@ -145,7 +107,8 @@ impl Gateway {
             let body =
                 json!({"jsonrpc": "2.0", "id": call, "method": "tools/call", "params": params});
             let sent = Instant::now();
-            let text = self.post(session, &body).await.text().await.unwrap();
+            let text = self.agent.post(session.clone(), body.to_string()).await;
+            let text = text.text().await.unwrap();
             durations.push(sent.elapsed());
             assert_eq!(answer(&text), (json!(call), json!(marker)), "{text}");
         }
@@ -167,13 +130,9 @@ impl Gateway {
     }
 }
 
-/// The id and the marker of a successful answer, which can be an event stream.
+/// The id and the marker of a successful answer.
 fn answer(text: &str) -> (Value, Value) {
-    let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
-    let mut messages = std::iter::once(text)
-        .chain(events)
-        .filter_map(|text| serde_json::from_str(text).ok());
-    let message: Value = messages.next().unwrap_or_default();
+    let message = message(text);
     let text = message["result"]["content"][0]["text"].as_str();
     let result: Value = serde_json::from_str(text.unwrap_or_default()).unwrap_or_default();
     (message["id"].clone(), result["arguments"]["marker"].clone())
@@ -208,7 +167,7 @@ fn process_of(port: u16) -> Box<Path> {
 async fn sixty_four_clients_lose_nothing_across_renewals() {
     let _turn = turn();
     let gateway = Gateway::start();
-    let sessions = join_all((0..CLIENTS).map(|_| gateway.open())).await;
+    let sessions = join_all((0..CLIENTS).map(|_| gateway.agent.open())).await;
     let started = Instant::now();
     let loops = sessions.iter().enumerate();
     let loops = loops.map(|(number, session)| gateway.call_in_a_loop(number, session));
@@ -226,7 +185,7 @@ async fn sixty_four_clients_lose_nothing_across_renewals() {
     assert_eq!(exchanges as u64, renewals + 1, "one for each token");
     let memory = cfg!(target_os = "linux").then(|| gateway.peak_memory());
     assert!(
-        memory.is_none_or(|memory| memory < MOST_MEMORY),
+        memory.is_none_or(|memory| memory < MAX_MEMORY),
         "{memory:?}"
     );
 

@@ -5,40 +5,16 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use fake_port::{Endpoint, FakePort, Fault, Flow};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
-use super::after;
 use crate::gateway::Gateway;
-use crate::harness::{Step, annotations, is_image};
+use crate::harness::{Step, after, annotations};
 
 const CALL: &str =
     r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_entities"}}"#;
 
 impl Gateway {
-    fn of_fake() -> Self {
-        Self::of(Step::against(FakePort::builder()))
-    }
-
-    /// Sends a message on a connection of its own, and does not read the response.
-    fn send(&self, session: &HeaderMap, framing: &str, body: &str) -> TcpStream {
-        let headers = session.iter();
-        let headers =
-            headers.map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
-        let headers: String = headers.collect();
-        let request = format!(
-            "POST /v1 HTTP/1.1\r\nHost: {}\r\n{framing}\r\n{headers}\r\n{body}",
-            self.address()
-        );
-        let mut stream = self.connect();
-        stream.write_all(request.as_bytes()).unwrap();
-        stream
-    }
-
-    fn send_call(&self, session: &HeaderMap) -> TcpStream {
-        self.send(session, &format!("Content-Length: {}", CALL.len()), CALL)
-    }
-
     /// The number of calls that Port received.
     fn calls(&self) -> usize {
         let requests = self.step.port.received();
@@ -63,7 +39,7 @@ fn plain(text: &str) -> Value {
 /// A server that decodes the body by its charset would read the call of another tool.
 #[tokio::test]
 async fn a_charset_does_not_change_what_port_reads() {
-    let gateway = Gateway::of_fake();
+    let gateway = Gateway::start();
     let mut session = gateway.open().await;
     session.remove(CONTENT_TYPE);
     for kind in [
@@ -96,10 +72,10 @@ async fn a_charset_does_not_change_what_port_reads() {
 
 #[tokio::test]
 async fn a_call_whose_client_disconnects_is_counted() {
-    let gateway = Gateway::of_fake();
+    let gateway = Gateway::start();
     let session = gateway.open().await;
     gateway.step.port.fault(Endpoint::Mcp, Fault::Hang);
-    let stream = gateway.send_call(&session);
+    let stream = gateway.send(&session, CALL);
     until(|| gateway.calls() == 1).await;
     drop(stream);
     let summary = gateway.step.clean_up().summary;
@@ -108,14 +84,14 @@ async fn a_call_whose_client_disconnects_is_counted() {
 
 #[tokio::test]
 async fn a_renewal_does_not_end_with_its_client() {
-    let gateway = Gateway::of_fake();
+    let gateway = Gateway::start();
     let session = gateway.open().await;
     let port = &gateway.step.port;
     let before = gateway.exchanges();
     port.expire_tokens();
     let later = Fault::status(503).header("retry-after", "1");
     port.fault(Endpoint::Rest, later);
-    let stream = gateway.send_call(&session);
+    let stream = gateway.send(&session, CALL);
     until(|| gateway.exchanges() > before).await;
     drop(stream);
     let result = gateway.call(&session, "list_entities").await;
@@ -126,10 +102,7 @@ async fn a_renewal_does_not_end_with_its_client() {
 /// Neither can the agent, with its key.
 #[tokio::test]
 async fn clients_without_a_key_cannot_keep_the_post_phase_out() {
-    if is_image() {
-        return;
-    }
-    let gateway = Gateway::of_fake();
+    let gateway = Gateway::start();
     let session = gateway.open().await;
     let mut strangers: Vec<TcpStream> = (0..520).map(|_| gateway.connect()).collect();
     for stranger in &mut strangers {
@@ -138,7 +111,7 @@ async fn clients_without_a_key_cannot_keep_the_post_phase_out() {
             .unwrap();
     }
     let mut response = String::new();
-    let mut stream = gateway.send_call(&session);
+    let mut stream = gateway.send(&session, CALL);
     stream.read_to_string(&mut response).unwrap();
     assert!(response.contains("too many connections"), "{response}");
     let post = gateway.step.clean_up();
@@ -148,12 +121,12 @@ async fn clients_without_a_key_cannot_keep_the_post_phase_out() {
 
 #[tokio::test]
 async fn small_requests_of_unknown_length_do_not_use_up_the_memory() {
-    let gateway = Gateway::of_fake();
+    let gateway = Gateway::start();
     let session = gateway.open().await;
     let chunk = format!("{:x}\r\n{CALL}\r\n0\r\n\r\n", CALL.len());
     let streams = (0..12).map(|_| {
         gateway.step.port.fault(Endpoint::Mcp, Fault::Hang);
-        gateway.send(&session, "Transfer-Encoding: chunked", &chunk)
+        gateway.send_as(&session, "Transfer-Encoding: chunked", &chunk)
     });
     let streams: Vec<TcpStream> = streams.collect();
     until(|| gateway.calls() == 12).await;
@@ -165,9 +138,6 @@ async fn small_requests_of_unknown_length_do_not_use_up_the_memory() {
 /// The container has 128 MiB.
 #[tokio::test]
 async fn the_largest_call_needs_little_memory() {
-    if is_image() {
-        return;
-    }
     let step = Step::against(FakePort::builder().records(false));
     let gateway = Gateway::of(step.program(after("ulimit -d 65536")));
     let session = gateway.open().await;
@@ -212,7 +182,7 @@ async fn the_largest_call_needs_little_memory() {
 /// A client that still sends would otherwise not read why.
 #[tokio::test]
 async fn the_body_of_a_rejected_request_is_read() {
-    let gateway = Gateway::of_fake();
+    let gateway = Gateway::start();
     let mut headers = gateway.headers();
     headers.insert("mcp-session-id", HeaderValue::from_static("unknown"));
     let mut wrong = headers.clone();
@@ -220,7 +190,7 @@ async fn the_body_of_a_rejected_request_is_read() {
     let body = " ".repeat(3 * 1024 * 1024);
     for (headers, status) in [(headers, "404"), (wrong, "401")] {
         let framing = format!("Connection: close\r\nContent-Length: {}", body.len());
-        let mut stream = gateway.send(&headers, &framing, &body);
+        let mut stream = gateway.send_as(&headers, &framing, &body);
         let mut response = String::new();
         stream.read_to_string(&mut response).unwrap();
         assert!(
@@ -232,7 +202,7 @@ async fn the_body_of_a_rejected_request_is_read() {
 
 #[tokio::test]
 async fn halves_of_characters_reach_port_as_replacements() {
-    let gateway = Gateway::of_fake();
+    let gateway = Gateway::start();
     let session = gateway.open().await;
     let body = CALL.replace(r#"entities""#, r#"entities","arguments":{"x":"\ud83d"}"#);
     let response = gateway.post(session, body.clone()).await;
@@ -244,7 +214,7 @@ async fn halves_of_characters_reach_port_as_replacements() {
 
 #[tokio::test]
 async fn messages_without_a_method_are_responses_without_headers_of_a_call() {
-    let gateway = Gateway::of_fake();
+    let gateway = Gateway::start();
     let session = gateway.open().await;
     let received = gateway.step.port.received().len();
     let response = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
@@ -273,7 +243,7 @@ async fn messages_without_a_method_are_responses_without_headers_of_a_call() {
 
 #[tokio::test]
 async fn a_notification_that_is_not_forwarded_is_recorded() {
-    let gateway = Gateway::of_fake();
+    let gateway = Gateway::start();
     let session = gateway.open().await;
     let body = r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"delete_entity"}}"#;
     assert_eq!(gateway.post(session, body).await.status(), 202);
@@ -284,7 +254,7 @@ async fn a_notification_that_is_not_forwarded_is_recorded() {
 
 #[tokio::test]
 async fn a_header_that_repeats_a_secret_is_not_passed() {
-    let gateway = Gateway::of_fake();
+    let gateway = Gateway::start();
     let session = gateway.open().await;
     let port = &gateway.step.port;
     let token = port.token(Flow::Rest);
@@ -330,15 +300,9 @@ async fn the_audit_says_what_the_response_was() {
         gateway.step.port.fault(Endpoint::Mcp, fault.clone());
         let sent = gateway.post(session.clone(), CALL).await;
         sent.text().await.unwrap();
-        let audit = gateway
-            .step
-            .job
-            .temp()
-            .join(&gateway.run.outputs["audit_file"]);
         outcomes.push(outcome);
         let is_written = || {
-            let audit = std::fs::read_to_string(&audit).unwrap();
-            let events = audit.lines().map(plain);
+            let events = gateway.events().into_iter();
             let written: Vec<Value> = events
                 .filter(|event| event["event"] == "call")
                 .map(|event| event["outcome"].clone())
@@ -352,7 +316,7 @@ async fn the_audit_says_what_the_response_was() {
 /// Invented names do not hide the counts of granted tools.
 #[tokio::test]
 async fn the_counts_of_granted_tools_are_shown_after_any_number_of_rejections() {
-    let gateway = Gateway::of_fake();
+    let gateway = Gateway::start();
     let session = gateway.open().await;
     for number in 0..250 {
         gateway.call(&session, &format!("invented_{number}")).await;

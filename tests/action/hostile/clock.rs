@@ -8,10 +8,10 @@ use fake_port::{Endpoint, FakePort, Fault, Token};
 use runner_double::{Finished, Program};
 use serde_json::{Value, json};
 
-use super::{BINARY, has_secret, left};
+use super::has_secret;
 use crate::engine::{Engine, clean_up};
 use crate::gateway::Gateway;
-use crate::harness::{Step, annotations, assert_explained};
+use crate::harness::{BINARY, Step, annotations, assert_explained, ours};
 
 /// The start of the step, and whether it is in the future.
 const CLOCKS: [(&str, bool); 7] = [
@@ -66,7 +66,7 @@ fn assert_sound(what: &str, step: &Step, run: &Finished) {
     );
     assert!(matches!(run.exit, Some(0 | 1)), "{what}: {:?}", run.exit);
     assert_eq!(has_secret(run), run.exit == Some(0), "{what}");
-    assert_eq!(left(step).is_empty(), run.exit != Some(0), "{what}");
+    assert_eq!(ours(&step.job).is_empty(), run.exit != Some(0), "{what}");
 }
 
 #[test]
@@ -164,7 +164,7 @@ async fn a_clock_that_jumps_under_the_gateway() {
         gateway.step.port.expire_tokens();
         let answer = gateway.call(&session, "list_blueprints").await;
         assert!(answer["result"].is_object(), "{start}: {answer}");
-        let health = gateway.client.get(gateway.url().replace("/v1", "/health"));
+        let health = gateway.http.get(gateway.url().replace("/v1", "/health"));
         assert_eq!(health.send().await.unwrap().text().await.unwrap(), "ok");
     }
 }

@@ -151,8 +151,8 @@ fn a_container_that_is_no_gateway() {
             frame("{\"error\":\"no\\n::add-path::/x\"}\n"),
             "the gateway could not start: ",
         ),
-        (frame("garbage\n"), "it ended without a reply"),
-        (frame(&"x".repeat(100_000)), "it ended without a reply"),
+        (frame("garbage\n"), "it exited without replying"),
+        (frame(&"x".repeat(100_000)), "it exited without replying"),
         (vec![b'x'; 4096], "the gateway could not start"),
         (endless, "the gateway could not start"),
         (frame("").repeat(512), "the gateway could not start: "),
@@ -229,7 +229,7 @@ async fn the_client_of_a_killed_gateway_gets_an_error() {
     port.fault(Endpoint::Mcp, Fault::Hang);
     let body =
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_entities"}}"#;
-    let request = gateway.client.post(gateway.url()).headers(session);
+    let request = gateway.http.post(gateway.url()).headers(session);
     let call = tokio::spawn(request.body(body).send());
     let is_sent = || {
         let received = port.received();

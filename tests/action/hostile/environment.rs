@@ -2,11 +2,10 @@
 
 use std::net::TcpListener;
 
-use port_mcp_action::inputs::INPUTS;
+use port_mcp_action::inputs::{INPUTS, Input};
 
-use super::after;
 use crate::engine::{self, Engine};
-use crate::harness::{Step, annotations, assert_explained, errors};
+use crate::harness::{Step, after, annotations, assert_explained, errors};
 
 /// The longest string that Linux passes to a program, with its name and the byte at its end.
 const LARGEST: usize = 128 * 1024;
@@ -83,7 +82,7 @@ fn variables_that_are_not_utf8_are_not_ignored() {
 
 #[test]
 fn inputs_that_are_not_utf8_are_named() {
-    for (input, _) in INPUTS {
+    for Input { name: input, .. } in INPUTS.iter() {
         let variable = format!("INPUT_{}", input.to_uppercase());
         let step = Step::new().program(after(&not_utf8(&variable)));
         let errors = step.fail();
@@ -124,7 +123,7 @@ fn ten_thousand_inputs() {
 
 #[test]
 fn each_input_can_be_as_large_as_a_variable() {
-    for (input, _) in INPUTS {
+    for Input { name: input, .. } in INPUTS.iter() {
         for unit in ["x", "a,"] {
             let size = LARGEST - "INPUT_=".len() - input.len() - 1;
             let mut text = unit.repeat(size);

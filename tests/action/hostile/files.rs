@@ -6,8 +6,8 @@ use std::path::Path;
 
 use runner_double::Program;
 
-use super::{BINARY, Lives, after, left};
-use crate::harness::{Step, annotations, assert_explained, errors};
+use super::Lives;
+use crate::harness::{BINARY, Step, after, annotations, assert_explained, errors, ours};
 
 /// A limit of files to 512 bytes, which fails as a full disk does: after a part of the text.
 const FULL: &str = "ulimit -f 1";
@@ -46,7 +46,7 @@ fn a_full_disk_leaves_neither_a_part_of_the_outputs_nor_a_file() {
         };
         assert!(errors.contains(named), "{errors}");
         assert_eq!(fs::read_to_string(&file).unwrap(), earlier, "{variable}");
-        assert!(left(&step).is_empty(), "{variable}");
+        assert!(ours(&step.job).is_empty(), "{variable}");
     }
 }
 
@@ -66,7 +66,7 @@ fn a_gateway_whose_state_cannot_be_saved_is_ended() {
     let step = step.program(Program::wrapped(words.chain([BINARY.to_owned()])));
     let errors = step.fail();
     assert!(errors.contains("`GITHUB_STATE`"), "{errors}");
-    assert!(left(&step).is_empty());
+    assert!(ours(&step.job).is_empty());
     lives.assert_over();
 }
 
@@ -300,6 +300,6 @@ fn a_real_disk_is_full_or_read_only() {
         assert!(text.contains("hint:"), "{text}");
         let listed = fs::read_to_string(step.job.workspace().join("left")).unwrap();
         assert_eq!(listed, before, "{variable}");
-        assert_eq!(left(&step).len(), usize::from(is_summary), "{variable}");
+        assert_eq!(ours(&step.job).len(), usize::from(is_summary), "{variable}");
     }
 }

@@ -15,24 +15,9 @@ use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use runner_double::{Finished, Program};
+use runner_double::Finished;
 
 use crate::harness::Step;
-
-/// The binary of this machine. An image does not contain the tools of these tests.
-const BINARY: &str = env!("CARGO_BIN_EXE_port-mcp");
-
-/// The binary, started by a shell after `script`.
-fn after(script: &str) -> Program {
-    Program::wrapped(["sh", "-c", &format!("{script}; exec \"$0\" \"$@\""), BINARY])
-}
-
-/// The names of our files in the temporary directory.
-fn left(step: &Step) -> Vec<String> {
-    let entries = step.job.temp().read_dir().unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.starts_with("port-mcp-")).collect()
-}
 
 /// Whether a secret of the step is in an output.
 fn has_secret(finished: &Finished) -> bool {

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use fake_port::{FakePort, Flow};
 use runner_double::{Finished, Program};
 
-use super::{BINARY, Lives, has_secret, left};
-use crate::harness::Step;
+use super::{Lives, has_secret};
+use crate::harness::{BINARY, Step, ours};
 
 /// A kind of step: its name, and a new one.
 type Kind = (&'static str, fn() -> Step);
@@ -106,7 +106,7 @@ fn assert_whole(what: &str, step: Step, run: &Finished, lives: &Lives) {
     let succeeded = run.exit == Some(0);
     assert_eq!(has_secret(run), succeeded, "{what}: {}", run.log());
     assert_eq!(run.outputs.is_empty(), !succeeded, "{what}");
-    let mut files = left(&step);
+    let mut files = ours(&step.job);
     // The post phase reads and removes it.
     files.retain(|file| run.state.get("gateway_audit") != Some(file));
     assert_eq!(files.is_empty(), !succeeded, "{what}: {files:?}");
@@ -125,7 +125,7 @@ fn assert_whole(what: &str, step: Step, run: &Finished, lives: &Lives) {
         .cloned()
         .into_iter()
         .collect();
-    assert_eq!(left(&step), audit, "{what}");
+    assert_eq!(ours(&step.job), audit, "{what}");
     lives.assert_over();
 }
 
@@ -183,7 +183,7 @@ fn a_signal_at_any_system_call_of_the_post_phase() {
         match post.exit {
             // It ends its work first.
             Some(0) => {
-                assert_eq!(left(&step).len(), 1, "{what}: only the audit");
+                assert_eq!(ours(&step.job).len(), 1, "{what}: only the audit");
                 lives.assert_over();
             }
             exit => assert_eq!(exit, None, "{what}"),

@@ -1,7 +1,7 @@
 //! Standard streams that are closed, full, or not read.
 
-use super::{after, has_secret, left};
-use crate::harness::Step;
+use super::has_secret;
+use crate::harness::{Step, after, ours};
 
 /// The step with a log that nobody can read: the runner could not mask the token.
 #[test]
@@ -21,7 +21,7 @@ fn without_a_mask_nothing_is_output() {
         assert_eq!(run.exit, Some(1), "{script}");
         assert!(run.outputs.is_empty(), "{script}");
         assert!(run.state.values().all(|value| value == "none"), "{script}");
-        assert!(left(&step).is_empty(), "{script}");
+        assert!(ours(&step.job).is_empty(), "{script}");
         assert!(step.port.received().is_empty(), "{script}");
     }
 }
@@ -41,7 +41,7 @@ fn the_post_phase_works_without_a_log() {
         let url = step.succeed().outputs["mcp_url"].clone();
         let step = step.program(after(script));
         assert_eq!(step.clean_up().exit, Some(0), "{script}");
-        assert!(left(&step).is_empty(), "{script}");
+        assert!(ours(&step.job).is_empty(), "{script}");
         let address = url.trim_start_matches("http://").trim_end_matches("/v1");
         let connected = std::net::TcpStream::connect(address);
         assert!(connected.is_err(), "{script}: the gateway runs");

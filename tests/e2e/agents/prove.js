@@ -130,20 +130,20 @@ async function readTests(name, agent) {
   const equalsTheList = (job) => assert.deepEqual(ownTools(agent, job), listed);
   if (warns(name)) {
     const job = await attack(name);
-    prove(`${name}, hostile model (K86): reads the token, as the page says`, job, () => assert(showsTheToken(job)));
+    prove(`${name}, hostile model: reads the token, as the page says`, job, () => assert(showsTheToken(job)));
     // Directly, it also has all of Port's tools.
     const behind = await run(name, agent, { script: [GRANTED], inputs: gateway });
-    prove(`${name}, gateway: the model has exactly the listed tools (K6)`, behind, () => equalsTheList(behind));
+    prove(`${name}, gateway: the model has exactly the listed tools`, behind, () => equalsTheList(behind));
     return;
   }
   for (const [variant, inputs] of Object.entries({ direct: {}, gateway })) {
     const job = await attack(name, { inputs });
-    prove(`${name}, ${variant}, hostile model (A7, A8, K86, K92): no tool reads the token`, job, () => keepsTheToken(job));
-    prove(`${name}, ${variant}: the model has exactly the listed tools (K6)`, job, () => equalsTheList(job));
+    prove(`${name}, ${variant}, hostile model: no tool reads the token`, job, () => keepsTheToken(job));
+    prove(`${name}, ${variant}: the model has exactly the listed tools`, job, () => equalsTheList(job));
   }
   for (const [what, { tools: more, ...others }] of Object.entries(switchedOff)) {
     const job = await run(name, agent, { script: [GRANTED], inputs: {}, ...others });
-    prove(`${name}, ${what}: the model also has ${more.join(", ")} (K6)`, job, () => assert.deepEqual(ownTools(agent, job), [...listed, ...more].sort()));
+    prove(`${name}, ${what}: the model also has ${more.join(", ")}`, job, () => assert.deepEqual(ownTools(agent, job), [...listed, ...more].sort()));
   }
   for (const [what, { workflow = name, ...others }] of Object.entries(also)) {
     const job = await attack(workflow, others);
@@ -178,9 +178,9 @@ async function promptTests(name) {
   for (const [what, prompt] of Object.entries(prompts)) {
     const job = await ask(prompt);
     if (acceptsPrompt) {
-      prove(`${name}, prompt with ${what} (K88): is accepted`, job, () => assert(acceptsPrompt(job.log)));
+      prove(`${name}, prompt with ${what}: is accepted`, job, () => assert(acceptsPrompt(job.log)));
     } else {
-      prove(`${name}, prompt with ${what} (K88): is text`, job, () => isText(agent, prompt, job));
+      prove(`${name}, prompt with ${what}: is text`, job, () => isText(agent, prompt, job));
     }
   }
   if (acceptsPrompt) {
@@ -192,7 +192,7 @@ async function promptTests(name) {
   const job = await ask(prompt);
   rmSync(directory, { recursive: true });
   const result = insertsFiles.length ? `inserts ${insertsFiles.join(" and ")}, as documented` : "inserts no file";
-  prove(`${name}, prompt with names of files (K88): ${result}`, job, () => {
+  prove(`${name}, prompt with names of files: ${result}`, job, () => {
     const inserted = Object.keys(contents).filter((file) => texts(job.first).some((text) => text.includes(contents[file])));
     assert.deepEqual(inserted, insertsFiles);
     if (!insertsFiles.length) {
@@ -217,7 +217,7 @@ function isText({ moreTools }, prompt, { first, status }) {
 async function answerTests(name) {
   for (const [end, expected] of Object.entries(AGENTS[name]?.ends ?? {})) {
     const result = await reach(name, end);
-    prove(`${name}, ${end} (K42, K59): \`answer\` ${expected.passes ? "passes the answer on" : "fails"}`, result, () => {
+    prove(`${name}, ${end}: \`answer\` ${expected.passes ? "passes the answer on" : "fails"}`, result, () => {
       assert(isExpected(expected, result), JSON.stringify(result));
     });
   }
@@ -332,15 +332,15 @@ async function hostileTests(name) {
     const second = Object.entries(warned).filter(([what]) => isGateway && what.startsWith("a second connection"));
     for (const [what, base] of second) {
       const job = await against({ base });
-      prove(`${title}, base_config with ${what} (M4): Port rejects the key`, job, () => keyIsWorthless(agent, job));
+      prove(`${title}, base_config with ${what}: Port rejects the key`, job, () => keyIsWorthless(agent, job));
     }
     if (!hostile.checkout) {
       continue;
     }
-    const { cases, files, reads = () => {}, moreCalls = 0, documented, open, reusable } = hostile.checkout;
+    const { files, reads = () => {}, moreCalls = 0, documented, open, reusable } = hostile.checkout;
     const script = [...SCRIPT, ...Array(moreCalls).fill(GRANTED)];
     const job = await against({ script, files, change: reads });
-    prove(`${title}, hostile checkout (${cases}): the grant holds`, job, () => {
+    prove(`${title}, hostile checkout: the grant holds`, job, () => {
       assert.doesNotMatch(job.stdout, WARNING);
       holds(job, documented);
     });
@@ -348,11 +348,11 @@ async function hostileTests(name) {
       const expected = possible(all).sort();
       const job = await against({ script, files, ...others, change: (...steps) => [reads, change].forEach((edit) => edit?.(...steps)) });
       const result = expected.length ? "does harm" : "the gateway prevents the harm";
-      prove(`${title}, hostile checkout (${cases}), ${what}: ${result}`, job, () => assert.deepEqual(harm(agent, job), expected));
+      prove(`${title}, hostile checkout, ${what}: ${result}`, job, () => assert.deepEqual(harm(agent, job), expected));
     }
     if (reusable && isGateway) {
       const job = await against({ script, files, prompt: "List all blueprints." });
-      prove(`${title}, hostile checkout (${cases}), reusable workflow: the grant holds`, job, () => holds(job, reusable));
+      prove(`${title}, hostile checkout, reusable workflow: the grant holds`, job, () => holds(job, reusable));
     }
   }
 }

@@ -27,9 +27,12 @@
 //!
 //! The program `fake-port` runs the server as a separate process, with `POST /control/fault` and
 //! `GET /control/received` for faults and recorded requests.
+//!
+//! [`client`] is the other side: an agent, for tests of what stands between an agent and Port.
 
 mod auth;
 mod catalog;
+pub mod client;
 mod faults;
 mod github;
 mod limits;

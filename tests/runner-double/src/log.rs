@@ -9,12 +9,12 @@ use crate::properties::Properties;
 use crate::utf16::{Units, half_pair, shown, units};
 
 /// The longest message of an annotation, in UTF-16 units. The runner also cuts the line in the log.
-const LONGEST_ISSUE: usize = 4096;
+const MAX_ISSUE: usize = 4096;
 /// The annotations of each level that GitHub gets of a step. The log has all.
-const MOST_ISSUES: usize = 10;
+const MAX_ISSUES: usize = 10;
 /// The errors and warnings of a step that the runner writes to its own log, and the length of each.
-const MOST_QUOTED: usize = 3;
-const LONGEST_QUOTED: usize = 256;
+const MAX_QUOTED: usize = 3;
+const MAX_QUOTED_LENGTH: usize = 256;
 
 /// What the runner knows of a step: its log, its annotations, and its results.
 ///
@@ -107,7 +107,7 @@ impl Log {
 
     fn add_issue(&mut self, level: Level, message: Units, properties: Properties, line: &[u16]) {
         let same = self.issues.iter().filter(|issue| issue.level == level);
-        if same.count() < MOST_ISSUES {
+        if same.count() < MAX_ISSUES {
             self.issues.push(Issue {
                 level,
                 message,
@@ -121,7 +121,7 @@ impl Log {
 
     fn masked_message(&self, message: &[u16]) -> Units {
         let mut masked = self.masker.mask_units(message);
-        masked.truncate(LONGEST_ISSUE);
+        masked.truncate(MAX_ISSUE);
         masked
     }
 
@@ -153,9 +153,9 @@ impl Log {
         let issues = self.issues.iter();
         for issue in issues.filter(|issue| issue.level != Level::Notice) {
             if !issue.message.is_empty() {
-                let end = issue.message.len().min(LONGEST_QUOTED);
+                let end = issue.message.len().min(MAX_QUOTED_LENGTH);
                 quoted.push(issue.message[..end].to_vec());
-                if quoted.len() >= MOST_QUOTED {
+                if quoted.len() >= MAX_QUOTED {
                     break;
                 }
             }
@@ -202,7 +202,7 @@ mod tests {
     fn a_long_issue_is_cut() {
         let mut log = log();
         log.error(&"x".repeat(5000));
-        assert_eq!(log.lines[0].len(), "##[error]".len() + LONGEST_ISSUE);
+        assert_eq!(log.lines[0].len(), "##[error]".len() + MAX_ISSUE);
     }
 
     #[test]

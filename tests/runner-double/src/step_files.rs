@@ -16,7 +16,7 @@ use crate::utf16::{half_pair, shown, units};
 ///
 /// Source: `AttachmentSizeLimit` in `src/Runner.Worker/FileCommandManager.cs`. GitHub has the same limit
 /// for the masked text.
-const LONGEST_SUMMARY: usize = 1024 * 1024;
+const MAX_SUMMARY: usize = 1024 * 1024;
 /// The units that .NET encodes at once, which its message counts from.
 const CHUNK: usize = 1024;
 
@@ -156,7 +156,7 @@ fn publish(path: &Path, log: &Log) -> Result<String, String> {
         return Ok(String::new());
     }
     let bytes = fs::read(path).map_err(|error| failed(unreadable(path, &error)))?;
-    if bytes.len() > LONGEST_SUMMARY {
+    if bytes.len() > MAX_SUMMARY {
         return Err(LARGE_SUMMARY.into());
     }
     let mut masked = Vec::new();
@@ -171,7 +171,7 @@ fn publish(path: &Path, log: &Log) -> Result<String, String> {
         )));
     }
     let summary = shown(&masked);
-    Ok(if summary.len() > LONGEST_SUMMARY {
+    Ok(if summary.len() > MAX_SUMMARY {
         String::new()
     } else {
         summary

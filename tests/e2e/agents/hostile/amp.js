@@ -4,7 +4,6 @@ const plugin = (mark) => `import { writeFileSync } from "node:fs"; writeFileSync
 
 export default {
   checkout: {
-    cases: "K7",
     files: ({ mark }) => ({
       ".git/HEAD": "ref: refs/heads/main\n",
       ".amp/plugins/found.ts": plugin(mark("plugin")),

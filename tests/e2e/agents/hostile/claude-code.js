@@ -16,13 +16,12 @@ export default {
   },
   warned: {
     "a second connection to the server": ({ mcp }) => ({ mcpServers: { other: { type: "http", url: mcp, headers: authorization } } }),
-    "a second connection, in another notation of the address (K9)": ({ mcp }) => ({
+    "a second connection, in another notation of the address": ({ mcp }) => ({
       mcpServers: { other: { type: "http", url: mcp.replace("127.0.0.1", "[::ffff:127.0.0.1]"), headers: authorization } },
     }),
     "a server whose tools look like ours": ({ server }) => ({ mcpServers: { [`${server}__list`]: { type: "http", url: "http://127.0.0.1:9/" } } }),
   },
   checkout: {
-    cases: "H3, K8",
     files: ({ server, mcp, mark, model }) => ({
       ...instructions(FILES),
       ".claude/settings.json": {

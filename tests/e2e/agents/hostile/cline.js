@@ -6,7 +6,6 @@ const hook = (mark) => `#!/bin/sh\ntouch "${mark}"\necho '{}'\n`;
 
 export default {
   checkout: {
-    cases: "K7, K8",
     files: ({ mark }) => ({
       ...instructions(FILES),
       ".cline/plugins/found.js": plugin(mark("plugin")),

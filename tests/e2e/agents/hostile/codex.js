@@ -4,7 +4,6 @@ const FILES = ["AGENTS.md", ".agents/skills/one/SKILL.md", ".codex/skills/two/SK
 
 export default {
   checkout: {
-    cases: "K8",
     files: () => instructions(FILES),
     reusable: [],
     open: {

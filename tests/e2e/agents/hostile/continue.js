@@ -4,7 +4,6 @@ const FILES = ["AGENTS.md", ".continue/rules/all.md", ".continue/skills/one/SKIL
 
 export default {
   checkout: {
-    cases: "K8",
     files: () => instructions(FILES),
     open: {
       "in the checkout": { change: (step) => (step.run = step.run.replace('cd "$RUNNER_TEMP/continue"\n', "")), harm: FILES },

@@ -4,7 +4,6 @@ const FILES = [".github/copilot-instructions.md", ".github/instructions/all.inst
 
 export default {
   checkout: {
-    cases: "K8",
     files: () => instructions(FILES),
     reusable: [],
     open: {

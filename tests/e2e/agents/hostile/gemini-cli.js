@@ -18,7 +18,6 @@ export default {
     "a policy": () => ({ policyPaths: ["policy.toml"] }),
   },
   checkout: {
-    cases: "A8, K8",
     files: ({ model }) => ({
       ".env": `GOOGLE_GEMINI_BASE_URL=${model}`,
       ".gemini/.env": `GOOGLE_GEMINI_BASE_URL=${model}`,

@@ -4,7 +4,6 @@ const FILES = [".goosehints", "AGENTS.md"];
 
 export default {
   checkout: {
-    cases: "K7, K8",
     files: ({ mark }) => ({
       ...instructions(FILES),
       ".agents/plugins/own/plugin.json": { name: "own", hooks: "./hooks/hooks.json" },

@@ -36,7 +36,7 @@ export default {
     "a plugin": () => ({ plugin: ["./plugin.js"] }),
   },
   harmful: {
-    "code in place of a model's package (K3)": {
+    "code in place of a model's package": {
       base: ({ mark }) => ({
         model: "other/other",
         provider: { other: { models: { other: { provider: { npm: `file://${mark("../work/provider.mjs")}` } } } } },
@@ -44,7 +44,7 @@ export default {
       files: ({ mark }) => ({ "provider.mjs": plugin(mark("provider")) }),
       harm: ["no granted call", "provider"],
     },
-    "programs for the files that the model writes (K3)": {
+    "programs for the files that the model writes": {
       base: ({ mark }) => ({
         permission: { bash: "deny" },
         formatter: { other: { command: ["touch", mark("formatter")], extensions: [".x"] } },
@@ -55,7 +55,6 @@ export default {
     },
   },
   checkout: {
-    cases: "B02, B03, K8",
     files: ({ server, mark }) => ({
       ...instructions([...FILES, ...SKILLS]),
       "opencode.json": { ...settings(server), plugin: ["./named.js"] },

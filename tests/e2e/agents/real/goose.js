@@ -17,13 +17,13 @@ export default {
   },
   hidden: ["extensionmanager__manage_extensions", "shell"],
   switchedOff: {
-    "with the extension that turns on others (K4)": {
+    "with the extension that turns on others": {
       base: () => ({ extensions: on("extensionmanager") }),
       tools: ["extensionmanager__manage_extensions", "extensionmanager__search_available_extensions"],
     },
   },
   unprotected: {
-    "with the extension that turns on the shell (K4)": { base: () => ({ extensions: on("extensionmanager") }) },
+    "with the extension that turns on the shell": { base: () => ({ extensions: on("extensionmanager") }) },
     "with its shell": { base: () => ({ extensions: on("developer") }) },
   },
 };

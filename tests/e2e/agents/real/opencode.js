@@ -36,7 +36,7 @@ export default {
   },
   hidden: ["bash", "edit", "task", "webfetch", "write"],
   switchedOff: {
-    "without its rules (K5)": { base: () => ({ permission: {} }), tools: ["bash", "edit", "task", "webfetch", "write"] },
+    "without its rules": { base: () => ({ permission: {} }), tools: ["bash", "edit", "task", "webfetch", "write"] },
   },
   also: {
     "with a checkout": { base: reading, change: (step) => (step.run = `find "$GITHUB_WORKSPACE" -type l -delete\n${step.run}`) },

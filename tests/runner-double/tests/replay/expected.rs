@@ -34,7 +34,7 @@ const LONG_MESSAGES: [(&str, &str); 6] = [
     ),
 ];
 /// The length of a difference, in characters.
-const LONGEST: usize = 400;
+const MAX_SHOWN: usize = 400;
 
 /// Collects the differences of a vector.
 pub(crate) struct Compare<'a> {
@@ -132,7 +132,13 @@ impl<'a> Compare<'a> {
     }
 
     fn differ(&mut self, field: &str, expected: &Value, actual: &Value) {
-        let cut = |value: &Value| value.to_string().chars().take(LONGEST).collect::<String>();
+        let cut = |value: &Value| {
+            value
+                .to_string()
+                .chars()
+                .take(MAX_SHOWN)
+                .collect::<String>()
+        };
         let name = self.vector["name"].as_str().unwrap_or_default();
         self.differences.push(format!(
             "- {name}: {field}\n    expected {}\n    actual   {}",
