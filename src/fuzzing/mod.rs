@@ -213,10 +213,7 @@ pub fn base_config(data: &[u8]) {
     let Some((name, text)) = text.split_once('\n') else {
         return;
     };
-    let Some(agent) = Agent::ALL
-        .into_iter()
-        .find(|agent| agent.to_string() == name)
-    else {
+    let Some(agent) = Agent::ALL.iter().find(|agent| agent.to_string() == name) else {
         return;
     };
     let Ok(config) = agent.parse_base_config(text) else {

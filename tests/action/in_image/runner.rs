@@ -28,7 +28,8 @@ fn an_input_with_an_emoji_is_named_and_not_shown() {
         assert!(!errors(&run).contains("xxx"), "{input}: {}", run.log());
     }
     let errors = Step::new().input("region", format!("eu{EMOJI}")).fail();
-    let expected = "input `region` is invalid: a text that is not shown (it contains U+1F600)\nhint: ";
+    let expected =
+        "input `region` is invalid: a text that is not shown (it contains U+1F600)\nhint: ";
     assert!(errors.starts_with(expected), "{errors}");
 }
 
