@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use super::findings::is_servers;
 use super::format::{BaseConfigError, Format, Leniency, one_line};
 
 /// The expected shape of a value.
@@ -185,4 +184,15 @@ impl Config {
     pub fn file_text(&self) -> String {
         self.format.write(&self.values)
     }
+}
+
+/// Whether a value is an object of servers by name, in the form of any agent.
+pub(super) fn is_servers(value: &Value) -> bool {
+    let is_server = |value: &Value| {
+        let keys = ["command", "cmd", "url", "uri", "httpUrl", "serverUrl"];
+        keys.iter().any(|key| value.get(key).is_some())
+    };
+    value
+        .as_object()
+        .is_some_and(|map| !map.is_empty() && map.values().all(is_server))
 }

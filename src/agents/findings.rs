@@ -17,7 +17,7 @@ use serde_json::Value;
 use url::Url;
 use wildmatch::WildMatch;
 
-use super::config::Config;
+use super::config::{Config, is_servers};
 use super::{Agent, TOKEN_VARIABLE};
 use crate::tool::{FunctionName, ToolName};
 
@@ -335,17 +335,6 @@ const SERVER_KEYS: &[&str] = &[
     "amp.mcpServers",
     "mcp.servers",
 ];
-
-/// Whether a value is an object of servers by name, in the form of any agent.
-pub(super) fn is_servers(value: &Value) -> bool {
-    let is_server = |value: &Value| {
-        let keys = ["command", "cmd", "url", "uri", "httpUrl", "serverUrl"];
-        keys.iter().any(|key| value.get(key).is_some())
-    };
-    value
-        .as_object()
-        .is_some_and(|map| !map.is_empty() && map.values().all(is_server))
-}
 
 /// The direct children of an object or a list, with their keys or positions. A scalar is its own child.
 fn children(value: &Value) -> Vec<(String, &Value)> {

@@ -17,6 +17,7 @@ pub mod format;
 mod gemini_cli;
 mod generic;
 mod goose;
+mod masks;
 mod openai_responses;
 mod opencode;
 mod qwen_code;
@@ -255,8 +256,7 @@ impl Servers {
     fn key_in(&self, config: &Config) -> &'static str {
         self.alternative
             .filter(|other| {
-                config.get(self.key).is_none()
-                    && config.get(other).is_some_and(findings::is_servers)
+                config.get(self.key).is_none() && config.get(other).is_some_and(config::is_servers)
             })
             .unwrap_or(self.key)
     }
@@ -370,7 +370,7 @@ impl Agent {
         let mcp_config = (self.one_line)(&config);
         let agent_args = (self.cli_args)(server, &config);
         AgentOutputs {
-            masks: format::unmasked_forms(&config, &agent_args),
+            masks: masks::unmasked_forms(&config, &agent_args),
             agent_args: agent_args.into(),
             config_file_text: config.file_text().into(),
             config_file_suffix: self.format.suffix(),

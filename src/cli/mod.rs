@@ -1,6 +1,7 @@
 //! The command line: the phases of the action, and commands for the terminal.
 
 mod policy;
+mod policy_file;
 mod policy_test;
 mod request;
 mod tools;

@@ -18,7 +18,7 @@ use serde_json::json;
 use yaml_serde::Value;
 
 use super::Outcome;
-use super::policy::{name_in_workspace, parse, read, shown};
+use super::policy_file::{name_in_workspace, parse, read, shown};
 use super::request::RequestOptions;
 use crate::Error;
 use crate::access::policy::place::{Step, position};

@@ -8,7 +8,7 @@ use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::policy::read;
+use super::policy_file::read;
 use super::request::{RequestOptions, variables};
 use crate::Error;
 use crate::access::Decision;

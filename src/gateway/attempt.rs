@@ -1,14 +1,11 @@
 //! An attempt of an agent to connect, and why it failed.
 
-use std::fmt::Display;
-
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use super::audit::Audit;
+use super::audit::{Audit, Failure};
 use super::upstream::UpstreamError;
 use crate::http::{
     Cause as _, NetworkError, StatusError, StatusKind, seconds, status_line, unexpected_server_hint,
@@ -23,28 +20,7 @@ const CONFIGURATION: &str = "configure the agent with the output `mcp_config`, o
 /// The error for the ID of a session that the gateway does not know.
 pub(super) const UNKNOWN_SESSION: &str = "session not found";
 
-/// Why an agent could not connect.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Failure {
-    /// One clause, quoted.
-    pub(crate) reason: String,
-    /// What to do about it. Empty if only the audit is known, which does not contain it.
-    #[serde(default)]
-    pub(crate) hint: String,
-    /// The status of Port's response, if there was one.
-    #[serde(skip)]
-    pub(super) status: Option<StatusCode>,
-}
-
 impl Failure {
-    fn new(reason: impl Display, hint: impl Into<String>) -> Self {
-        Self {
-            reason: Quote::new(&reason.to_string()).to_string(),
-            hint: hint.into(),
-            status: None,
-        }
-    }
-
     /// Port did not respond.
     pub(super) fn no_response(error: &UpstreamError, url: &Url) -> Self {
         let hint = match error {
@@ -115,13 +91,6 @@ impl Failure {
     pub(super) fn other_transport(status: StatusCode) -> Self {
         let reason = format_args!("the agent began with a GET, which Port rejected ({status})");
         Self::new(reason, CONFIGURATION).with_status(status)
-    }
-
-    fn with_status(self, status: StatusCode) -> Self {
-        Self {
-            status: Some(status),
-            ..self
-        }
     }
 }
 

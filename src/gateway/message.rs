@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::gate::Rejection;
+use super::rejection::Rejection;
+use super::scan::is_id;
 use super::strict;
 
 /// The first version of MCP without sessions. Its requests carry method and name in headers
@@ -153,11 +154,6 @@ pub(super) fn is_stateless(headers: &HeaderMap) -> bool {
         .get("mcp-protocol-version")
         .and_then(|version| version.to_str().ok())
         .is_some_and(|version| version >= STATELESS)
-}
-
-/// Whether a value can be the id of a request.
-pub(super) fn is_id(id: &RawValue) -> bool {
-    id.get().starts_with(['"', '-']) || id.get().as_bytes()[0].is_ascii_digit()
 }
 
 fn rejection(error: &serde_json::Error) -> Rejection {

@@ -20,6 +20,7 @@
 //! | `message` | a message of the agent, as far as the gateway reads it |
 //! | `strict` | the walk through a message that finds where parsers could disagree |
 //! | `gate` | the decision on each message |
+//! | `rejection` | why a message is rejected, and what its sender gets |
 //! | `upstream` | the requests to Port |
 //! | `renewal` | the token |
 //! | `sessions` | the sessions of agents and of Port |
@@ -47,6 +48,7 @@ mod lost;
 mod memory;
 pub(crate) mod message;
 mod post;
+mod rejection;
 mod relay;
 mod renewal;
 mod reply;

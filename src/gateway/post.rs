@@ -10,12 +10,14 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{Attempt, Failure};
+use super::attempt::Attempt;
+use super::audit::Failure;
 use super::audit::{Call, Outcome};
 use super::call::OngoingCall;
-use super::gate::{self, Action, Rejection, Sender};
+use super::gate::{self, Action};
 use super::memory::Relay;
 use super::message::{Message, is_stateless};
+use super::rejection::{Rejection, Sender};
 use super::relay::{WHOLE_TIMEOUT, relay, relay_error, response_in, whole};
 use super::reply::{Body, empty, error_message, full, has_type, json_text, rejected, returned};
 use super::rewrite::{self, Events, RawObject};

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::gate::Rejection;
+use super::rejection::Rejection;
 use crate::mcp::headers::{EVENT_STREAM, JSON};
 use crate::text::secrets::is_any_in;
 use crate::text::without_command;

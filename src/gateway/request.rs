@@ -9,8 +9,8 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 
 use super::Gateway;
-use super::gate::Sender;
 use super::memory::{OutOfMemory, Reserved};
+use super::rejection::Sender;
 use super::reply::{Body, has_type, rejection, text};
 use super::scan::Scanner;
 use crate::mcp::headers::JSON;

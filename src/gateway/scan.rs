@@ -4,7 +4,6 @@
 
 use serde_json::value::RawValue;
 
-use super::message::is_id;
 use super::strict::folded;
 
 /// The maximum length of a key that is read, in bytes: longer than each key that matters, with all characters escaped.
@@ -205,6 +204,11 @@ impl Scanner {
     pub(super) fn is_response(&self) -> bool {
         self.is_object() && (self.has_result || self.has_error) && !self.has_method
     }
+}
+
+/// Whether a value can be the id of a request.
+pub(super) fn is_id(id: &RawValue) -> bool {
+    id.get().starts_with(['"', '-']) || id.get().as_bytes()[0].is_ascii_digit()
 }
 
 #[cfg(test)]

@@ -22,8 +22,9 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Gateway;
-use super::attempt::{Failure, UNKNOWN_SESSION};
+use super::attempt::UNKNOWN_SESSION;
 use super::audit::End;
+use super::audit::Failure;
 use super::post::Post;
 use super::relay::hold;
 use super::reply::{Body, json_response, text};

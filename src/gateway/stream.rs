@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::Gateway;
-use super::attempt::Failure;
+use super::audit::Failure;
 use super::memory::Relay;
 use super::relay::{Filter, relay};
 use super::reply::{Body, has_type, text};

@@ -1,7 +1,8 @@
 //! Whether an attribute of a run meets a condition.
 
 use super::RunContext;
-use super::file::{OneOf, When};
+use super::file::When;
+use super::one_of::OneOf;
 use crate::access::pattern::Glob;
 use crate::text::{Quote, as_given, or_list};
 

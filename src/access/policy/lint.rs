@@ -4,7 +4,8 @@
 //! before it is committed.
 
 use super::condition::is_match;
-use super::file::{Entry, OneOf};
+use super::file::Entry;
+use super::one_of::OneOf;
 use super::place::Step;
 use crate::access::RUNS_EVERYTHING;
 use crate::text::{Quote, nearest};

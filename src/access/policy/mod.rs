@@ -16,6 +16,7 @@ mod condition;
 mod explain;
 mod file;
 mod lint;
+mod one_of;
 pub mod place;
 mod problems;
 

@@ -8,7 +8,7 @@ use serde::Deserialize as _;
 use url::Host;
 use yaml_serde::Value;
 
-use super::file::OneOf;
+use super::one_of::OneOf;
 use super::place::{self, Step};
 use crate::Connection;
 use crate::access::pattern::{PatternError, Patterns};

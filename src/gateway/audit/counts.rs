@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::failure::Failure;
 use super::{CALL, COUNTS, FAILURE, GAP, REJECTION, RENEWAL, SESSION, SESSION_FAILED, STOP};
-use crate::gateway::attempt::Failure;
 use crate::tool::QuotedName;
 
 /// The maximum number of granted tools with counts of their own.

@@ -4,6 +4,7 @@
 //! at any number is written a limited number of times and then counted.
 
 mod counts;
+mod failure;
 mod sink;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,9 +20,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 pub(crate) use counts::{Counts, End};
+pub(crate) use failure::Failure;
 pub(super) use sink::Sink;
 
-use super::attempt::Failure;
 use crate::access::Grants;
 use crate::text::secrets::redact;
 use crate::text::{Quote, without_command, written};
