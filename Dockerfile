@@ -10,8 +10,8 @@ ENV RUSTFLAGS="-C target-feature=+crt-static" \
     AWS_LC_SYS_NO_JITTER_ENTROPY=1
 
 # Compile the dependencies in a separate layer with an empty crate, so that changes to
-# src/ do not rebuild them. The members and targets in tests/ and the benchmark are not compiled,
-# but Cargo requires their manifests and files.
+# src/ do not rebuild them. The other members and targets (tests/, examples/, and the benchmark) are not
+# compiled, but Cargo requires their manifests and files.
 COPY Cargo.toml Cargo.lock ./
 COPY examples/quickstart/Cargo.toml examples/quickstart/
 COPY tests/runner-double/Cargo.toml tests/runner-double/

@@ -12,8 +12,9 @@
 //! | [`runner`] | the protocol of GitHub's runner: masks, annotations, outputs, summary, temporary files |
 //!
 //! `port`, `mcp`, `access`, `agents`, and `runner` are independent of each other except for plain values,
-//! and come together in `connect`. All of them use [`text`], which makes untrusted text safe to show,
-//! [`tool`], which names tools, and [`http`], which gives every request time limits, retries, and errors.
+//! and come together in `connect`. They share [`text`], which makes untrusted text safe to show, [`tool`], the names of a
+//! tool, `file`, which reads a file that others wrote, and [`http`], which gives every request time limits, retries, and
+//! errors.
 //!
 //! [`gateway`] is the local MCP server that enforces the granted tools. `launch` starts it for `connect`, as a process or
 //! as a container, and stops it for [`cleanup`], the post phase. [`answer`] checks an agent's answer for secrets. [`cli`] has the command

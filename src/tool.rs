@@ -14,7 +14,7 @@ pub(crate) const MAX_NAME: usize = 128;
 /// [MCP specification](https://modelcontextprotocol.io/specification/2025-11-25/server/tools#tool-names). None of its
 /// characters is special to a shell, to JSON, or to an agent's list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct ToolName(String);
 
 impl ToolName {
@@ -35,6 +35,14 @@ impl ToolName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for ToolName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::new(&name).ok_or("not a valid name of a tool")
     }
 }
 

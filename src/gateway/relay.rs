@@ -227,7 +227,6 @@ fn chunks(
                 let rest = Bytes::from(inspector.finish()?);
                 return Ok((!rest.is_empty()).then_some((rest, None)));
             };
-            // The agent gets the error, and need not know the address of Port.
             let chunk = chunk.map_err(reqwest::Error::without_url)?;
             let passed = inspector.push(&chunk)?;
             if let Some(memory) = &mut memory {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
@@ -69,10 +69,13 @@ impl Settings {
     /// # Errors
     /// When the path of the audit is not UTF-8, which JSON cannot contain.
     pub(crate) fn to_line(&self) -> anyhow::Result<SecretString> {
-        let line = serde_json::to_string(self).context(
-            "the gateway could not start: the path of its audit file is not UTF-8\n\
-             hint: rename the directories of the runner",
-        )?;
+        // Nothing else in it can fail.
+        let line = serde_json::to_string(self).map_err(|_| {
+            anyhow!(
+                "the gateway could not start: the path of its audit file is not UTF-8\n\
+                 hint: rename the directories of the runner"
+            )
+        })?;
         Ok(format!("{line}\n").into())
     }
 

@@ -1,4 +1,4 @@
-//! The inputs that `action.yml` declares. Their names, their order, and their defaults stand only there.
+//! The inputs that `action.yml` declares: their names, their order, and their defaults.
 
 use std::sync::LazyLock;
 
@@ -22,10 +22,10 @@ pub static INPUTS: LazyLock<Vec<Input>> = LazyLock::new(|| {
         .into_iter()
         .flatten()
         .map(|(name, about)| {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let text = |value: &Value| value.as_str().expect("a string").to_owned();
             Input {
                 name: text(name),
-                default: text(&about["default"]),
+                default: about.get("default").map(text).unwrap_or_default(),
             }
         })
         .collect()

@@ -39,6 +39,10 @@ impl Inputs {
     /// Reads the `INPUT_*` variables. Keeps errors in names and encodings, so that the caller can mask the secrets
     /// before it reports them.
     #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "a map of texts accepts all of them"
+    )]
     pub fn from_env(environment: &Environment) -> Self {
         let mut errors = InputErrors::default();
         let mut values: BTreeMap<String, String> = BTreeMap::new();
@@ -71,8 +75,7 @@ impl Inputs {
         }
         remove_misplaced_secret(&mut values, &mut errors);
         Self {
-            // A map of texts accepts all of them.
-            values: envy::from_iter(values).unwrap_or_default(),
+            values: envy::from_iter(values).expect("a map of texts accepts all of them"),
             has_empty_tools,
             errors,
         }
@@ -120,7 +123,7 @@ impl Inputs {
         self.parse(input, parse).unwrap_or_default()
     }
 
-    /// Parses the value of an input without a default, if the step sets it. `None` if it is invalid.
+    /// Parses the value that the step sets, whatever the default is. `None` if it is invalid.
     #[expect(
         clippy::option_option,
         reason = "an invalid value is not a missing one"

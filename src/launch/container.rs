@@ -35,7 +35,7 @@ const COMMAND: [&str; 2] = ["/port-mcp", "gateway"];
 const MEMORY: i64 = 128 << 20;
 /// The limit of processes and threads.
 const PROCESSES: i64 = 32;
-/// The maximum length of the log.
+/// The maximum length of the log, after which the engine begins another one.
 const MAX_LOG: &str = "100m";
 /// The directory of the audit in the gateway's container.
 const AUDIT_DIRECTORY: &str = "/audit";

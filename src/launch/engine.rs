@@ -45,7 +45,7 @@ const SEARCHES: usize = 4;
 /// The time that a container has to stop, in seconds. The gateway ends within 3 seconds.
 const STOP_SECONDS: i32 = 4;
 /// The maximum length of a log that is read, in bytes.
-const MAX_LOG: usize = 14 * 1024 * 1024;
+const MAX_READ: usize = 14 * 1024 * 1024;
 /// The maximum length of a response in bytes. A list of 1,000 containers has about 2 MB.
 const MAX_RESPONSE: u64 = 16 * 1024 * 1024;
 
@@ -321,7 +321,7 @@ impl Engine {
                 if let LogOutput::StdOut { message } = output? {
                     bytes.extend_from_slice(&message);
                 }
-                if bytes.len() > MAX_LOG {
+                if bytes.len() > MAX_READ {
                     break;
                 }
             }

@@ -155,6 +155,7 @@ pub struct Endpoints {
     pub mcp: Url,
 }
 
+// Not derived: the schema of policies would then contain a default for regions.
 #[expect(
     clippy::ref_option,
     clippy::trivially_copy_pass_by_ref,

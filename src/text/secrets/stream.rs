@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use super::{REDACTED, REGISTRY};
 
-/// Redacts registered secrets of at least [`MIN_LENGTH`] characters in a stream, as plain text and in strings of
+/// Redacts registered secrets of at least [`MIN_LENGTH`](super::MIN_LENGTH) characters in a stream, as plain text and in strings of
 /// JSON: other notations need the whole text. A secret may arrive in several parts.
 #[derive(Default)]
 pub struct Redactor {
