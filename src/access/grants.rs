@@ -31,12 +31,6 @@ impl Grants {
     pub fn names(&self) -> impl ExactSizeIterator<Item = &ToolName> {
         self.0.keys()
     }
-
-    /// Whether no tool is granted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 impl FromIterator<ToolName> for Grants {

@@ -129,18 +129,23 @@ impl Cli {
             Command::Gateway => gateway::serve::run(cancelled).await?,
             // What it did not remove would remain, and its work is short.
             Command::Cleanup => cleanup::run(environment, log).await?,
-            Command::Connect => return until(cancelled, connect::run(environment, log)).await,
+            Command::Connect => {
+                let connect = async {
+                    connect::run(environment, log).await?;
+                    Ok(Outcome::Done)
+                };
+                return until(cancelled, connect).await;
+            }
             Command::Answer => {
-                let answered = async { Ok(answer::run(environment, log).await?) };
-                return until(cancelled, answered).await;
+                let answer = async {
+                    answer::run(environment, log).await?;
+                    Ok(Outcome::Done)
+                };
+                return until(cancelled, answer).await;
             }
             Command::Tools(tools) => {
                 log.for_command(tools.format, words);
-                return tokio::select! {
-                    biased;
-                    () = cancelled => Ok(Outcome::Cancelled),
-                    ended = tools.run(environment, log) => ended,
-                };
+                return until(cancelled, tools.run(environment, log)).await;
             }
             Command::Policy(command) => {
                 log.for_command(command.format(), command.words());
@@ -160,12 +165,12 @@ impl Cli {
 /// Does `work` until `cancelled` resolves.
 async fn until(
     cancelled: impl Future<Output = ()>,
-    work: impl Future<Output = Result<(), Error>>,
+    work: impl Future<Output = Result<Outcome, Error>>,
 ) -> Result<Outcome, Error> {
     tokio::select! {
         biased;
         () = cancelled => Ok(Outcome::Cancelled),
-        ended = work => ended.map(|()| Outcome::Done),
+        ended = work => ended,
     }
 }
 

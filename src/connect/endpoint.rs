@@ -42,7 +42,7 @@ pub(super) struct Granted<'a> {
 }
 
 impl AgentEndpoint {
-    /// As the connection of the step requires.
+    /// As the connection of the step requires: with `gateway`, starts one, and saves for the post phase how to stop it.
     ///
     /// # Errors
     /// When a gateway does not start.
@@ -55,56 +55,9 @@ impl AgentEndpoint {
         granted: &Granted<'_>,
         log: &mut Log<'_>,
     ) -> anyhow::Result<Self> {
-        if settings.request.connection == Connection::Gateway {
-            Self::gateway(
-                settings,
-                environment,
-                endpoints,
-                token,
-                headers,
-                granted,
-                log,
-            )
-            .await
-        } else {
-            Ok(Self::direct(endpoints, token, headers))
+        if settings.request.connection != Connection::Gateway {
+            return Ok(Self::direct(endpoints, token, headers));
         }
-    }
-
-    /// Port's token at Port's MCP server.
-    fn direct(endpoints: &Endpoints, token: &Token, headers: &[(&'static str, String)]) -> Self {
-        Self {
-            url: endpoints.mcp.clone(),
-            url_in_containers: None,
-            secret: token.secret.clone(),
-            headers: headers.to_vec(),
-            expires_at: token.expires_at,
-            valid_for: token.valid_for(),
-            audit_file: None,
-        }
-    }
-
-    /// The value of a header that the agent sends. Empty if it sends none.
-    pub(super) fn header(&self, name: &str) -> &str {
-        self.headers
-            .iter()
-            .find(|(header, _)| *header == name)
-            .map_or("", |(_, value)| value)
-    }
-
-    /// Starts a gateway, and saves for the post phase how to stop it.
-    ///
-    /// # Errors
-    /// When it does not start.
-    async fn gateway(
-        settings: &Settings,
-        environment: &Environment,
-        endpoints: &Endpoints,
-        token: &Token,
-        headers: &[(&'static str, String)],
-        granted: &Granted<'_>,
-        log: &mut Log<'_>,
-    ) -> anyhow::Result<Self> {
         let key = keys::random()?;
         log.mask(&key)?;
         let options = launch::Options {
@@ -149,6 +102,27 @@ impl AgentEndpoint {
             valid_for: Some(settings.gateway.lifetime),
             audit_file: launched.audit_file,
         })
+    }
+
+    /// Port's token at Port's MCP server.
+    fn direct(endpoints: &Endpoints, token: &Token, headers: &[(&'static str, String)]) -> Self {
+        Self {
+            url: endpoints.mcp.clone(),
+            url_in_containers: None,
+            secret: token.secret.clone(),
+            headers: headers.to_vec(),
+            expires_at: token.expires_at,
+            valid_for: token.valid_for(),
+            audit_file: None,
+        }
+    }
+
+    /// The value of a header that the agent sends. Empty if it sends none.
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers
+            .iter()
+            .find(|(header, _)| *header == name)
+            .map_or("", |(_, value)| value)
     }
 }
 
